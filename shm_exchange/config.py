@@ -1,0 +1,385 @@
+"""Shell: the exchange as configured, validated before any process starts.
+
+`load(path)` reads a TOML file, `built_in()` is what runs without one; `deploy/exchange.toml` says
+the same with comments. Numbers follow from order: sessions and the instruments of an engine are
+known by their place in the file, gateways by a source number, so append and do not reorder while
+there is state on disk.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from shm_exchange.instruments import Instrument
+from shm_exchange.messages import (
+    INSTRUMENT_LIMIT,
+    SESSION_LIMIT,
+    SLOT_INDEX_MASK,
+    SOURCE_GATEWAY_FIRST,
+)
+from shm_exchange.settings import Document, Location, Problem, Table, read, suggestion
+
+DEMO_PASSWORD = "demo"  # of the built-in sessions: good for nothing but loopback
+ENGINE_LIMIT = 255
+STANDBY_LIMIT = 6  # process numbers 2-7 of an engine
+GATEWAY_COUNT_MAX = 54  # process number 8 + source, of 64
+USERNAME_SIZE = 6  # SoupBinTCP login request
+PASSWORD_SIZE = 10
+
+
+def _power_of_two(count: int) -> int:
+    if count & (count - 1):
+        below = 1 << count.bit_length() - 1
+        raise ValueError(f"{count} is not a power of two; write {below} or {2 * below}")
+    return count
+
+
+def _address(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65_535:
+        raise ValueError(f"'{text}' is not host:port; write for example 127.0.0.1:9001")
+    return text
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if type(value) is list else value
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host without brackets, and port (0: any free port)."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this host can connect. A name other than localhost counts as reachable."""
+    host, _ = split_address(address)
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Exchange(Table):
+    """`[exchange]`: what holds for all engines."""
+
+    name: str = Field(
+        default="main",
+        pattern=r"^[A-Za-z0-9_-]{1,32}$",
+        description="1 to 32 letters, digits, _ and -",
+    )
+    state_directory: str | None = Field(default=None, min_length=1)
+    durability: Literal["memory", "disk"] = "memory"
+    waiting: Literal["auto", "spin", "yield", "park"] = "auto"
+    day_roll: str = Field(
+        default="none",
+        pattern=r"^(none|([01]\d|2[0-3]):[0-5]\d)$",
+        description="'none' or a time of day in UTC, such as '22:00'",
+    )
+
+
+class Engine(Table):
+    """One `[[engine]]`: one matcher, one event ring, one journal."""
+
+    id: int = Field(default=1, ge=1, le=ENGINE_LIMIT)
+    standbys: int = Field(default=1, ge=0, le=STANDBY_LIMIT)
+    recorder: bool = True
+    event_ring_records: int = Field(default=1 << 20, ge=1 << 10, le=1 << 28)
+    command_ring_records: int = Field(default=1 << 16, ge=1 << 8, le=1 << 24)
+    slots_per_gateway: int = Field(default=1 << 20, ge=1 << 8, le=SLOT_INDEX_MASK)
+    snapshot_every_events: int = Field(default=4_000_000, ge=1_000)
+    matcher_core: int | None = Field(default=None, ge=0)
+    standby_core: int | None = Field(default=None, ge=0)
+
+    _rings_wrap = field_validator("event_ring_records", "command_ring_records")(_power_of_two)
+
+
+class Gateway(Table):
+    """One `[[gateway]]`: a process with one listening address. No engines named means all."""
+
+    kind: Literal["order", "market_data"]
+    address: str
+    engines: Annotated[tuple[int, ...], BeforeValidator(_tuple)] = ()
+    clients_max: int = Field(default=1024, ge=1, le=65_535)
+    inbound_buffer_bytes: int = Field(default=1 << 16, ge=1 << 10, le=1 << 24)
+    outbound_buffer_bytes: int = Field(default=1 << 20, ge=1 << 14, le=1 << 30)
+    core: int | None = Field(default=None, ge=0)
+
+    _reachable = field_validator("address")(_address)
+
+
+class Credentials(Table):
+    """What a session and a range of sessions share."""
+
+    password: str | None = Field(
+        default=None,
+        pattern=rf"^[!-~]{{1,{PASSWORD_SIZE}}}$",
+        description=f"1 to {PASSWORD_SIZE} printable characters without spaces",
+    )
+    password_hash: str | None = Field(
+        default=None, pattern=r"^\$argon2", description="an argon2 hash: $argon2id$..."
+    )
+    firm: str = Field(
+        default="", pattern=r"^[A-Z0-9]{0,4}$", description="at most 4 capitals and digits"
+    )
+    cancel_on_disconnect: bool = False
+
+    @model_validator(mode="after")
+    def _has_one_password(self) -> Credentials:
+        if (self.password is None) == (self.password_hash is None):
+            raise ValueError("give exactly one of `password` and `password_hash`")
+        return self
+
+
+class Session(Credentials):
+    """One `[[session]]`: an account that can log in. Case does not matter in either word."""
+
+    username: str = Field(
+        pattern=rf"^[!-~]{{1,{USERNAME_SIZE}}}$",
+        description=f"1 to {USERNAME_SIZE} printable characters without spaces",
+    )
+
+
+class SessionRange(Credentials):
+    """One `[[session_range]]`: prefix T, 1 to 100 means the sessions T001 to T100."""
+
+    prefix: str = Field(
+        pattern=rf"^[!-~]{{1,{USERNAME_SIZE - 1}}}$",
+        description=f"1 to {USERNAME_SIZE - 1} printable characters without spaces",
+    )
+    first: int = Field(default=1, ge=0)
+    last: int = Field(ge=0, le=99_999)
+
+    @field_validator("last")
+    @classmethod
+    def _names_fit(cls, last: int, known: Any) -> int:
+        if last < known.data.get("first", 0):
+            raise ValueError(f"{last} is below `first`; exchange them")
+        if len(known.data.get("prefix", "")) + len(str(last)) > USERNAME_SIZE:
+            raise ValueError(f"names are longer than {USERNAME_SIZE}; shorten prefix or range")
+        return last
+
+    def sessions(self) -> Iterator[Session]:
+        """The sessions of the range, in order; numbers are padded to the width of the last."""
+        shared = {name: getattr(self, name) for name in Credentials.model_fields}
+        width = len(str(self.last))
+        for number in range(self.first, self.last + 1):
+            yield Session(username=f"{self.prefix}{number:0{width}}", **shared)
+
+
+class Metrics(Table):
+    """`[metrics]`: Prometheus metrics and /instruments over HTTP. Without the table: none."""
+
+    address: str = "127.0.0.1:9100"
+
+    _reachable = field_validator("address")(_address)
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A valid exchange. The subscript of a session is its number in commands and events."""
+
+    exchange: Exchange
+    engines: tuple[Engine, ...]
+    instruments: tuple[Instrument, ...]
+    gateways: tuple[Gateway, ...]
+    sessions: tuple[Session, ...]
+    metrics: Metrics | None
+
+    def engine(self, number: int) -> Engine:
+        """The engine with this id. Raises KeyError."""
+        for engine in self.engines:
+            if engine.id == number:
+                return engine
+        raise KeyError(f"there is no engine {number}")
+
+    def instruments_of(self, engine: int) -> tuple[Instrument, ...]:
+        """Instruments of an engine; the subscript is their number there."""
+        return tuple(each for each in self.instruments if each.engine == engine)
+
+    def engines_of(self, gateway: Gateway) -> tuple[int, ...]:
+        """Ids of the engines that a gateway serves; a login that names none means the first."""
+        return gateway.engines or tuple(engine.id for engine in self.engines)
+
+    @property
+    def sources(self) -> dict[int, Gateway]:
+        """Gateways by source number, which is the same in every engine."""
+        return dict(enumerate(self.gateways, SOURCE_GATEWAY_FIRST))
+
+    def sources_of(self, engine: int) -> dict[int, Gateway]:
+        """The gateways that serve an engine, by source number."""
+        return {
+            source: gateway
+            for source, gateway in self.sources.items()
+            if engine in self.engines_of(gateway)
+        }
+
+    @property
+    def firms(self) -> tuple[str, ...]:
+        """The firms of all sessions, each once; the subscript is the firm's number."""
+        return tuple(dict.fromkeys(session.firm for session in self.sessions))
+
+
+def built_in() -> Configuration:
+    """The exchange that runs when no file is named: loopback only."""
+    sessions = SessionRange(prefix="T", first=1, last=100, password=DEMO_PASSWORD, firm="DEMO")
+    ticks = {"AAPL": "0.01", "BTC-PERP": "0.5", "ETH-PERP": "0.05", "TEST": "0.0001"}
+    return Configuration(
+        exchange=Exchange(),
+        engines=(Engine(),),
+        instruments=tuple(
+            Instrument.model_validate({"symbol": symbol, "tick": Decimal(tick)})
+            for symbol, tick in ticks.items()
+        ),
+        gateways=(
+            Gateway(kind="order", address="127.0.0.1:9001"),
+            Gateway(kind="market_data", address="127.0.0.1:9002"),
+        ),
+        sessions=tuple(sessions.sessions()),
+        metrics=Metrics(),
+    )
+
+
+# ---------------------------------------------------------------- reading a file
+
+_SINGLE: dict[str, type[Table]] = {"exchange": Exchange, "metrics": Metrics}
+_REPEATED: dict[str, type[Table]] = {
+    "engine": Engine,
+    "instrument": Instrument,
+    "gateway": Gateway,
+    "session_range": SessionRange,
+    "session": Session,
+}
+Found = dict[str, list[tuple[Location, Any]]]
+
+
+def load(path: Path | str | None) -> Configuration:
+    """The configuration of a file, or the built-in one. Raises ConfigurationError."""
+    if path is None:
+        return built_in()
+    document = read(Path(path))
+    found = _fit_tables(document)
+    sessions = _expand_sessions(found)
+    _check_engines(document, found)
+    _check_instruments(document, found)
+    _check_addresses(document, found, sessions)
+    _check_usernames(document, sessions)
+    document.raise_problems()
+    metrics = found["metrics"]
+    return Configuration(
+        exchange=found["exchange"][0][1] if found["exchange"] else Exchange(),
+        engines=_models(found["engine"]),
+        instruments=_models(found["instrument"]),
+        gateways=_models(found["gateway"]),
+        sessions=_models(sessions),
+        metrics=metrics[0][1] if metrics else None,
+    )
+
+
+def _models(rows: list[tuple[Location, Any]]) -> tuple[Any, ...]:
+    return tuple(model for _, model in rows)
+
+
+def _fit_tables(document: Document) -> Found:
+    """Every table that is valid by itself, with its place in the file."""
+    found: Found = {name: [] for name in (*_SINGLE, *_REPEATED)}
+    for name, value in document.tables.items():
+        if name not in found:
+            document.add((name,), f"unknown table `{name}`; {suggestion(name, list(found))}")
+        elif name in _SINGLE and not isinstance(value, dict):
+            document.add((name,), f"`{name}` is one table; write [{name}]")
+        elif name in _REPEATED and not isinstance(value, list):
+            document.add((name,), f"there may be several `{name}`; write [[{name}]]")
+        elif name in _SINGLE:
+            model = document.fit(_SINGLE[name], value, (name,))
+            found[name] += [((name,), model)] if model else []
+        else:
+            for number, row in enumerate(value):
+                location: Location = (name, number)
+                model = document.fit(_REPEATED[name], row, location)
+                found[name] += [(location, model)] if model else []
+    return found
+
+
+def _expand_sessions(found: Found) -> list[tuple[Location, Session]]:
+    """Ranges first, so that a `[[session]]` can be appended without renumbering the others."""
+    expanded = [
+        (location, session)
+        for location, model in found["session_range"]
+        for session in model.sessions()
+    ]
+    return expanded + found["session"]
+
+
+def _check_engines(document: Document, found: Found) -> None:
+    """Engines are distinct, and whoever names one names one that exists."""
+    for name in ("engine", "instrument"):
+        if not document.tables.get(name):
+            document.problems.append(Problem(0, f"there is no {name}; add a [[{name}]] table"))
+    declared = document.tables.get("engine")
+    tables = declared if isinstance(declared, list) else []
+    known = {table.get("id", 1) for table in tables if isinstance(table, dict)}
+    _check_distinct(document, [((*at, "id"), engine.id) for at, engine in found["engine"]])
+    named = [((*at, "engine"), each.engine) for at, each in found["instrument"]]
+    for at, gateway in found["gateway"]:
+        named += [((*at, "engines"), number) for number in gateway.engines]
+    for location, number in named:
+        if number not in known:
+            document.add(location, f"there is no engine {number}; add it or name another")
+
+
+def _check_instruments(document: Document, found: Found) -> None:
+    rows = [((*at, "symbol"), each.symbol) for at, each in found["instrument"]]
+    _check_distinct(document, rows)
+    counts: dict[int, int] = {}
+    for at, instrument in found["instrument"]:
+        counts[instrument.engine] = counts.get(instrument.engine, 0) + 1
+        if counts[instrument.engine] == INSTRUMENT_LIMIT + 1:
+            document.add(
+                at, f"more than {INSTRUMENT_LIMIT} instruments on one engine; use another engine"
+            )
+
+
+def _check_addresses(
+    document: Document, found: Found, sessions: list[tuple[Location, Session]]
+) -> None:
+    """Addresses are distinct; whoever can be reached from outside has real passwords."""
+    gateways = [((*at, "address"), each.address) for at, each in found["gateway"]]
+    metrics = [((*at, "address"), each.address) for at, each in found["metrics"]]
+    rows = [row for row in gateways + metrics if split_address(row[1])[1] != 0]
+    _check_distinct(document, rows)
+    if len(gateways) > GATEWAY_COUNT_MAX:
+        at = gateways[GATEWAY_COUNT_MAX][0]
+        document.add(at, f"more than {GATEWAY_COUNT_MAX} gateways; remove some")
+    weak = any((each.password or "").casefold() == DEMO_PASSWORD for _, each in sessions)
+    for location, address in gateways + metrics:
+        if weak and not is_loopback(address):
+            document.add(
+                location,
+                f"{address} can be reached from outside while sessions have the password "
+                f"`{DEMO_PASSWORD}`; give them others or listen on 127.0.0.1",
+            )
+
+
+def _check_usernames(document: Document, sessions: list[tuple[Location, Session]]) -> None:
+    names = [((*at, "username"), each.username.casefold()) for at, each in sessions]
+    _check_distinct(document, names)
+    if len(sessions) > SESSION_LIMIT:
+        message = f"{len(sessions)} sessions, at most {SESSION_LIMIT} are possible; remove some"
+        document.add(sessions[SESSION_LIMIT][0], message)
+
+
+def _check_distinct(document: Document, rows: list[tuple[Location, Any]]) -> None:
+    """No value stands at two places."""
+    first: dict[Any, Location] = {}
+    for location, value in rows:
+        if first.setdefault(value, location) is not location:
+            line = document.line_of(first[value])
+            document.add(location, f"{value} is used already at line {line}; choose another")
