@@ -1,0 +1,1 @@
+"""The outside world: SoupBinTCP, OUCH, ITCH. Describes and rebuilds the market, cannot match."""

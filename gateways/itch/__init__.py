@@ -1,0 +1,1 @@
+"""TotalView-ITCH 5.0: market data."""

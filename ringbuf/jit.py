@@ -1,0 +1,125 @@
+"""Shell: how kernels are compiled, and where the machine code is kept.
+
+`kernel` is the only user of `numba.njit`. Its options, and why:
+
+- no reference counting (`_nrt=False`): a kernel allocates nothing, and the atomic increments that
+  numba would put around every array in a tuple would cost more than the kernel;
+- `forceinline`: arguments are named tuples of arrays, a call would push dozens of words, so the
+  caller's code contains the callee's. `cold_kernel` is the same without it, for leaves that are
+  large and rare;
+- `nogil`: a pump runs for ever beside the Python thread of its process;
+- no bounds checks, C division: a kernel proves its subscripts by masks and by assertions.
+
+numba's own cache does not notice that a constant or a function in another file changed and runs
+the old code. The cache therefore lies in a folder named by the digest of the defining module and
+of every module of this project that it imports, directly or not.
+
+With NUMBA_DISABLE_JIT=1 the same functions run as Python, for debugging and coverage.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+
+COMPILED = not numba.config.DISABLE_JIT
+
+_PACKAGES = ("ringbuf", "shm_exchange", "gateways", "perf", "tests")
+_IMPORT = re.compile(
+    r"^\s*(?:from\s+((?:%s)[\w.]*)\s+import\s+(\([^)]*\)|[^\n]*)|import\s+((?:%s)[\w.]*))"
+    % ("|".join(_PACKAGES), "|".join(_PACKAGES)),
+    re.MULTILINE,
+)
+_OPTIONS = {
+    "_nrt": False,
+    "boundscheck": False,
+    "cache": True,
+    "error_model": "numpy",
+    "nogil": True,
+}
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def cache_root() -> Path:
+    """Where machine code is kept: $SHMX_CACHE_DIR, or the user's cache folder."""
+    named = os.environ.get("SHMX_CACHE_DIR")
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(base) / "shm-exchange"
+
+
+@lru_cache(maxsize=None)
+def _source_of(module: str) -> str | None:
+    """Path of a module's source, or None when there is no such module."""
+    loaded = sys.modules.get(module)
+    path = getattr(loaded, "__file__", None)
+    if path and path.endswith(".py"):
+        return path
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    return spec.origin if spec and spec.origin and spec.origin.endswith(".py") else None
+
+
+@lru_cache(maxsize=None)
+def _imports_of(path: str) -> tuple[str, tuple[str, ...]]:
+    """Digest of one source file, and the project's modules that it imports."""
+    text = Path(path).read_text(encoding="utf-8")
+    modules = []
+    for source, names, plain in _IMPORT.findall(text):
+        modules.append(source or plain)
+        for name in re.findall(r"\w+", names):
+            modules.append(f"{source}.{name}")
+    return hashlib.sha256(text.encode()).hexdigest(), tuple(modules)
+
+
+def source_digest(path: str) -> str:
+    """Digest of a source file and, transitively, of every module of this project it imports."""
+    seen: dict[str, str] = {}
+    waiting = [path]
+    while waiting:
+        current = waiting.pop()
+        if current in seen:
+            continue
+        seen[current], modules = _imports_of(current)
+        waiting.extend(found for module in modules if (found := _source_of(module)))
+    text = "".join(sorted(seen.values())) + numba.__version__
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _compile(function: Function, **options: Any) -> Function:
+    path = function.__code__.co_filename
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(cache_root() / source_digest(path))
+    try:
+        compiled: Function = numba.njit(**_OPTIONS, **options)(function)
+        return compiled
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+def kernel(function: Function) -> Function:
+    """Compile a function of arrays and integers; its code is inlined into its callers."""
+    return _compile(function, forceinline=True)
+
+
+def cold_kernel(function: Function) -> Function:
+    """Compile a function that is large and seldom called: it is called, not inlined."""
+    return _compile(function)
+
+
+def signatures(function: Callable[..., Any]) -> list[Any]:
+    """The compiled signatures of a kernel; more than one means somebody passed other types."""
+    return list(getattr(function, "signatures", []))

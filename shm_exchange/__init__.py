@@ -1,0 +1,1 @@
+"""The market: instruments, book, matcher, replica, journal, roles. Knows rings, not sockets."""

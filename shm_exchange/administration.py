@@ -1,0 +1,180 @@
+"""Kernel: the commands that are not orders: logins, gateways, instruments, the streams' beginnings.
+
+None of them is on the hot path; each is one cold leaf, called by `matching.match`.
+"""
+
+import numpy as np
+
+from ringbuf.bits import at
+from ringbuf.jit import cold_kernel
+from shm_exchange.book import add_to_hash, generation_weight
+from shm_exchange.emit import emit_ignored, new_event
+from shm_exchange.messages import (
+    SOURCE_SUPERVISOR,
+    CommandKind,
+    EventKind,
+    Ignored,
+)
+
+LOGIN = int(CommandKind.LOGIN)
+LOGOUT = int(CommandKind.LOGOUT)
+GATEWAY_STARTED = int(CommandKind.GATEWAY_STARTED)
+GATEWAY_DIED = int(CommandKind.GATEWAY_DIED)
+SYSTEM = int(CommandKind.SYSTEM)
+LIST = int(CommandKind.LIST)
+INSTRUMENT_STATE = int(CommandKind.INSTRUMENT_STATE)
+SESSIONS = int(CommandKind.SESSIONS)
+
+EVENT_LOGGED_IN = int(EventKind.LOGGED_IN)
+EVENT_LOGGED_OUT = int(EventKind.LOGGED_OUT)
+EVENT_GATEWAY_STARTED = int(EventKind.GATEWAY_STARTED)
+EVENT_GATEWAY_DIED = int(EventKind.GATEWAY_DIED)
+EVENT_SYSTEM = int(EventKind.SYSTEM)
+EVENT_LISTED = int(EventKind.LISTED)
+EVENT_INSTRUMENT_STATE = int(EventKind.INSTRUMENT_STATE)
+EVENT_SESSIONS = int(EventKind.SESSIONS)
+
+STALE_GENERATION = int(Ignored.STALE_GENERATION)
+UNKNOWN_KIND = int(Ignored.UNKNOWN_KIND)
+UNKNOWN_SESSION = int(Ignored.UNKNOWN_SESSION)
+ALREADY = int(Ignored.ALREADY)
+
+
+@cold_kernel
+def set_connected(market, session, source, connection, generation):
+    """The session is logged in at `source` from now on, under a new generation."""
+    row = market.sessions[at(session)]
+    add_to_hash(market, generation_weight(session), generation - np.int64(row["generation"]))
+    row["generation"] = generation
+    row["gateway"] = source
+    row["connection"] = connection
+    row["connected"] = 1
+
+
+@cold_kernel
+def set_disconnected(market, session):
+    """The session is logged in nowhere; its generation stays."""
+    row = market.sessions[at(session)]
+    row["connected"] = 0
+    row["connection"] = -1
+
+
+@cold_kernel
+def _login(market, command, source, source_next, ring, position):
+    session = np.int64(command["session"])
+    if session >= len(market.sessions):
+        return emit_ignored(market, command, UNKNOWN_SESSION, 0, source_next, ring, position)
+    generation = np.int64(market.sessions[at(session)]["generation"]) + 1
+    connection = np.int64(command["slot"])
+    set_connected(market, session, source, connection, generation)
+    event = new_event(market, ring, position, EVENT_LOGGED_IN, source_next)
+    event["slot"] = connection
+    event["session"] = session
+    event["generation"] = generation
+    return position + 1
+
+
+@cold_kernel
+def _logout(market, command, source, source_next, ring, position):
+    session = np.int64(command["session"])
+    fault = 0
+    if session >= len(market.sessions):
+        fault = UNKNOWN_SESSION
+    elif market.sessions[at(session)]["generation"] != command["generation"]:
+        fault = STALE_GENERATION
+    elif market.sessions[at(session)]["connected"] == 0:
+        fault = ALREADY
+    if fault:
+        return emit_ignored(market, command, fault, 0, source_next, ring, position)
+    set_disconnected(market, session)
+    event = new_event(market, ring, position, EVENT_LOGGED_OUT, source_next)
+    event["slot"] = command["slot"]
+    event["session"] = session
+    event["generation"] = command["generation"]
+    return position + 1
+
+
+@cold_kernel
+def _gateway(market, command, kind, gateway, source_next, ring, position):
+    row = market.gateways[at(gateway)]
+    row["alive"] = 1 if kind == EVENT_GATEWAY_STARTED else 0
+    row["incarnation"] = command["user_ref"]
+    event = new_event(market, ring, position, kind, source_next)
+    event["slot"] = gateway
+    event["user_ref"] = command["user_ref"]
+    return position + 1
+
+
+@cold_kernel
+def _system(market, command, source_next, ring, position):
+    scalars = market.scalars[0]
+    if command["client_order_id_0"] != 0:
+        scalars["stream_0"] = command["client_order_id_0"]
+        scalars["stream_1"] = command["client_order_id_1"] & 0xFFFF
+    event = new_event(market, ring, position, EVENT_SYSTEM, source_next)
+    event["reason"] = command["reason"]
+    event["stream_0"] = scalars["stream_0"]
+    event["stream_1"] = scalars["stream_1"]
+    return position + 1
+
+
+@cold_kernel
+def _instrument(market, command, kind, source_next, ring, position):
+    instrument = np.int64(command["instrument"])
+    if instrument >= len(market.instruments):
+        return emit_ignored(market, command, UNKNOWN_KIND, 0, source_next, ring, position)
+    row = market.instruments[at(instrument)]
+    if kind == EVENT_LISTED:
+        row["listed"] = 1
+        market.scalars[0]["instruments_listed"] = instrument + 1
+    else:
+        row["state"] = command["reason"]
+        row["state_reason"] = command["firm"]
+    event = new_event(market, ring, position, kind, source_next)
+    event["instrument"] = instrument
+    event["reason"] = command["reason"]
+    event["quantity"] = command["firm"]
+    return position + 1
+
+
+@cold_kernel
+def _sessions(market, command, source_next, ring, position):
+    first = np.int64(command["session"])
+    count = np.int64(command["quantity"])
+    if first + count > len(market.sessions):
+        return emit_ignored(market, command, UNKNOWN_SESSION, 0, source_next, ring, position)
+    for session in range(first, first + count):
+        market.sessions[at(session)]["known"] = 1
+    market.scalars[0]["sessions_known"] = first + count
+    event = new_event(market, ring, position, EVENT_SESSIONS, source_next)
+    event["session"] = first
+    event["quantity"] = count
+    return position + 1
+
+
+@cold_kernel
+def administer(market, command, source, source_next, ring, position):
+    """Carry out a command that is not an order; return the position behind its events."""
+    kind = command["kind"]
+    if kind == LOGIN:
+        return _login(market, command, source, source_next, ring, position)
+    if kind == LOGOUT:
+        return _logout(market, command, source, source_next, ring, position)
+    if kind == GATEWAY_STARTED:
+        return _gateway(market, command, EVENT_GATEWAY_STARTED, source, source_next, ring, position)
+    if source <= SOURCE_SUPERVISOR:
+        # Only the matcher itself and the supervisor may say these.
+        if kind == GATEWAY_DIED:
+            gateway = np.int64(command["slot"]) & 63
+            return _gateway(
+                market, command, EVENT_GATEWAY_DIED, gateway, source_next, ring, position
+            )
+        if kind == SYSTEM:
+            return _system(market, command, source_next, ring, position)
+        if kind == LIST:
+            return _instrument(market, command, EVENT_LISTED, source_next, ring, position)
+        if kind == INSTRUMENT_STATE:
+            return _instrument(market, command, EVENT_INSTRUMENT_STATE, source_next, ring, position)
+        if kind == SESSIONS:
+            return _sessions(market, command, source_next, ring, position)
+    return emit_ignored(market, command, UNKNOWN_KIND, 0, source_next, ring, position)

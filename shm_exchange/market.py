@@ -1,0 +1,245 @@
+"""Declaration: the state of one engine's market, as the matcher and every replica hold it.
+
+All arrays are allocated once. Addresses are indices: an order is known by its slot, a price
+level by its number, a tree node by its number. `orders` is sparse (64 << 24 slots are reserved,
+and only the touched pages exist), so a gateway's partition can grow without moving anything.
+
+One price tree per side of a book: bids are entered under the mirrored price, so that on either
+side the smaller key is the better price, and the book is written once.
+"""
+
+from __future__ import annotations
+
+import mmap
+from typing import NamedTuple
+
+import numpy as np
+
+from ringbuf.schema import Field, Record
+from shm_exchange.messages import (
+    GATEWAY_LIMIT,
+    NONE,
+    SLOT_BITS,
+    USER_REF_INDEX_COUNT,
+)
+
+NO_KEY = 1 << 40  # larger than every key: an empty side
+NO_SLOT = 0  # source 0 owns no orders, so that zeroed memory is an empty book
+_MAP_NORESERVE = 0x4000  # Linux, <bits/mman.h>; Python 3.11 does not name it
+BUY, SELL = 0, 1  # subscripts of a book's sides
+
+# Order states
+FREE = 0
+WORKING = 1  # accepted, being matched, not in the book
+RESTING = 2
+
+ORDER = Record(
+    name="order",
+    size=64,
+    doc="A live order. One cache line; what matching never reads is not here.",
+    fields=(
+        Field("reference", "i8", doc="position of the event that gave it its place in the queue"),
+        Field("next", "i4", doc="slot of the order behind it in its level, or 0"),
+        Field("previous", "i4", doc="slot of the order before it, or 0"),
+        Field("level", "i4", doc="the level it queues in"),
+        Field("price", "i4", doc="ticks"),
+        Field("leaves", "i4", doc="lots still open"),
+        Field("displayed", "i4", doc="lots of it that are displayed"),
+        Field("executed", "i4", doc="lots that the chain has traded"),
+        Field("decremented", "i4", doc="lots that the chain has lost to self-match prevention"),
+        Field("user_ref", "u4", doc="current UserRefNum"),
+        Field("session", "u2"),
+        Field("instrument", "u2"),
+        Field("side", "a", doc="`B` `S` `T` `E`"),
+        Field("state", "u1", doc="FREE, WORKING, RESTING"),
+        Field("user_ref_index", "u1"),
+        Field("flags", "u1", doc="CommandFlag as entered"),
+        Field("time_in_force", "a"),
+        Field("display", "a"),
+        Field("capacity", "a"),
+        Field("protection_group", "u1"),
+        Field("expiry", "i4", doc="subscript in the expiry heap, or 0"),
+        Field("display_quantity", "i4", doc="MaxFloor, lots; 0 = none"),
+    ),
+)
+
+LEVEL = Record(
+    name="level",
+    size=16,
+    doc="The queue of one price on one side: displayed before hidden, then time.",
+    fields=(
+        Field("first", "i4", doc="slot of the first displayed order, or 0"),
+        Field("last", "i4", doc="slot of the last displayed order, or 0"),
+        Field("hidden_first", "i4"),
+        Field("hidden_last", "i4"),
+    ),
+)
+
+BOOK_SIDE = Record(
+    name="book_side",
+    size=64,
+    doc="One side of one instrument's book.",
+    fields=(
+        Field("best", "i8", doc="smallest occupied key, or NO_KEY"),
+        Field("mirror", "i8", doc="key = price ^ mirror: 0 for asks, all ones for bids"),
+        Field("root", "i4", doc="number of the root node"),
+        Field("top_shift", "i4", doc="6 * height: shift that selects the root's child"),
+        Field("cached_page", "i8", doc="key >> 6 of the page used last, or -1"),
+        Field("cached_leaf", "i4", doc="its leaf"),
+        Field("best_level", "i4", doc="level of the best key, or 0"),
+        Field("orders", "i8", doc="count of resting orders"),
+        Field("reserved_0", "i8", repeat=2),
+    ),
+)
+
+INSTRUMENT = Record(
+    name="instrument",
+    size=64,
+    doc="An instrument as configured: prices are ticks, quantities lots.",
+    fields=(
+        Field("symbol", "i8", doc="8 ASCII characters as on the wire"),
+        Field("tick", "i8", doc="size of a tick in units of 0.0001"),
+        Field("price_min", "i4", doc="lower band, ticks"),
+        Field("price_max", "i4", doc="upper band, ticks"),
+        Field("lot", "i4", doc="round lot of ITCH R"),
+        Field("quantity_max", "i4", doc="largest order, lots"),
+        Field("state", "a", doc="ITCH H: `T` open, `Q` cancel-only, `H` halted"),
+        Field("listed", "u1", doc="1 once its LISTED event is out"),
+        Field("state_reason", "u2"),
+        Field("reserved_0", "i4"),
+        Field("reserved_1", "i8", repeat=3),
+    ),
+)
+
+SESSION = Record(
+    name="session",
+    size=64,
+    doc="A session of this engine.",
+    fields=(
+        Field("messages", "i8", doc="replicas: sequenced messages of its stream so far"),
+        Field("generation", "u4", doc="raised by every LOGIN"),
+        Field("connection", "i4", doc="connection number at its gateway, or -1"),
+        Field("gateway", "u2", doc="where it is logged in"),
+        Field("connected", "u1"),
+        Field("enabled", "u1", doc="0 after DISABLE"),
+        Field("known", "u1", doc="1 once its stream has begun"),
+        Field("reserved_0", "u1", repeat=3),
+        Field("reserved_1", "i8", repeat=5),
+    ),
+)
+
+GATEWAY = Record(
+    name="gateway",
+    size=64,
+    doc="A source of commands.",
+    fields=(
+        Field("command_next", "i8", doc="position of its next command"),
+        Field("incarnation", "i8"),
+        Field("slots_high_water", "i4", doc="no order ever had this index or a larger one"),
+        Field("alive", "i4"),
+        Field("reserved_0", "i8", repeat=5),
+    ),
+)
+
+SCALARS = Record(
+    name="scalars",
+    size=128,
+    doc="The single values of a market.",
+    fields=(
+        Field("position", "i8", doc="position of the next event"),
+        Field("stamp_ns", "i8", doc="stamp of the last command"),
+        Field("hash", "i8", doc="state hash: live orders, sessions, user references"),
+        Field("epoch", "i8"),
+        Field("feed_messages", "i8", doc="replicas: ITCH messages so far"),
+        Field("trades", "i8"),
+        Field("orders", "i8", doc="count of live orders"),
+        Field("node_free", "i4", doc="first free inner node, or 0"),
+        Field("node_next", "i4", doc="inner nodes from here on were never used"),
+        Field("leaf_free", "i4"),
+        Field("leaf_next", "i4"),
+        Field("stream_0", "i8", doc="SoupBinTCP session id, bytes 0-7"),
+        Field("stream_1", "i8", doc="SoupBinTCP session id, bytes 8-9"),
+        Field("slots_per_gateway", "i4"),
+        Field("engine", "i4", doc="number of the engine"),
+        Field(
+            "continuing", "i4", doc="slot of an order whose sweep goes on in the next batch, or 0"
+        ),
+        Field("instruments_listed", "i4", doc="instruments whose LISTED event is out"),
+        Field("continuing_next", "i8", doc="source_next of that order's command"),
+        Field("sessions_known", "i8", doc="sessions whose streams have begun"),
+        Field("reserved_0", "i8", repeat=1),
+    ),
+)
+
+RECORDS = (ORDER, LEVEL, BOOK_SIDE, INSTRUMENT, SESSION, GATEWAY, SCALARS)
+
+
+class Market(NamedTuple):
+    """The state of one engine. Every kernel of matching and replica takes it first."""
+
+    orders: np.ndarray  # ORDER[gateways << 24], by slot
+    levels: np.ndarray  # LEVEL[64 * leaves]
+    leaf_words: np.ndarray  # int64[leaves]: bit n = level n of the leaf is occupied
+    node_words: np.ndarray  # int64[nodes]: bit n = child n has something
+    node_children: np.ndarray  # int32[64 * nodes]
+    sides: np.ndarray  # BOOK_SIDE[2 * instruments]: BUY, SELL of each
+    instruments: np.ndarray  # INSTRUMENT[instruments]
+    sessions: np.ndarray  # SESSION[sessions]
+    user_refs: np.ndarray  # uint32[256 * sessions]: last UserRefNum per session and channel
+    gateways: np.ndarray  # GATEWAY[64]
+    scalars: np.ndarray  # SCALARS[1]
+
+
+def sparse(dtype: np.dtype | type, count: int) -> np.ndarray:
+    """Zeroed memory whose untouched pages do not exist. Raises OSError when refused."""
+    dtype = np.dtype(dtype)
+    size = max(1, count) * dtype.itemsize
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+    return np.frombuffer(mmap.mmap(-1, size, flags=flags), dtype=dtype, count=count)
+
+
+def create_market(
+    instruments: np.ndarray,
+    session_count: int,
+    *,
+    engine: int = 1,
+    gateway_count: int = GATEWAY_LIMIT,
+    slots_per_gateway: int = 1 << 20,
+    page_limit: int = 1 << 20,
+) -> Market:
+    """An empty market: no order, no event, position 0.
+
+    instruments: INSTRUMENT[n] as configured. page_limit: pages of 64 price levels, and inner
+    nodes of the trees; both are virtual memory until used.
+    """
+    node_count = page_limit + 2 * len(instruments)
+    market = Market(
+        orders=sparse(ORDER.dtype, gateway_count << SLOT_BITS),
+        levels=sparse(LEVEL.dtype, 64 * page_limit),
+        leaf_words=sparse(np.int64, page_limit),
+        node_words=sparse(np.int64, node_count),
+        node_children=sparse(np.int32, 64 * node_count),
+        sides=np.zeros(2 * len(instruments), BOOK_SIDE.dtype),
+        instruments=instruments.copy(),
+        sessions=np.zeros(session_count, SESSION.dtype),
+        user_refs=np.zeros(session_count * USER_REF_INDEX_COUNT, np.uint32),
+        gateways=np.zeros(GATEWAY_LIMIT, GATEWAY.dtype),
+        scalars=np.zeros(1, SCALARS.dtype),
+    )
+    market.sessions["connection"] = NONE
+    market.sessions["enabled"] = 1
+    scalars = market.scalars[0]
+    scalars["slots_per_gateway"] = slots_per_gateway
+    scalars["engine"] = engine
+    for number, instrument in enumerate(instruments):
+        bits = max(7, int(instrument["price_max"]).bit_length())
+        for side in (BUY, SELL):
+            row = market.sides[2 * number + side]
+            row["best"] = NO_KEY
+            row["mirror"] = (1 << bits) - 1 if side == BUY else 0
+            row["root"] = 2 * number + side
+            row["top_shift"] = 6 * ((bits - 1) // 6)
+            row["cached_page"] = NONE
+    scalars["node_next"] = 2 * len(instruments)  # the roots are never children: 0 means none
+    scalars["leaf_next"] = 1  # leaf 0 is never used: 0 means none
+    return market

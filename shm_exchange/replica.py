@@ -1,0 +1,261 @@
+"""Kernel: event -> state. The same Market that the matcher has, rebuilt from its events alone.
+
+`apply` uses the book's own kernels, so after the last event of a command the replica equals the
+matcher's market byte for byte, the pools of the price trees included; only `sessions.messages` and
+`scalars.feed_messages` are counted by replicas alone.
+"""
+
+import numpy as np
+
+from ringbuf.bits import at
+from ringbuf.jit import cold_kernel, kernel
+from shm_exchange.administration import set_connected, set_disconnected
+from shm_exchange.book import add_to_hash, remove, rest, take, user_ref_weight
+from shm_exchange.market import FREE, WORKING
+from shm_exchange.messages import (
+    COMMAND_NEXT_BITS,
+    COMMAND_NEXT_MASK,
+    SLOT_BITS,
+    SLOT_INDEX_MASK,
+    CommandFlag,
+    EventFlag,
+    EventKind,
+)
+
+ACCEPTED = int(EventKind.ACCEPTED)
+REPLACED = int(EventKind.REPLACED)
+RESTED = int(EventKind.RESTED)
+EXECUTED = int(EventKind.EXECUTED)
+CANCELLED = int(EventKind.CANCELLED)
+MODIFIED = int(EventKind.MODIFIED)
+REJECTED = int(EventKind.REJECTED)
+IGNORED = int(EventKind.IGNORED)
+LOGGED_IN = int(EventKind.LOGGED_IN)
+LOGGED_OUT = int(EventKind.LOGGED_OUT)
+GATEWAY_STARTED = int(EventKind.GATEWAY_STARTED)
+GATEWAY_DIED = int(EventKind.GATEWAY_DIED)
+SYSTEM = int(EventKind.SYSTEM)
+LISTED = int(EventKind.LISTED)
+INSTRUMENT_STATE = int(EventKind.INSTRUMENT_STATE)
+SESSIONS = int(EventKind.SESSIONS)
+EPOCH = int(EventKind.EPOCH)
+CONTINUED = int(EventKind.CONTINUED)
+ATTESTED = int(EventKind.ATTESTED)
+CONTINUATION = int(EventKind.CONTINUATION)
+
+DONE = int(EventFlag.DONE)
+TAKER_DONE = int(EventFlag.TAKER_DONE)
+RESTS = int(EventFlag.RESTS)
+FLAG_SWEEP = int(EventFlag.SWEEP)
+FLAG_GTC = int(EventFlag.GTC)
+COMMAND_SWEEP = int(CommandFlag.SWEEP)
+COMMAND_GTC = int(CommandFlag.GTC)
+
+
+@kernel
+def _see_user_ref(market, event):
+    """The matcher used this UserRefNum."""
+    row = np.int64(event["session"]) * 256 + np.int64(event["user_ref_index"])
+    number = np.int64(event["user_ref"])
+    last = np.int64(market.user_refs[at(row)])
+    if number > last:
+        market.user_refs[at(row)] = number
+        add_to_hash(market, user_ref_weight(row), number - last)
+
+
+@kernel
+def _place(market, event, position):
+    """The fields that ACCEPTED and REPLACED both set."""
+    order = market.orders[at(np.int64(event["slot"]))]
+    order["reference"] = position
+    order["next"] = 0
+    order["previous"] = 0
+    order["level"] = 0
+    order["price"] = event["price"]
+    order["leaves"] = event["quantity"]
+    order["displayed"] = event["quantity"]
+    order["user_ref"] = event["user_ref"]
+    order["state"] = WORKING
+    flags = np.int64(event["flags"])
+    order["flags"] = (COMMAND_SWEEP if flags & FLAG_SWEEP else 0) | (
+        COMMAND_GTC if flags & FLAG_GTC else 0
+    )
+    order["time_in_force"] = event["time_in_force"]
+    order["display"] = event["display"]
+    _see_user_ref(market, event)
+    if flags & RESTS:
+        rest(market, np.int64(event["slot"]))
+
+
+@kernel
+def _accepted(market, event, position):
+    slot = np.int64(event["slot"])
+    order = market.orders[at(slot)]
+    order["executed"] = 0
+    order["decremented"] = 0
+    order["session"] = event["session"]
+    order["instrument"] = event["instrument"]
+    order["side"] = event["side"]
+    order["user_ref_index"] = event["user_ref_index"]
+    order["capacity"] = event["capacity"]
+    order["protection_group"] = 0
+    order["expiry"] = 0
+    order["display_quantity"] = 0
+    gateway = market.gateways[at(slot >> SLOT_BITS)]
+    index = slot & SLOT_INDEX_MASK
+    if index >= gateway["slots_high_water"]:
+        gateway["slots_high_water"] = index + 1
+    _place(market, event, position)
+
+
+@kernel
+def _free(market, slot):
+    order = market.orders[at(slot)]
+    order["leaves"] = 0
+    order["displayed"] = 0
+    order["state"] = FREE
+
+
+@kernel
+def _executed(market, event):
+    quantity = np.int64(event["quantity"])
+    maker_slot = np.int64(event["slot"])
+    taker_slot = np.int64(event["taker_slot"])
+    maker = market.orders[at(maker_slot)]
+    taker = market.orders[at(taker_slot)]
+    taker["leaves"] = taker["leaves"] - quantity
+    taker["displayed"] = taker["leaves"]
+    taker["executed"] = taker["executed"] + quantity
+    maker["executed"] = maker["executed"] + quantity
+    if event["flags"] & DONE:
+        remove(market, maker_slot)
+        _free(market, maker_slot)
+    else:
+        take(market, maker_slot, quantity)
+    if event["flags"] & TAKER_DONE:
+        _free(market, taker_slot)
+
+
+@kernel
+def _cancelled(market, event):
+    slot = np.int64(event["slot"])
+    if not event["flags"] & DONE:
+        take(market, slot, np.int64(event["quantity"]))
+        return
+    if event["flags"] & RESTS:
+        remove(market, slot)
+    _free(market, slot)
+
+
+@cold_kernel
+def _modified(market, event):
+    slot = np.int64(event["slot"])
+    order = market.orders[at(slot)]
+    order["side"] = event["side"]
+    if event["quantity"] > 0:
+        take(market, slot, np.int64(event["quantity"]))
+
+
+@cold_kernel
+def _apply_rare(market, event, kind):
+    """Everything that is not about one order."""
+    scalars = market.scalars[0]
+    session = np.int64(event["session"])
+    if kind == LOGGED_IN:
+        source = shift_source(event)
+        connection = np.int64(event["slot"])
+        set_connected(market, session, source, connection, np.int64(event["generation"]))
+    elif kind == LOGGED_OUT:
+        set_disconnected(market, session)
+    elif kind == GATEWAY_STARTED or kind == GATEWAY_DIED:
+        row = market.gateways[at(np.int64(event["slot"]))]
+        row["alive"] = 1 if kind == GATEWAY_STARTED else 0
+        row["incarnation"] = event["user_ref"]
+    elif kind == SYSTEM:
+        scalars["stream_0"] = event["stream_0"]
+        scalars["stream_1"] = event["stream_1"]
+    elif kind == LISTED:
+        instrument = np.int64(event["instrument"])
+        market.instruments[at(instrument)]["listed"] = 1
+        scalars["instruments_listed"] = instrument + 1
+    elif kind == INSTRUMENT_STATE:
+        row = market.instruments[at(np.int64(event["instrument"]))]
+        row["state"] = event["reason"]
+        row["state_reason"] = event["quantity"]
+    elif kind == SESSIONS:
+        count = np.int64(event["quantity"])
+        for each in range(session, session + count):
+            market.sessions[at(each)]["known"] = 1
+        scalars["sessions_known"] = session + count
+    elif kind == EPOCH:
+        scalars["epoch"] = event["epoch"]
+    elif kind == CONTINUED:
+        scalars["continuing"] = event["slot"]
+        scalars["continuing_next"] = event["source_next"]
+
+
+@kernel
+def shift_source(event):
+    """The source of the command that the event answers."""
+    return np.int64(event["source_next"]) >> COMMAND_NEXT_BITS
+
+
+@kernel
+def apply(market, events, index, position):
+    """Apply the event at `events[index]`, whose position in the stream is `position`.
+
+    events: EVENT[n]. Positions are applied in order and each once. Not applied yet is exactly
+    what lies at or above `market.scalars[0]["position"]`.
+    """
+    event = events[at(index)]
+    kind = event["kind"]
+    scalars = market.scalars[0]
+    scalars["position"] = position + 1
+    if kind == CONTINUATION:
+        return
+    scalars["stamp_ns"] = event["time_ns"]
+    source_next = np.int64(event["source_next"])
+    gateway = market.gateways[at(source_next >> COMMAND_NEXT_BITS)]
+    gateway["command_next"] = source_next & COMMAND_NEXT_MASK
+    if scalars["continuing"] != 0:
+        scalars["continuing"] = 0
+    if kind == ACCEPTED:
+        _accepted(market, event, position)
+    elif kind == EXECUTED:
+        _executed(market, event)
+    elif kind == CANCELLED:
+        _cancelled(market, event)
+    elif kind == REPLACED:
+        slot = np.int64(event["slot"])
+        remove(market, slot)
+        _place(market, event, position)
+    elif kind == RESTED:
+        rest(market, np.int64(event["slot"]))
+    elif kind == REJECTED:
+        _see_user_ref(market, event)
+    elif kind == IGNORED:
+        return
+    elif kind == MODIFIED:
+        _modified(market, event)
+    else:
+        _apply_rare(market, event, kind)
+
+
+@kernel
+def apply_batch(market, events, first, count, position):
+    """Apply `count` events of `events` (capacity a power of two) from masked subscript `first` on.
+
+    position: of the first of them. Returns the position behind the last.
+    """
+    mask = len(events) - 1
+    for offset in range(count):
+        apply(market, events, (first + offset) & mask, position + offset)
+    return position + count
+
+
+@kernel
+def apply_all(market, events, position):
+    """Apply the whole array of events (any length), the first of which is at `position`."""
+    for index in range(len(events)):
+        apply(market, events, index, position + index)
+    return position + len(events)
