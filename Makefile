@@ -1,0 +1,46 @@
+# `make run` needs Python 3.11 or later, a C compiler and make; everything else goes into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NATIVE := ringbuf/_native.c ringbuf/_native_build.py
+TEST_FLAGS ?=
+BENCH_FLAGS ?=
+
+.DEFAULT_GOAL := run
+.PHONY: run demo test bench lint layout clean
+
+run: $(VENV)/.installed
+	$(BIN)/shmx run $(ARGS)
+
+demo: $(VENV)/.installed
+	$(BIN)/python -m shm_exchange.demo $(ARGS)
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest $(TEST_FLAGS)
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python -m perf $(BENCH_FLAGS)
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+layout: $(VENV)/.installed
+	$(BIN)/python -m ringbuf layout --write
+
+clean:
+	rm -rf $(VENV) build *.egg-info ringbuf/*.so perf/results
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The source tree itself is what runs; the install compiles the C extension into it.
+$(VENV)/.installed: pyproject.toml setup.py $(NATIVE)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	touch $@
