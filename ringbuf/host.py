@@ -1,0 +1,95 @@
+"""Shell: what a process asks of the host: a core, locked memory, no core dumps, barriers.
+
+`lacks` says in words what this host does not offer a fast exchange, for logs and reports.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ringbuf._native import ffi, lib
+from ringbuf.errors import SegmentError, UsageError
+
+HUGE_PAGE_SIZE = 2 << 20
+_SYS = Path("/sys")
+
+
+def cpu_count() -> int:
+    """Number of cores that this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def pin(cpu: int) -> None:
+    """Keep the calling thread on one core. Raises UsageError when it may not run there."""
+    try:
+        os.sched_setaffinity(0, {cpu})
+    except OSError as error:
+        raise UsageError(f"this process may not run on core {cpu}: {error.strerror}") from error
+
+
+def set_not_dumpable() -> None:
+    """No core dump of this process: a dump would hold the writer lock for as long as it takes."""
+    _check(lib.ringbuf_set_dumpable(0), "cannot switch core dumps off")
+
+
+def register_barrier() -> bool:
+    """Let a sleeper's barrier reach this process; False when the kernel has no membarrier."""
+    return int(lib.ringbuf_barrier_register()) == 0
+
+
+def lock_memory(array: np.ndarray) -> None:
+    """Keep the pages of an array in memory. Raises SegmentError when the limit forbids it."""
+    error = lib.ringbuf_lock_memory(ffi.cast("void *", array.ctypes.data), array.nbytes)
+    _check(error, f"cannot lock {array.nbytes} bytes (raise RLIMIT_MEMLOCK: ulimit -l)")
+
+
+def populate(array: np.ndarray) -> None:
+    """Make every page of a shared mapping exist. Raises SegmentError when memory is short."""
+    start = array.ctypes.data & -4096
+    size = array.ctypes.data + array.nbytes - start
+    error = lib.ringbuf_populate(ffi.cast("void *", start), size)
+    _check(error, f"cannot make {array.nbytes} bytes of shared memory exist")
+
+
+def shared_huge_pages() -> bool:
+    """True when shared memory may lie on huge pages if asked to."""
+    text = _read(_SYS / "kernel/mm/transparent_hugepage/shmem_enabled")
+    return any(f"[{mode}]" in text for mode in ("always", "within_size", "advise", "force"))
+
+
+def isolated_cpus() -> set[int]:
+    """Cores that the scheduler leaves alone."""
+    cpus: set[int] = set()
+    for part in filter(None, _read(_SYS / "devices/system/cpu/isolated").split(",")):
+        first, _, last = part.partition("-")
+        cpus.update(range(int(first), int(last or first) + 1))
+    return cpus
+
+
+def lacks() -> list[str]:
+    """What this host lacks, one sentence each; empty on a tuned host."""
+    missing = []
+    if cpu_count() < 4:
+        missing.append(f"only {cpu_count()} cores: processes share them and must not spin")
+    if not isolated_cpus():
+        missing.append("no isolated cores: the scheduler may interrupt a pinned process")
+    if not shared_huge_pages():
+        missing.append("no huge pages for shared memory: more address translation misses")
+    if not register_barrier():
+        missing.append("no membarrier: a sleeper may miss a bell and sleep its full bound")
+    return missing
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _check(error: int, what: str) -> None:
+    if error:
+        raise SegmentError(f"{what}: {os.strerror(error)}")
