@@ -18,6 +18,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from shm_exchange.errors import ExchangeError
+
 Location = tuple[str | int, ...]
 
 _TOKEN = re.compile(
@@ -61,8 +63,10 @@ class Problem:
     message: str
 
 
-class ConfigurationError(Exception):
+class ConfigurationError(ExchangeError):
     """The configuration cannot be used. The text has one line per problem."""
+
+    exit_code = 78
 
     def __init__(self, path: str, problems: list[Problem]) -> None:
         self.path = path
