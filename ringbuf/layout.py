@@ -59,6 +59,7 @@ BROADCAST_CURSORS = Record(
             doc="positions below it may be in the middle of being overwritten (less a capacity); "
             "never decreases, not under a new publisher either",
         ),
+        Field("reserved_0", "u1", repeat=56, doc="a line that is seldom stored: both may keep it"),
         Field(
             "published",
             "i8",
@@ -66,7 +67,7 @@ BROADCAST_CURSORS = Record(
             order="release",
             doc="positions below it are complete",
         ),
-        Field("reserved_0", "u1", repeat=112, doc="keeps the publisher's line to itself"),
+        Field("reserved_1", "u1", repeat=56),
         Field(
             "recorded",
             "i8",
@@ -81,7 +82,7 @@ BROADCAST_CURSORS = Record(
             order="release",
             doc="positions below it survive a loss of power",
         ),
-        Field("reserved_1", "u1", repeat=112, doc="keeps the reader's line to itself"),
+        Field("reserved_2", "u1", repeat=112, doc="keeps the reader's line to itself"),
     ),
 )
 
