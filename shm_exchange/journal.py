@@ -1,0 +1,278 @@
+"""Shell: the journal's writer: EVENT records to disk, in blocks, in segments.
+
+Segments follow each other without a gap; a new one begins when the next append does not fit, so an
+append is never split over two. `append` makes bytes visible to other processes, `sync` makes them
+survive a loss of power. The journal ends where an append ended: never within a commit.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from xxhash import xxh3_64_intdigest
+
+from shm_exchange.journal_layout import (
+    BLOCK_COMMIT,
+    BLOCK_EVENTS,
+    BLOCK_RECORDS_MAX,
+    BLOCK_SEAL,
+    CELL_SIZE,
+    PAGE_SIZE,
+)
+from shm_exchange.journal_segment import (
+    Block,
+    JournalError,
+    Owner,
+    SegmentHeader,
+    check_seal,
+    create_segment,
+    find_end,
+    pack_block,
+    raise_for,
+    read_header,
+    segment_path,
+    segment_paths,
+)
+from shm_exchange.messages import EVENT
+
+SEGMENT_SIZE = 64 << 20  # a million events
+_LOCK_WAIT_SECONDS = 5.0  # a killed recorder's lock lives until its memory is torn down
+_VECTOR_MAX = 1000  # below IOV_MAX
+
+
+def record_bytes(records: np.ndarray) -> memoryview:
+    """The bytes of a contiguous EVENT array, without a copy."""
+    return records.view(np.uint8).data
+
+
+class Journal:
+    """The writer. Opening it checks the last segment, cuts a torn tail and takes the lock.
+
+    append and close: one thread. sync: this one or one other. `position` is the next append's
+    first; what is below `durable` survives a loss of power.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        owner: Owner,
+        *,
+        first_position: int = 0,
+        segment_size: int = SEGMENT_SIZE,
+        stream: bytes = b"",
+    ) -> None:
+        """first_position: where a journal begins that does not exist yet."""
+        self.directory = directory
+        self.owner = owner
+        self.stream = stream
+        self.position = first_position
+        self.durable = first_position
+        self.torn_bytes = 0  # what opening cut away
+        self.torn_records = 0
+        self._segment_size = max(segment_size, PAGE_SIZE + 2 * CELL_SIZE)
+        self._descriptor = -1
+        self._path = directory
+        self._offset = 0
+        self._allocated = 0
+        self._checksum = 0
+        self._sealed = False
+        # Held by sync for as long as it needs the descriptor; taken by append for a new segment.
+        self._segment_lock = threading.Lock()
+        self._writer_lock = self._take_writer_lock()
+        try:
+            self._open_last()
+        except BaseException:
+            self._release()
+            raise
+
+    def append(self, slices: Sequence[memoryview], now_ns: int) -> int:
+        """Write the records of `slices` (bytes of whole EVENTs) as one commit; return `position`.
+
+        Raise JournalFull when the disk has no room: nothing has changed then.
+        """
+        needed = CELL_SIZE  # room for the seal
+        for each in slices:
+            count = len(each) // EVENT.size
+            needed += len(each) + -(-count // BLOCK_RECORDS_MAX) * CELL_SIZE
+        if needed == CELL_SIZE:
+            return self.position
+        self._make_room(needed, now_ns)
+        blocks, vectors = self._blocks(slices, now_ns)
+        self._write(vectors)
+        self._sealed = False
+        self._offset = blocks[-1].end_offset
+        self._checksum = blocks[-1].checksum
+        self.position = blocks[-1].end_position
+        return self.position
+
+    def sync(self) -> int:
+        """Force everything appended to the disk; return the new `durable`.
+
+        Raise OSError when the kernel could not: what is on disk is unknown then, and another try
+        would report a success that it is not. The caller must end.
+        """
+        with self._segment_lock:
+            position = self.position
+            if position > self.durable:
+                os.fdatasync(self._descriptor)
+                self.durable = position
+        return self.durable
+
+    def close(self, now_ns: int) -> None:
+        """Seal, sync and give up the lock."""
+        if self._descriptor >= 0:
+            with self._segment_lock:
+                if not self._sealed:
+                    self._seal(now_ns)
+        self._release()
+
+    def abandon(self) -> None:
+        """Give up the lock and write nothing more, as after an error."""
+        self._release()
+
+    # ------------------------------------------------------------ within
+
+    def _take_writer_lock(self) -> int:
+        path = self.directory / f"journal-e{self.owner.engine}.lock"
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            raise_for(error, path)
+        deadline = time.monotonic() + _LOCK_WAIT_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return descriptor
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    os.close(descriptor)
+                    raise JournalError(f"{path}: another recorder writes this journal") from None
+            time.sleep(0.01)
+
+    def _release(self) -> None:
+        for descriptor in (self._descriptor, self._writer_lock):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._descriptor = self._writer_lock = -1
+
+    def _open_last(self) -> None:
+        engine = self.owner.engine
+        for path in self.directory.glob(f"journal-e{engine}-*.new"):
+            path.unlink()
+        paths = segment_paths(self.directory, engine)
+        for number, (_, path) in enumerate(paths[:-1]):
+            check_seal(path, self.owner, *paths[number + 1])
+        if not paths:
+            return
+        path = self._path = paths[-1][1]
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            end = find_end(self._descriptor, path, read_header(self._descriptor, path, self.owner))
+            # Cut even when nothing is torn: what is allocated beyond is allocated again on need.
+            os.ftruncate(self._descriptor, end.offset)
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise_for(error, path)
+        self._offset = self._allocated = end.offset
+        self.position = self.durable = end.position
+        self._checksum = end.checksum
+        self.torn_bytes, self.torn_records = end.torn_bytes, end.torn_records
+
+    def _make_room(self, needed: int, now_ns: int) -> None:
+        """Let `needed` bytes be allocated behind `_offset`, in this segment or in a new one."""
+        end = self._offset + needed
+        if self._descriptor >= 0 and end <= self._allocated:
+            return
+        fits = end <= self._segment_size or self._offset == PAGE_SIZE
+        if self._descriptor < 0 or not fits:
+            self._begin_segment(max(self._segment_size, PAGE_SIZE + needed), now_ns)
+            return
+        size = max(end, self._segment_size)
+        try:
+            os.posix_fallocate(self._descriptor, self._allocated, size - self._allocated)
+        except OSError as error:
+            raise_for(error, self._path)
+        self._allocated = size
+
+    def _begin_segment(self, size: int, now_ns: int) -> None:
+        with self._segment_lock:
+            if self._descriptor >= 0 and not self._sealed:
+                self._seal(now_ns)
+            header = SegmentHeader(self.position, self._checksum, 0, self.stream)
+            created = create_segment(self.directory, self.owner, header, size, now_ns)
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+            self._descriptor, self._checksum = created
+        self._path = segment_path(self.directory, self.owner.engine, self.position)
+        self._offset, self._allocated, self._sealed = PAGE_SIZE, size, False
+
+    def _seal(self, now_ns: int) -> None:
+        """Sync, and say so in a last block: what is bad from now on was damaged, not torn."""
+        os.fdatasync(self._descriptor)
+        self.durable = self.position
+        block = Block(
+            self._offset, BLOCK_SEAL, BLOCK_COMMIT, self.position, 0, now_ns, self.durable,
+            xxh3_64_intdigest(b""), self._checksum, 0,
+        )  # fmt: skip
+        header = pack_block(block)
+        try:
+            os.pwrite(self._descriptor, header, self._offset)
+            os.ftruncate(self._descriptor, self._offset + CELL_SIZE)
+        except OSError as error:
+            raise_for(error, self._path)
+        self._offset += CELL_SIZE
+        self._checksum = int.from_bytes(header[-8:], "little")
+        os.fdatasync(self._descriptor)
+        self._allocated = self._offset
+        self._sealed = True
+
+    def _blocks(
+        self, slices: Sequence[memoryview], now_ns: int
+    ) -> tuple[list[Block], list[bytes | memoryview]]:
+        """The blocks of one append, and what to write for them: headers and the slices' own bytes.
+
+        The last one has the commit flag.
+        """
+        pieces = []
+        size = BLOCK_RECORDS_MAX * EVENT.size
+        for each in slices:
+            pieces += [each[start : start + size] for start in range(0, len(each), size)]
+        blocks: list[Block] = []
+        vectors: list[bytes | memoryview] = []
+        offset, position, checksum = self._offset, self.position, self._checksum
+        for piece in pieces:
+            flags = BLOCK_COMMIT if piece is pieces[-1] else 0
+            block = Block(
+                offset, BLOCK_EVENTS, flags, position, len(piece) // EVENT.size, now_ns,
+                self.durable, xxh3_64_intdigest(piece), checksum, 0,
+            )  # fmt: skip
+            header = pack_block(block)
+            block = block._replace(checksum=int.from_bytes(header[-8:], "little"))
+            offset, position, checksum = block.end_offset, block.end_position, block.checksum
+            blocks.append(block)
+            vectors += [header, piece]
+        return blocks, vectors
+
+    def _write(self, vectors: list[bytes | memoryview]) -> None:
+        """Write all vectors at `_offset`. A partial write is continued."""
+        offset = self._offset
+        waiting: list[bytes | memoryview] = vectors
+        try:
+            while waiting:
+                written = os.pwritev(self._descriptor, waiting[:_VECTOR_MAX], offset)
+                offset += written
+                number = 0
+                while number < len(waiting) and written >= len(waiting[number]):
+                    written -= len(waiting[number])
+                    number += 1
+                waiting = waiting[number:]
+                if written:
+                    waiting[0] = waiting[0][written:]
+        except OSError as error:
+            raise_for(error, self._path)

@@ -1,0 +1,236 @@
+"""Shell: the journal's reader: finds a position, proves what it reads, never writes.
+
+Works beside a live recorder: it looks only at blocks up to the one that holds the position asked
+for, and the caller asks only for what `recorded` says is written. Files are read, not mapped: a
+segment that is cut by its writer, or a bad disk, is an error here and not a signal.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from xxhash import xxh3_64_intdigest
+
+from shm_exchange.journal_layout import BLOCK_RECORDS_MAX, CELL_SIZE, PAGE_SIZE
+from shm_exchange.journal_segment import (
+    Block,
+    JournalDamaged,
+    JournalError,
+    Owner,
+    SegmentHeader,
+    find_end,
+    read_blocks,
+    read_header,
+    segment_paths,
+    unpack_block,
+)
+from shm_exchange.messages import EVENT_DTYPE
+
+BATCH_RECORDS_MAX = BLOCK_RECORDS_MAX
+_DIRECT_RECORDS = 2048  # a block of this size is passed on as it is; smaller ones are gathered
+
+
+class _Segment:
+    """One open segment and the index of its blocks, as far as anybody asked."""
+
+    def __init__(self, path: Path, owner: Owner) -> None:
+        self.path = path
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self.header: SegmentHeader = read_header(self.descriptor, path, owner)
+        except BaseException:
+            os.close(self.descriptor)
+            raise
+        self.positions: list[int] = []  # first position of each block that has records
+        self.offsets: list[int] = []
+        self.end_offset = PAGE_SIZE
+        self.end_position = self.header.first_position
+        self.end_checksum = self.header.checksum
+
+    def find(self, position: int) -> Block | None:
+        """The header of the block that holds `position`, or None where the segment ends."""
+        while self.end_position <= position:
+            block = self._header_at(self.end_offset)
+            chain = (self.end_position, self.end_checksum)
+            if block is None or (block.first_position, block.previous_checksum) != chain:
+                return None
+            if block.record_count:
+                self.positions.append(block.first_position)
+                self.offsets.append(block.offset)
+            self.end_offset = block.end_offset
+            self.end_position = block.end_position
+            self.end_checksum = block.checksum
+        return self._header_at(self.offsets[bisect_right(self.positions, position) - 1])
+
+    def load(self, block: Block) -> np.ndarray | None:
+        """The records of a block, or None when they are not what its header says."""
+        records = np.empty(block.record_count, EVENT_DTYPE)
+        view = records.view(np.uint8).data
+        got = os.preadv(self.descriptor, [view], block.offset + CELL_SIZE)
+        if got != len(view) or xxh3_64_intdigest(view) != block.records_checksum:
+            return None
+        return records
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+    def _header_at(self, offset: int) -> Block | None:
+        return unpack_block(os.pread(self.descriptor, CELL_SIZE, offset), 0, offset)
+
+
+class JournalReader:
+    """Reads the journal of one engine. Not for two threads at once."""
+
+    def __init__(self, directory: Path, owner: Owner) -> None:
+        self.directory = directory
+        self.owner = owner
+        self._segments: list[tuple[int, Path]] = []
+        self._open: _Segment | None = None  # the segment used last
+        self._block: Block | None = None  # the block read last, and its records
+        self._records = np.empty(0, EVENT_DTYPE)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look for new segments."""
+        self._segments = segment_paths(self.directory, self.owner.engine)
+
+    @property
+    def first_position(self) -> int | None:
+        """The oldest position that is kept, or None when there is no journal."""
+        return self._segments[0][0] if self._segments else None
+
+    def end(self) -> int | None:
+        """Where the journal ends (its last commit), or None when there is none.
+
+        Checks the whole of the last segment; raise JournalDamaged as opening it for writing would.
+        """
+        self.refresh()
+        if not self._segments:
+            return None
+        segment = _Segment(self._segments[-1][1], self.owner)
+        try:
+            return find_end(segment.descriptor, segment.path, segment.header).position
+        finally:
+            segment.close()
+
+    def read(self, position: int, count: int) -> np.ndarray:
+        """Up to `count` records from `position` on; fewer where the proof ends (see `end`)."""
+        parts: list[np.ndarray] = []
+        while count > 0:
+            records, first = self._block_with(position)
+            if records is None:
+                break
+            part = records[position - first : position - first + count]
+            parts.append(part)
+            position += len(part)
+            count -= len(part)
+        if len(parts) == 1:
+            return parts[0]
+        together = np.empty(sum(len(part) for part in parts), EVENT_DTYPE)
+        target, start = together.view(np.uint8), 0
+        for part in parts:
+            source = part.view(np.uint8)
+            target[start : start + len(source)] = source
+            start += len(source)
+        return together
+
+    def batches(self, position: int, stop: int) -> Iterator[tuple[int, np.ndarray]]:
+        """All records of [position, stop) in order, as (first position, EVENT array).
+
+        An array holds at most BATCH_RECORDS_MAX and is valid until the next step: large blocks
+        are passed on without a copy, small ones are gathered. Raise JournalDamaged when the
+        journal does not prove right up to `stop`.
+        """
+        gathered = np.empty(BATCH_RECORDS_MAX, EVENT_DTYPE)
+        target = gathered.view(np.uint8).data
+        filled = 0
+        for block, records in self._blocks(position, stop):
+            skip = max(0, position - block.first_position)
+            records = records[
+                skip * CELL_SIZE : min(block.record_count, stop - block.first_position) * CELL_SIZE
+            ]
+            count = len(records) // CELL_SIZE
+            if filled and (filled + count > BATCH_RECORDS_MAX or count >= _DIRECT_RECORDS):
+                yield position, gathered[:filled]
+                position += filled
+                filled = 0
+            if count >= _DIRECT_RECORDS:
+                yield position, np.frombuffer(records, EVENT_DTYPE)
+                position += count
+                continue
+            target[filled * CELL_SIZE : (filled + count) * CELL_SIZE] = records
+            filled += count
+        if filled:
+            yield position, gathered[:filled]
+
+    def close(self) -> None:
+        """Close the files."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+    # ------------------------------------------------------------ within
+
+    def _segment_with(self, position: int) -> _Segment | None:
+        """The segment in which `position` is or would be."""
+        if not self._segments:
+            return None
+        if position < self._segments[0][0]:
+            raise JournalError(
+                f"{self.directory}: the journal of engine {self.owner.engine} begins at position"
+                f" {self._segments[0][0]}; position {position} is no longer kept"
+            )
+        number = bisect_right(self._segments, position, key=lambda each: each[0]) - 1
+        first, path = self._segments[number]
+        if self._open is None or self._open.header.first_position != first:
+            self.close()
+            self._open = _Segment(path, self.owner)
+        return self._open
+
+    def _block_with(self, position: int) -> tuple[np.ndarray | None, int]:
+        """The records of the block that holds `position`, and the position of its first."""
+        if self._block is not None and 0 <= position - self._block.first_position < len(
+            self._records
+        ):
+            return self._records, self._block.first_position
+        for _ in range(2):
+            segment = self._segment_with(position)
+            block = segment.find(position) if segment is not None else None
+            if segment is not None and block is not None:
+                records = segment.load(block)
+                if records is None:
+                    return None, 0
+                self._block, self._records = block, records
+                return records, block.first_position
+            self.refresh()  # perhaps a segment began since we looked
+        return None, 0
+
+    def _blocks(self, position: int, stop: int) -> Iterator[tuple[Block, memoryview]]:
+        """Every block with records of [position, stop), over all segments."""
+        self.refresh()
+        checksum: int | None = None
+        path = self.directory
+        while position < stop:
+            segment = self._segment_with(position)
+            block = segment.find(position) if segment is not None else None
+            if segment is None or block is None:
+                raise JournalDamaged(path, position, f"ends here; it must reach {stop}")
+            path = segment.path
+            if checksum is not None and segment.header.previous_checksum != checksum:
+                raise JournalDamaged(path, position, "does not follow the segment before it")
+            before = position
+            for each, records in read_blocks(
+                segment.descriptor, block.offset, block.first_position, block.previous_checksum
+            ):
+                checksum = each.checksum
+                position = max(position, each.end_position)
+                if each.record_count:
+                    yield each, records
+                if position >= stop:
+                    return
+            if position == before:
+                raise JournalDamaged(path, position, "the checksum of the records is wrong")

@@ -1,0 +1,355 @@
+"""Shell: one segment file of the journal: its name, its header, its blocks, its end.
+
+A block proves itself: its header and its records are checksummed, and each header names the
+checksum of the one before. Where the proof ends, the file ends - if what is missing can have been
+lost by a crash. Every header also says up to which position everything was synced when it was
+written: a bad block below that was damaged later, and a journal with such a block is refused.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import numpy as np
+from xxhash import xxh3_64_intdigest
+
+from ringbuf.errors import LayoutError
+from shm_exchange.journal_layout import (
+    BLOCK_COMMIT,
+    BLOCK_EVENTS,
+    BLOCK_HEADER,
+    BLOCK_MAGIC,
+    BLOCK_RECORDS_MAX,
+    BLOCK_SEAL,
+    CELL_SIZE,
+    JOURNAL_DIGEST,
+    JOURNAL_HEADER,
+    JOURNAL_MAGIC,
+    JOURNAL_VERSION,
+    PAGE_SIZE,
+    STREAM_SIZE,
+)
+from shm_exchange.messages import EVENT
+
+_CODES = {"u1": "B", "u2": "H", "u4": "I", "i8": "q", "u8": "Q"}
+_BLOCK = struct.Struct("<" + "".join(_CODES[each.type] for each in BLOCK_HEADER.fields))
+_CHECKED_SIZE = BLOCK_HEADER.offset_of("checksum")
+_BUFFER_SIZE = 4 << 20  # holds three of the largest blocks
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class JournalError(Exception):
+    """The journal cannot be opened, read or written: the message names the file."""
+
+
+class JournalFull(JournalError):
+    """No room on the disk. Nothing was written; the same append may be tried again."""
+
+
+class JournalDamaged(JournalError):
+    """Bytes that were safe on disk have changed, or a file is missing. Nothing is touched."""
+
+    def __init__(self, path: Path, position: int, reason: str) -> None:
+        super().__init__(f"{path}: damaged at position {position}: {reason}")
+        self.path = path
+        self.position = position
+
+
+class Owner(NamedTuple):
+    """Whose journal it is."""
+
+    identity: bytes  # 16 bytes, of the state directory
+    engine: int
+
+
+class Block(NamedTuple):
+    """A block header and where it stands. The fields are those of BLOCK_HEADER."""
+
+    offset: int
+    kind: int
+    flags: int
+    first_position: int
+    record_count: int
+    written_ns: int
+    durable: int
+    records_checksum: int
+    previous_checksum: int
+    checksum: int
+
+    @property
+    def end_offset(self) -> int:
+        """Where the next block header stands."""
+        return self.offset + CELL_SIZE + self.record_count * EVENT.size
+
+    @property
+    def end_position(self) -> int:
+        """Position of the first record behind the block."""
+        return self.first_position + self.record_count
+
+
+class End(NamedTuple):
+    """Where a segment ends and the next append goes."""
+
+    offset: int
+    position: int
+    checksum: int  # of the last header
+    torn_bytes: int  # what follows `offset` and is no block
+    torn_records: int  # good records behind the last commit
+
+
+class SegmentHeader(NamedTuple):
+    """What the first page of a segment says."""
+
+    first_position: int
+    previous_checksum: int
+    checksum: int
+    stream: bytes
+
+
+def segment_path(directory: Path, engine: int, first_position: int) -> Path:
+    """The file of the segment whose first record has `first_position`."""
+    return directory / f"journal-e{engine}-{first_position:020d}.shmj"
+
+
+def segment_paths(directory: Path, engine: int) -> list[tuple[int, Path]]:
+    """(first position, file) of every segment of an engine, oldest first."""
+    found = []
+    for path in directory.glob(f"journal-e{engine}-*.shmj"):
+        number = path.stem.rsplit("-", 1)[1]
+        if number.isdigit():
+            found.append((int(number), path))
+    return sorted(found)
+
+
+def raise_for(error: OSError, path: Path) -> NoReturn:
+    """Raise `error` as the journal's own, naming the file: JournalFull when there is no room."""
+    kind = JournalFull if error.errno in _FULL else JournalError
+    raise kind(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def sync_directory(directory: Path) -> None:
+    """Make names that were created or removed in `directory` durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def create_segment(
+    directory: Path, owner: Owner, header: SegmentHeader, size: int, now_ns: int
+) -> tuple[int, int]:
+    """Make a segment of `size` bytes; return its descriptor and its header's checksum.
+
+    It gets its name only when it is whole, so a segment without a good header was damaged.
+    """
+    path = segment_path(directory, owner.engine, header.first_position)
+    aside = path.with_suffix(".new")
+    page = np.zeros(1, JOURNAL_HEADER.dtype)
+    row = page[0]
+    row["magic"] = JOURNAL_MAGIC
+    row["version"] = JOURNAL_VERSION
+    row["record_size"] = EVENT.size
+    row["layout_digest"] = JOURNAL_DIGEST
+    row["identity"] = np.frombuffer(owner.identity, np.uint8)
+    row["engine"] = owner.engine
+    row["first_position"] = header.first_position
+    row["created_ns"] = now_ns
+    row["previous_checksum"] = header.previous_checksum
+    row["stream"] = np.frombuffer(header.stream.ljust(STREAM_SIZE, b"\0"), np.uint8)
+    checksum = xxh3_64_intdigest(page.tobytes()[:-8])
+    row["checksum"] = checksum
+    descriptor = -1
+    try:
+        descriptor = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        os.posix_fallocate(descriptor, 0, size)
+        os.pwrite(descriptor, page.tobytes(), 0)
+        os.fsync(descriptor)
+        os.rename(aside, path)
+        sync_directory(directory)
+    except OSError as error:
+        if descriptor >= 0:
+            os.close(descriptor)
+            aside.unlink(missing_ok=True)
+        raise_for(error, path)
+    return descriptor, checksum
+
+
+def read_header(descriptor: int, path: Path, owner: Owner) -> SegmentHeader:
+    """Check the first page of a segment. Raise LayoutError or JournalError; touch nothing."""
+    page = os.pread(descriptor, PAGE_SIZE, 0)
+    row = np.frombuffer(page.ljust(PAGE_SIZE, b"\0"), JOURNAL_HEADER.dtype)[0]
+    named = int(path.stem.rsplit("-", 1)[1])
+    if len(page) < PAGE_SIZE or int(row["magic"]) != JOURNAL_MAGIC:
+        raise JournalDamaged(path, named, "this is not the header of a journal segment")
+    if int(row["version"]) != JOURNAL_VERSION:
+        raise LayoutError(
+            f"{path}: journal version {row['version']}, this build reads {JOURNAL_VERSION}"
+        )
+    if xxh3_64_intdigest(page[:-8]) != int(row["checksum"]):
+        raise JournalDamaged(path, named, "the checksum of the file header is wrong")
+    if int(row["layout_digest"]) != JOURNAL_DIGEST or int(row["record_size"]) != EVENT.size:
+        raise LayoutError(
+            f"{path}: written with another layout of events (digest {int(row['layout_digest']):x},"
+            f" this build has {JOURNAL_DIGEST:x}); use the build that wrote it"
+        )
+    if row["identity"].tobytes() != owner.identity:
+        raise JournalError(
+            f"{path}: belongs to exchange {row['identity'].tobytes().hex()},"
+            f" not to {owner.identity.hex()}"
+        )
+    if int(row["engine"]) != owner.engine or int(row["first_position"]) != named:
+        raise JournalError(
+            f"{path}: is of engine {row['engine']} from position {row['first_position']};"
+            " its name says otherwise"
+        )
+    return SegmentHeader(
+        named, int(row["previous_checksum"]), int(row["checksum"]), row["stream"].tobytes()
+    )
+
+
+def check_seal(path: Path, owner: Owner, next_position: int, next_path: Path) -> None:
+    """Check that a segment ends where the next begins: it was sealed before that was made."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        read_header(descriptor, path, owner)
+        offset = os.fstat(descriptor).st_size - CELL_SIZE
+        seal = unpack_block(os.pread(descriptor, CELL_SIZE, offset), 0, offset)
+    finally:
+        os.close(descriptor)
+    descriptor = os.open(next_path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        after = read_header(descriptor, next_path, owner)
+    finally:
+        os.close(descriptor)
+    if seal is None or seal.kind != BLOCK_SEAL:
+        raise JournalDamaged(path, next_position, "its last block is missing or was changed")
+    if (seal.first_position, seal.checksum) != (next_position, after.previous_checksum):
+        raise JournalDamaged(
+            next_path, seal.first_position, f"this segment does not follow {path.name}"
+        )
+
+
+def pack_block(block: Block) -> bytes:
+    """The 64 bytes of a block header; `block.checksum` is ignored and computed."""
+    body = _BLOCK.pack(
+        BLOCK_MAGIC,
+        block.kind,
+        block.flags,
+        0,
+        block.first_position,
+        block.record_count,
+        0,
+        block.written_ns,
+        block.durable,
+        block.records_checksum,
+        block.previous_checksum,
+        0,
+    )[:_CHECKED_SIZE]
+    return body + xxh3_64_intdigest(body).to_bytes(8, "little")
+
+
+def unpack_block(data: bytes | memoryview, start: int, offset: int) -> Block | None:
+    """The block header at data[start], which stands at `offset` of its file; None if it is none."""
+    if len(data) - start < CELL_SIZE:
+        return None
+    fields = _BLOCK.unpack_from(data, start)
+    if fields[0] != BLOCK_MAGIC:
+        return None
+    if xxh3_64_intdigest(data[start : start + _CHECKED_SIZE]) != fields[-1]:
+        return None
+    _, kind, flags, _, first_position, count, _, *rest = fields
+    if kind not in (BLOCK_EVENTS, BLOCK_SEAL) or count > BLOCK_RECORDS_MAX:
+        return None
+    return Block(offset, kind, flags, first_position, count, *rest)
+
+
+def read_blocks(
+    descriptor: int, offset: int, position: int, checksum: int
+) -> Iterator[tuple[Block, memoryview]]:
+    """Blocks from `offset` on, each with its records, as long as everything proves right.
+
+    checksum: of the header before. The records are a view of a buffer that the next step reuses.
+    """
+    buffer = memoryview(bytearray(_BUFFER_SIZE))
+    filled = start = 0
+    while True:
+        block = unpack_block(buffer[:filled], start, offset)
+        if block is None and filled - start >= CELL_SIZE:
+            return
+        if block is None or start + block.end_offset - offset > filled:
+            # Not wholly in the buffer: move what is there to the front and read on.
+            buffer[: filled - start] = buffer[start:filled]
+            filled -= start
+            start = 0
+            got = os.preadv(descriptor, [buffer[filled:]], offset + filled)
+            if got == 0:
+                return
+            filled += got
+            continue
+        if (block.first_position, block.previous_checksum) != (position, checksum):
+            return
+        records = buffer[start + CELL_SIZE : start + block.end_offset - offset]
+        if xxh3_64_intdigest(records) != block.records_checksum:
+            return
+        yield block, records
+        start += block.end_offset - offset
+        offset, position, checksum = block.end_offset, block.end_position, block.checksum
+
+
+def _proof_of_damage(descriptor: int, offset: int, position: int) -> Block | None:
+    """A good block header behind `offset` which says that `position` was once safe on disk."""
+    magic = np.uint32(BLOCK_MAGIC)
+    while chunk := os.pread(descriptor, _BUFFER_SIZE, offset):
+        whole = len(chunk) // CELL_SIZE * CELL_SIZE
+        cells = np.frombuffer(chunk, np.uint32, whole // 4)[:: CELL_SIZE // 4]
+        for cell in np.flatnonzero(cells == magic):
+            start = int(cell) * CELL_SIZE
+            block = unpack_block(chunk, start, offset + start)
+            if block is not None and block.durable > position:
+                return block
+        if whole == 0:
+            return None
+        offset += whole
+    return None
+
+
+def find_end(descriptor: int, path: Path, header: SegmentHeader) -> End:
+    """Check the whole of the journal's last segment and say where it ends.
+
+    The end is the last good block that closes an append. Raise JournalDamaged if what follows
+    cannot be the torn tail of a crash. Reads only.
+    """
+    offset, position, checksum = PAGE_SIZE, header.first_position, header.checksum
+    end = End(offset, position, checksum, 0, 0)
+    for block, _ in read_blocks(descriptor, offset, position, checksum):
+        offset, position, checksum = block.end_offset, block.end_position, block.checksum
+        if block.flags & BLOCK_COMMIT:
+            end = End(offset, position, checksum, 0, 0)
+    later = _proof_of_damage(descriptor, offset, position)
+    if later is not None:
+        raise JournalDamaged(
+            path,
+            position,
+            f"the block at byte {offset} is not what was synced there (the block at byte"
+            f" {later.offset} says that all before position {later.durable} was)",
+        )
+    return end._replace(
+        torn_bytes=_written_bytes(descriptor, end.offset), torn_records=position - end.position
+    )
+
+
+def _written_bytes(descriptor: int, offset: int) -> int:
+    """Bytes from `offset` to the last one that is not zero."""
+    start, last = offset, offset
+    while chunk := os.pread(descriptor, _BUFFER_SIZE, offset):
+        stripped = len(chunk.rstrip(b"\0"))
+        if stripped:
+            last = offset + stripped
+        offset += len(chunk)
+    return last - start
