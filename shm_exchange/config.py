@@ -9,6 +9,7 @@ there is state on disk.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -32,6 +33,7 @@ STANDBY_LIMIT = 6  # process numbers 2-7 of an engine
 GATEWAY_COUNT_MAX = 54  # process number 8 + source, of 64
 USERNAME_SIZE = 6  # SoupBinTCP login request
 PASSWORD_SIZE = 10
+_NAME = r"^[A-Za-z0-9_-]{1,32}$"  # it becomes part of the names of segments
 
 
 def _power_of_two(count: int) -> int:
@@ -50,6 +52,11 @@ def _address(text: str) -> str:
 
 def _tuple(value: Any) -> Any:
     return tuple(value) if type(value) is list else value
+
+
+def is_name(name: str) -> bool:
+    """Whether an exchange can have this name."""
+    return re.fullmatch(_NAME, name) is not None
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -72,7 +79,7 @@ class Exchange(Table):
 
     name: str = Field(
         default="main",
-        pattern=r"^[A-Za-z0-9_-]{1,32}$",
+        pattern=_NAME,
         description="1 to 32 letters, digits, _ and -",
     )
     state_directory: str | None = Field(default=None, min_length=1)

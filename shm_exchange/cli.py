@@ -1,0 +1,230 @@
+"""Shell: the command `shmx`.
+
+Each command imports what it runs when it runs: `shmx --help` answers at once, and the supervisor
+never loads a compiler. Nothing of `gateways` is imported by name here; `replay` finds its driver
+at run time.
+
+An error that this project declares is meant for whoever typed the command: one sentence and its
+exit code. Any other exception is a fault of the program and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+_PACKAGES = ("ringbuf", "shm_exchange", "gateways")
+DEFAULT_NAME = "main"
+_FLOW_MESSAGES = 100_000
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+def _check_name(context: click.Context, option: click.Parameter, name: str | None) -> str | None:
+    from shm_exchange.config import is_name
+
+    if name is not None and not is_name(name):
+        raise click.BadParameter("use 1 to 32 letters, digits, _ and -.", context, option)
+    return name
+
+
+_name = click.option("--name", callback=_check_name, help="Of the exchange; `main` by default.")
+_config = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A TOML file; without it the built-in configuration.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+_flow = click.argument("flow", metavar="FLOW.npz", type=click.Path(path_type=Path))
+
+
+@click.group(context_settings=_CONTEXT, no_args_is_help=False)
+@click.version_option(package_name="shm-exchange")
+def commands() -> None:
+    """A complete exchange on one Linux host.
+
+    Exit codes: 0 done, 1 the check or the operation failed, 2 wrong usage, 75 another exchange
+    holds the name, 78 the configuration is wrong.
+    """
+
+
+@commands.command()
+@_config
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where journal and snapshots are.",
+)
+@_name
+def run(config: Path | None, state: Path | None, name: str | None) -> None:
+    """Run the exchange in the foreground.
+
+    Ctrl-C and SIGTERM drain it and stop it.
+    """
+    from shm_exchange.config import load
+
+    configuration = load(config)
+    from shm_exchange import supervisor
+
+    name = name or configuration.exchange.name
+    named = configuration.exchange.state_directory
+    directory = state or (Path(named) if named else default_state_directory(name))
+    sys.exit(supervisor.run(configuration, directory, name) or 0)
+
+
+@commands.command()
+@_name
+@_json
+def status(name: str | None, as_json: bool) -> None:
+    """Show roles, positions, lags and rates of an exchange."""
+    from shm_exchange import status as reader
+
+    _print(reader.collect(name or DEFAULT_NAME), as_json)
+
+
+@commands.command()
+@_flow
+@_config
+@click.option("--sessions", type=click.IntRange(1), default=1, show_default=True, metavar="N")
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, min_open=True),
+    metavar="R",
+    help="Messages per second; without it as fast as possible.",
+)
+@_name
+@click.option("--instrument", default="AAPL", show_default=True, help="That the flow is for.")
+@click.option("--allow-resting", is_flag=True, help="Go on when the instrument has orders already.")
+@_json
+def replay(
+    flow: Path, config: Path | None, name: str | None, as_json: bool, **options: Any
+) -> None:
+    """Send a flow through OUCH over TCP and compare feed and book.
+
+    The flow goes through N sessions. The book is rebuilt from the ITCH feed; exit code 1 when it
+    differs from the exchange's own.
+    """
+    from shm_exchange.config import load
+
+    configuration = load(config)
+    driver = importlib.import_module("gateways.replay")
+    name = name or configuration.exchange.name
+    report = driver.run(flow, configuration=configuration, name=name, **options)
+    _print(report, as_json)
+    sys.exit(0 if report["feed_matches_book"] else 1)
+
+
+@commands.command()
+@_flow
+@_json
+def conformance(flow: Path, as_json: bool) -> None:
+    """Print the hash of what the matcher reports for a flow."""
+    from shm_exchange import conformance as check
+
+    _print(check.run(flow), as_json)
+
+
+@commands.group(no_args_is_help=False)
+def convert() -> None:
+    """Turn other people's data into flows."""
+
+
+@convert.command()
+@click.argument("messages", metavar="MESSAGES.csv", type=click.Path(path_type=Path))
+@_flow
+def lobster(messages: Path, flow: Path) -> None:
+    """Turn a LOBSTER message file into a flow."""
+    from shm_exchange import flow as flows
+    from shm_exchange import lobster as converter
+
+    converted = converter.convert(messages)
+    flows.save(flow, converted)
+    click.echo(f"{flow}: {converted.messages} messages")
+
+
+@commands.command()
+@_flow
+@click.option(
+    "--messages", type=click.IntRange(1), default=_FLOW_MESSAGES, show_default=True, metavar="N"
+)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, metavar="S")
+def generate(flow: Path, messages: int, seed: int) -> None:
+    """Write a synthetic flow of our own making."""
+    from shm_exchange import flow as flows
+
+    generated = flows.generate(messages, seed)
+    flows.save(flow, generated)
+    click.echo(f"{flow}: {generated.messages} messages")
+
+
+@commands.command("check-config")
+@click.argument("file", type=click.Path(path_type=Path))
+def check_config(file: Path) -> None:
+    """Validate a configuration, every error with its line."""
+    from shm_exchange.config import load
+
+    configuration = load(file)
+    counts = ", ".join(
+        f"{name}: {len(getattr(configuration, name))}"
+        for name in ("engines", "instruments", "gateways", "sessions")
+    )
+    click.echo(f"{file}: valid. {counts}")
+
+
+def default_state_directory(name: str) -> Path:
+    """Where an exchange keeps its state when nobody says: the user's state folder."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "shm-exchange" / name
+
+
+def _print(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(result, default=_plain))
+        return
+    from shm_exchange import screen
+
+    screen.show(result)
+
+
+def _plain(value: Any) -> Any:
+    """numpy's scalars as Python's; anything else as text."""
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(message, err=True)
+    sys.exit(code)
+
+
+def _sentence(error: Exception) -> str:
+    """The text of an error; a system error without its number."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}; choose another path."
+    return str(error)
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether the error is a report to the user rather than a fault of the program."""
+    kind = type(error)
+    declared_here = kind.__module__.split(".")[0] in _PACKAGES
+    return isinstance(error, OSError) or (declared_here and kind.__name__ != "UsageError")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        commands.main(prog_name="shmx", standalone_mode=False)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "shmx"
+        _fail(f"shmx: {error.format_message()} See `{path} --help`.", error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("shmx: interrupted", 130)
+    except Exception as error:
+        if not _is_ours(error):
+            raise
+        _fail(f"shmx: {_sentence(error)}", getattr(error, "exit_code", 1))

@@ -1,0 +1,312 @@
+"""Goal: `shmx` keeps its contract: names, exit codes, one sentence for an error, pure JSON.
+
+Method: the entry point in process with stand-ins for what the commands run, and the real thing
+in a process of its own where imports and exit codes are the subject.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shm_exchange import cli
+from shm_exchange.config import built_in
+from shm_exchange.errors import AnotherWriterError, NotRunningError
+from shm_exchange.flow import load as load_flow
+
+CONFIG = """\
+[exchange]
+name = "other"
+state_directory = "/var/lib/other"
+[[engine]]
+[[instrument]]
+symbol = "X"
+tick = 1
+"""
+
+Result = tuple[int, str, str]
+
+
+@pytest.fixture
+def shmx(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Result]:
+    """Run `shmx` with arguments; return exit code, stdout, stderr."""
+
+    def call(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["shmx", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        streams = capsys.readouterr()
+        return code, streams.out, streams.err
+
+    return call
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
+    """Replace `module.function` by one that returns or raises `result`; return its calls."""
+
+    def install(module: str, function: str, result: Any) -> list[Any]:
+        calls: list[Any] = []
+
+        def act(*positional: Any, **named: Any) -> Any:
+            calls.append((positional, named))
+            if isinstance(result, Exception):
+                raise result
+            return result
+
+        fake = ModuleType(module)
+        setattr(fake, function, act)
+        package, _, name = module.rpartition(".")
+        monkeypatch.setitem(sys.modules, module, fake)
+        monkeypatch.setattr(importlib.import_module(package), name, fake, raising=False)
+        return calls
+
+    return install
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["run", "status", "replay", "conformance", "convert", "convert lobster", "generate"]
+    + ["check-config"],
+)
+def test_every_command_explains_itself(command: str, shmx: Callable[..., Result]) -> None:
+    """--help prints the usage and ends with 0."""
+    code, out, err = shmx(*command.split(), "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"Usage: shmx {command} ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["convert"],
+        ["nothing"],
+        ["run", "--nothing"],
+        ["replay"],
+        ["status", "--name", "a/b"],
+        ["replay", "x.npz", "--sessions", "0"],
+        ["generate", "x.npz", "--messages", "many"],
+    ],
+)
+def test_wrong_usage_is_one_line_and_code_2(
+    arguments: list[str], shmx: Callable[..., Result]
+) -> None:
+    """The remedy is the help of the command at fault."""
+    code, out, err = shmx(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("shmx: ")
+    assert err.endswith("--help`.\n")
+    assert err.count("\n") == 1
+
+
+def test_run_uses_the_built_in_configuration(
+    shmx: Callable[..., Result],
+    stand_in: Callable[..., list[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Name and folder have defaults; the supervisor's code is the command's."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    calls = stand_in("shm_exchange.supervisor", "run", 3)
+    assert shmx("run")[0] == 3
+    ((positional, _),) = calls
+    assert positional == (built_in(), tmp_path / "shm-exchange" / "main", "main")
+
+
+def test_run_takes_name_and_state_from_the_file_unless_told(
+    shmx: Callable[..., Result], stand_in: Callable[..., list[Any]], tmp_path: Path
+) -> None:
+    """Options win over the file, the file over the defaults."""
+    path = tmp_path / "exchange.toml"
+    path.write_text(CONFIG, encoding="utf-8")
+    calls = stand_in("shm_exchange.supervisor", "run", None)
+    assert shmx("run", "--config", path)[0] == 0
+    assert shmx("run", "--config", path, "--state", tmp_path, "--name", "mine")[0] == 0
+    assert [positional[1:] for positional, _ in calls] == [
+        (Path("/var/lib/other"), "other"),
+        (tmp_path, "mine"),
+    ]
+
+
+def test_another_writer_is_code_75(
+    shmx: Callable[..., Result], stand_in: Callable[..., list[Any]]
+) -> None:
+    """A second exchange of the same name."""
+    stand_in("shm_exchange.supervisor", "run", AnotherWriterError("main is running; stop it"))
+    assert shmx("run") == (75, "", "shmx: main is running; stop it\n")
+
+
+def test_a_wrong_configuration_is_code_78(shmx: Callable[..., Result], tmp_path: Path) -> None:
+    """For `run` and for `check-config`, with file and line."""
+    path = tmp_path / "exchange.toml"
+    path.write_text(CONFIG.replace("tick", "tock"), encoding="utf-8")
+    for arguments in (["run", "--config"], ["check-config"]):
+        code, out, err = shmx(*arguments, path)
+        assert (code, out) == (78, "")
+        assert f"{path}:7: unknown key `tock`" in err
+
+
+def test_check_config_accepts_a_valid_file(shmx: Callable[..., Result], tmp_path: Path) -> None:
+    """And says what it holds."""
+    path = tmp_path / "exchange.toml"
+    path.write_text(CONFIG, encoding="utf-8")
+    code, out, err = shmx("check-config", path)
+    assert (code, err) == (0, "")
+    assert out == f"{path}: valid. engines: 1, instruments: 1, gateways: 0, sessions: 0\n"
+
+
+STATUS = {
+    "state": "ready",
+    "engines": [{"id": 1, "published": np.int64(12), "standby_pids": [7], "recorder_pid": None}],
+    "gateways": [],
+}
+
+
+def test_status_prints_one_json_object(
+    shmx: Callable[..., Result], stand_in: Callable[..., list[Any]]
+) -> None:
+    """Nothing else on stdout; numbers of numpy are numbers."""
+    calls = stand_in("shm_exchange.status", "collect", STATUS)
+    code, out, err = shmx("status", "--json", "--name", "x")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == json.loads(json.dumps(STATUS, default=int))
+    assert out.count("\n") == 1
+    assert calls == [(("x",), {})]
+
+
+def test_status_prints_a_screen(
+    shmx: Callable[..., Result], stand_in: Callable[..., list[Any]]
+) -> None:
+    """Everything of the result is on it."""
+    calls = stand_in("shm_exchange.status", "collect", STATUS)
+    code, out, _ = shmx("status")
+    assert code == 0
+    assert "ready" in out
+    assert "standby pids" in out
+    assert calls == [(("main",), {})]
+
+
+def test_status_of_nothing_fails(
+    shmx: Callable[..., Result], stand_in: Callable[..., list[Any]]
+) -> None:
+    """No JSON, one sentence, code 1."""
+    stand_in("shm_exchange.status", "collect", NotRunningError("x is not running; start it"))
+    assert shmx("status", "--json") == (1, "", "shmx: x is not running; start it\n")
+
+
+@pytest.mark.parametrize(("agrees", "expected"), [(True, 0), (False, 1)])
+def test_replay_hands_everything_to_its_driver(
+    agrees: bool,
+    expected: int,
+    shmx: Callable[..., Result],
+    stand_in: Callable[..., list[Any]],
+) -> None:
+    """The driver is found at run time; a book that differs is a failed check."""
+    calls = stand_in("gateways.replay", "run", {"messages": 2, "feed_matches_book": agrees})
+    code, out, _ = shmx("replay", "f.npz", "--sessions", "8", "--rate", "1e5", "--json")
+    assert code == expected
+    assert json.loads(out)["messages"] == 2
+    ((positional, named),) = calls
+    assert positional == (Path("f.npz"),)
+    assert named == {
+        "configuration": built_in(),
+        "name": "main",
+        "sessions": 8,
+        "rate": 1e5,
+        "instrument": "AAPL",
+        "allow_resting": False,
+    }
+
+
+def test_conformance_prints_the_hash(
+    shmx: Callable[..., Result], stand_in: Callable[..., list[Any]]
+) -> None:
+    """As JSON and for people."""
+    result = {"messages": 5, "sha256": "ab" * 32, "messages_per_second": 2e7, "seconds": 0.1}
+    stand_in("shm_exchange.conformance", "run", result)
+    assert json.loads(shmx("conformance", "f.npz", "--json")[1]) == result
+    assert "ab" * 32 in shmx("conformance", "f.npz")[1]
+
+
+def test_a_generated_flow_is_a_flow(shmx: Callable[..., Result], tmp_path: Path) -> None:
+    """The same seed gives the same file."""
+    one, two = tmp_path / "one.npz", tmp_path / "two.npz"
+    assert shmx("generate", one, "--messages", 500, "--seed", 4) == (
+        0,
+        f"{one}: 500 messages\n",
+        "",
+    )
+    assert shmx("generate", two, "--messages", 500, "--seed", 4)[0] == 0
+    assert load_flow(one).messages == 500
+    assert np.array_equal(load_flow(one).price_ticks, load_flow(two).price_ticks)
+
+
+def test_a_lobster_file_becomes_a_flow(shmx: Callable[..., Result], tmp_path: Path) -> None:
+    """Two orders and a cancellation."""
+    messages, flow = tmp_path / "messages.csv", tmp_path / "flow.npz"
+    messages.write_text(
+        "34200.1,1,11,100,5850000,1\n34200.2,1,12,50,5851000,-1\n34200.3,3,11,100,5850000,1\n",
+        encoding="ascii",
+    )
+    assert shmx("convert", "lobster", messages, flow) == (0, f"{flow}: 3 messages\n", "")
+    assert load_flow(flow).price_ticks[:2].tolist() == [58500, 58510]
+
+
+def test_a_file_that_cannot_be_used_is_one_sentence(
+    shmx: Callable[..., Result], tmp_path: Path
+) -> None:
+    """To read and to write."""
+    code, out, err = shmx("convert", "lobster", tmp_path / "none.csv", tmp_path / "flow.npz")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    code, out, err = shmx("generate", tmp_path / "none" / "flow.npz")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "No such file or directory" in err
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(
+    shmx: Callable[..., Result], stand_in: Callable[..., list[Any]]
+) -> None:
+    """Nobody can repair what is reported as a sentence only."""
+    stand_in("shm_exchange.status", "collect", ZeroDivisionError("fault"))
+    with pytest.raises(ZeroDivisionError, match="fault"):
+        shmx("status")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "absent"),
+    [
+        (["--help"], ["numba", "numpy", "pydantic", "rich"]),
+        (["check-config", "deploy/exchange.toml"], ["numba", "gateways"]),
+    ],
+)
+def test_nothing_heavy_is_imported_without_need(arguments: list[str], absent: list[str]) -> None:
+    """Help answers at once, and the supervisor's imports do not reach the compiler."""
+    script = (
+        "import sys\nfrom shm_exchange.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        f"print([name for name in {absent} if name in sys.modules], file=sys.stderr)"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert finished.stdout
+    assert finished.stderr == "[]\n"
