@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -50,6 +51,12 @@ int ringbuf_barrier_register(void)
 int ringbuf_set_dumpable(int dumpable)
 {
     return prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0) ? errno : 0;
+}
+
+/* The calling process gets SIGKILL when the thread that started it ends. */
+int ringbuf_die_with_parent(void)
+{
+    return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) ? errno : 0;
 }
 
 int ringbuf_lock_memory(void *start, size_t size)

@@ -19,6 +19,7 @@ ffibuilder.cdef(
     int ringbuf_lock_size(void);
     int ringbuf_barrier_register(void);
     int ringbuf_set_dumpable(int dumpable);
+    int ringbuf_die_with_parent(void);
     int ringbuf_lock_memory(void *start, size_t size);
     int ringbuf_populate(void *start, size_t size);
     """

@@ -35,6 +35,13 @@ def set_not_dumpable() -> None:
     _check(lib.ringbuf_set_dumpable(0), "cannot switch core dumps off")
 
 
+def die_with_parent() -> None:
+    """Be killed when the parent ends. Raises SegmentError when it has ended already."""
+    _check(lib.ringbuf_die_with_parent(), "cannot follow the parent into death")
+    if os.getppid() == 1:
+        raise SegmentError("the process that started this one is gone: start the exchange again")
+
+
 def register_barrier() -> bool:
     """Let a sleeper's barrier reach this process; False when the kernel has no membarrier."""
     return int(lib.ringbuf_barrier_register()) == 0
