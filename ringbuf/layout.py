@@ -33,7 +33,7 @@ SEGMENT_HEADER = Record(
     fields=(
         Field("magic", "i8", writer="the creator", order="last", doc="`RNGBUF01`"),
         Field("version", "i8", writer="the creator", order="before magic", doc="of this layout"),
-        Field("size", "i8", writer="the creator", order="before magic", doc="bytes, header too"),
+        Field("segment_size", "i8", writer="the creator", order="before magic", doc="whole"),
         Field("kind", "i8", writer="the creator", order="before magic", doc="KIND_*"),
         Field("digest", "i8", writer="the creator", order="before magic", doc="of the contents"),
         Field("frame_digest", "i8", writer="the creator", order="before magic", doc="of this file"),

@@ -117,7 +117,7 @@ def create_segment(
         os.close(descriptor)
     header = segment.header[0]
     header["version"] = layout.VERSION
-    header["size"] = total
+    header["segment_size"] = total
     header["kind"] = kind
     header["digest"] = digest
     header["frame_digest"] = layout.FRAME_DIGEST
@@ -191,7 +191,7 @@ def _verify(segment: Segment, digest: int | None, identity: int | None) -> None:
         "magic": layout.MAGIC,
         "version": layout.VERSION,
         "frame_digest": layout.FRAME_DIGEST,
-        "size": segment.size,
+        "segment_size": segment.size,
         "digest": digest,
         "identity": identity,
     }
@@ -327,7 +327,9 @@ def attach_spsc(
     return segment, _spsc(segment, dtype)
 
 
-def _control(segment: Segment) -> Control:
+def control_of(segment: Segment) -> Control:
+    """The arrays of a control segment."""
+
     def part(field: str, dtype: np.dtype | type) -> np.ndarray:
         start = CONTROL.offset_of(field)
         size = next(each.size for each in CONTROL.fields if each.name == field)
@@ -355,7 +357,7 @@ def create_control(
         record_size=PROCESS.size,
         lock=lock,
     )
-    control = _control(segment)
+    control = control_of(segment)
     initialise(control.lock)
     seal(segment)
     host.register_barrier()
@@ -370,7 +372,7 @@ def attach_control(
     _expect_kind(segment, layout.KIND_CONTROL, PROCESS.size)
     if not read_only:
         host.register_barrier()
-    return segment, _control(segment)
+    return segment, control_of(segment)
 
 
 def process_line(control: Control, number: int) -> np.ndarray:

@@ -1,0 +1,499 @@
+/* Rendered by `python -m ringbuf layout ringbuf.layout shm_exchange.messages shm_exchange.market --write`; do not edit. */
+
+#ifndef RINGBUF_LAYOUT_H
+#define RINGBUF_LAYOUT_H
+
+#include <stdint.h>
+
+/* ringbuf.layout */
+
+#define SEGMENT_HEADER_SIZE 256
+#define SEGMENT_HEADER_MAGIC 0
+#define SEGMENT_HEADER_VERSION 8
+#define SEGMENT_HEADER_SEGMENT_SIZE 16
+#define SEGMENT_HEADER_KIND 24
+#define SEGMENT_HEADER_DIGEST 32
+#define SEGMENT_HEADER_FRAME_DIGEST 40
+#define SEGMENT_HEADER_IDENTITY 48
+#define SEGMENT_HEADER_CAPACITY 56
+#define SEGMENT_HEADER_RECORD_SIZE 64
+#define SEGMENT_HEADER_CREATED_NS 72
+#define SEGMENT_HEADER_CREATOR 80
+#define SEGMENT_HEADER_RESERVED_0 88
+struct segment_header {
+    int64_t magic;
+    int64_t version;
+    int64_t segment_size;
+    int64_t kind;
+    int64_t digest;
+    int64_t frame_digest;
+    int64_t identity;
+    int64_t capacity;
+    int64_t record_size;
+    int64_t created_ns;
+    int64_t creator;
+    uint8_t reserved_0[168];
+};
+_Static_assert(sizeof(struct segment_header) == 256, "size");
+
+#define BROADCAST_CURSORS_SIZE 256
+#define BROADCAST_CURSORS_CLAIMED 0
+#define BROADCAST_CURSORS_RESERVED_0 8
+#define BROADCAST_CURSORS_PUBLISHED 64
+#define BROADCAST_CURSORS_RESERVED_1 72
+#define BROADCAST_CURSORS_RECORDED 128
+#define BROADCAST_CURSORS_DURABLE 136
+#define BROADCAST_CURSORS_RESERVED_2 144
+struct broadcast_cursors {
+    int64_t claimed;
+    uint8_t reserved_0[56];
+    int64_t published;
+    uint8_t reserved_1[56];
+    int64_t recorded;
+    int64_t durable;
+    uint8_t reserved_2[112];
+};
+_Static_assert(sizeof(struct broadcast_cursors) == 256, "size");
+
+#define SPSC_CURSORS_SIZE 256
+#define SPSC_CURSORS_PUBLISHED 0
+#define SPSC_CURSORS_INCARNATION 8
+#define SPSC_CURSORS_RESERVED_0 16
+#define SPSC_CURSORS_CONSUMED 128
+#define SPSC_CURSORS_RESERVED_1 136
+struct spsc_cursors {
+    int64_t published;
+    int64_t incarnation;
+    uint8_t reserved_0[112];
+    int64_t consumed;
+    uint8_t reserved_1[120];
+};
+_Static_assert(sizeof(struct spsc_cursors) == 256, "size");
+
+#define WRITER_LOCK_SIZE 128
+#define WRITER_LOCK_WORD 0
+#define WRITER_LOCK_MUTEX 4
+#define WRITER_LOCK_RESERVED_0 64
+struct writer_lock {
+    int32_t word;
+    int32_t mutex[15];
+    int32_t reserved_0[16];
+};
+_Static_assert(sizeof(struct writer_lock) == 128, "size");
+
+#define DOORBELLS_SIZE 64
+#define DOORBELLS_ASLEEP 0
+struct doorbells {
+    uint8_t asleep[64];
+};
+_Static_assert(sizeof(struct doorbells) == 64, "size");
+
+#define CONTROL_WORDS_SIZE 256
+#define CONTROL_WORDS_STOP 0
+#define CONTROL_WORDS_RESERVED_0 8
+#define CONTROL_WORDS_EPOCH 128
+#define CONTROL_WORDS_ATTEMPTING 136
+#define CONTROL_WORDS_RESERVED_1 144
+struct control_words {
+    int64_t stop;
+    int64_t reserved_0[15];
+    int64_t epoch;
+    int64_t attempting;
+    int64_t reserved_1[14];
+};
+_Static_assert(sizeof(struct control_words) == 256, "size");
+
+#define PROCESS_SIZE 256
+#define PROCESS_PID 0
+#define PROCESS_STARTED_NS 8
+#define PROCESS_ROLE 16
+#define PROCESS_POLICY 17
+#define PROCESS_STATE 18
+#define PROCESS_RESERVED_0 19
+#define PROCESS_SOURCE 20
+#define PROCESS_ENGINE 22
+#define PROCESS_POSITION 24
+#define PROCESS_HEARTBEAT_NS 32
+#define PROCESS_EPOCH 40
+#define PROCESS_LOOPS 48
+#define PROCESS_WORK 56
+#define PROCESS_CLIENTS 64
+#define PROCESS_ERRORS 72
+#define PROCESS_RESERVED_1 80
+#define PROCESS_COUNTER 128
+struct process {
+    int64_t pid;
+    int64_t started_ns;
+    uint8_t role;
+    uint8_t policy;
+    uint8_t state;
+    uint8_t reserved_0;
+    uint16_t source;
+    uint16_t engine;
+    int64_t position;
+    int64_t heartbeat_ns;
+    int64_t epoch;
+    int64_t loops;
+    int64_t work;
+    int64_t clients;
+    int64_t errors;
+    int64_t reserved_1[6];
+    int64_t counter[16];
+};
+_Static_assert(sizeof(struct process) == 256, "size");
+
+#define CONTROL_SIZE 17024
+#define CONTROL_LOCK 0
+#define CONTROL_RESERVED_0 128
+#define CONTROL_DOORBELLS 256
+#define CONTROL_RESERVED_1 320
+#define CONTROL_WORDS 384
+#define CONTROL_PROCESSES 640
+struct control {
+    int32_t lock[32];
+    uint8_t reserved_0[128];
+    uint8_t doorbells[64];
+    uint8_t reserved_1[64];
+    int64_t words[32];
+    int64_t processes[2048];
+};
+_Static_assert(sizeof(struct control) == 17024, "size");
+
+#define COUNTER_SIZE 64
+#define COUNTER_VALUE 0
+#define COUNTER_OWNER 8
+#define COUNTER_LABEL 16
+struct counter {
+    int64_t value;
+    int64_t owner;
+    uint8_t label[48];
+};
+_Static_assert(sizeof(struct counter) == 64, "size");
+
+#define HISTOGRAM_SIZE 9344
+#define HISTOGRAM_COUNT 0
+#define HISTOGRAM_TOTAL 8
+#define HISTOGRAM_MAXIMUM 16
+#define HISTOGRAM_OWNER 24
+#define HISTOGRAM_LABEL 32
+#define HISTOGRAM_RESERVED_0 80
+#define HISTOGRAM_BUCKETS 128
+struct histogram {
+    int64_t count;
+    int64_t total;
+    int64_t maximum;
+    int64_t owner;
+    uint8_t label[48];
+    int64_t reserved_0[6];
+    int64_t buckets[1152];
+};
+_Static_assert(sizeof(struct histogram) == 9344, "size");
+
+/* shm_exchange.messages */
+
+#define COMMAND_SIZE 64
+#define COMMAND_KIND 0
+#define COMMAND_CONTINUATIONS 1
+#define COMMAND_SIDE 2
+#define COMMAND_TIME_IN_FORCE 3
+#define COMMAND_DISPLAY 4
+#define COMMAND_CAPACITY 5
+#define COMMAND_FLAGS 6
+#define COMMAND_USER_REF_INDEX 7
+#define COMMAND_SESSION 8
+#define COMMAND_INSTRUMENT 10
+#define COMMAND_GENERATION 12
+#define COMMAND_SLOT 16
+#define COMMAND_USER_REF 20
+#define COMMAND_ORIGINAL_USER_REF 24
+#define COMMAND_PRICE 28
+#define COMMAND_QUANTITY 32
+#define COMMAND_REASON 36
+#define COMMAND_CROSS_TYPE 38
+#define COMMAND_CUSTOMER_TYPE 39
+#define COMMAND_RECEIVED_NS 40
+#define COMMAND_CLIENT_ORDER_ID_0 48
+#define COMMAND_CLIENT_ORDER_ID_1 56
+#define COMMAND_CLIENT_ORDER_ID_2 60
+#define COMMAND_FIRM 62
+
+#define ORDER_TAGS_SIZE 64
+#define ORDER_TAGS_KIND 0
+#define ORDER_TAGS_PROTECTION_GROUP 1
+#define ORDER_TAGS_SELF_MATCH_MODE 2
+#define ORDER_TAGS_RESERVED_0 3
+#define ORDER_TAGS_GROUP_ID 4
+#define ORDER_TAGS_SELF_MATCH_GROUP 6
+#define ORDER_TAGS_PRESENT 8
+#define ORDER_TAGS_MINIMUM_QUANTITY 16
+#define ORDER_TAGS_DISPLAY_QUANTITY 20
+#define ORDER_TAGS_EXPIRE_SECONDS 24
+#define ORDER_TAGS_FIRM 28
+#define ORDER_TAGS_RANDOM_RESERVES 32
+#define ORDER_TAGS_ROUTE 36
+#define ORDER_TAGS_LOCATE_BROKER 40
+#define ORDER_TAGS_HANDLE_INSTRUCTION 44
+#define ORDER_TAGS_TRADE_NOW 45
+#define ORDER_TAGS_SHARES_LOCATED 46
+#define ORDER_TAGS_PRICE_TYPE 47
+#define ORDER_TAGS_RECEIVED_NS 48
+#define ORDER_TAGS_ENQUEUED_NS 56
+struct order_tags {
+    uint8_t kind;
+    uint8_t protection_group;
+    uint8_t self_match_mode;
+    uint8_t reserved_0;
+    uint16_t group_id;
+    uint16_t self_match_group;
+    int64_t present;
+    int32_t minimum_quantity;
+    int32_t display_quantity;
+    int32_t expire_seconds;
+    int32_t firm;
+    int32_t random_reserves;
+    int32_t route;
+    int32_t locate_broker;
+    uint8_t handle_instruction;
+    uint8_t trade_now;
+    uint8_t shares_located;
+    uint8_t price_type;
+    int64_t received_ns;
+    int64_t enqueued_ns;
+};
+_Static_assert(sizeof(struct order_tags) == 64, "size");
+
+#define EVENT_SIZE 64
+#define EVENT_KIND 0
+#define EVENT_FLAGS 1
+#define EVENT_CONTINUATIONS 2
+#define EVENT_SIDE 3
+#define EVENT_INSTRUMENT 4
+#define EVENT_REASON 6
+#define EVENT_SOURCE_NEXT 8
+#define EVENT_TIME_NS 16
+#define EVENT_PRICE 24
+#define EVENT_QUANTITY 28
+#define EVENT_SLOT 32
+#define EVENT_USER_REF 36
+#define EVENT_SESSION 40
+#define EVENT_USER_REF_INDEX 42
+#define EVENT_CAPACITY 43
+#define EVENT_ORIGINAL_USER_REF 44
+#define EVENT_CLIENT_ORDER_ID_0 48
+#define EVENT_CLIENT_ORDER_ID_1 56
+#define EVENT_CLIENT_ORDER_ID_2 60
+#define EVENT_TIME_IN_FORCE 62
+#define EVENT_DISPLAY 63
+#define EVENT_LIQUIDITY 43
+#define EVENT_TAKER_SESSION 44
+#define EVENT_TAKER_USER_REF_INDEX 46
+#define EVENT_TAKER_LIQUIDITY 47
+#define EVENT_REFERENCE 48
+#define EVENT_TAKER_SLOT 56
+#define EVENT_TAKER_USER_REF 60
+#define EVENT_LEAVES 44
+#define EVENT_COMMAND_KIND 63
+#define EVENT_GENERATION 44
+#define EVENT_EPOCH 48
+#define EVENT_PROCESS 56
+#define EVENT_STREAM_0 48
+#define EVENT_STREAM_1 56
+
+/* shm_exchange.market */
+
+#define ORDER_SIZE 64
+#define ORDER_REFERENCE 0
+#define ORDER_NEXT 8
+#define ORDER_PREVIOUS 12
+#define ORDER_LEVEL 16
+#define ORDER_PRICE 20
+#define ORDER_LEAVES 24
+#define ORDER_DISPLAYED 28
+#define ORDER_EXECUTED 32
+#define ORDER_DECREMENTED 36
+#define ORDER_USER_REF 40
+#define ORDER_SESSION 44
+#define ORDER_INSTRUMENT 46
+#define ORDER_SIDE 48
+#define ORDER_STATE 49
+#define ORDER_USER_REF_INDEX 50
+#define ORDER_FLAGS 51
+#define ORDER_TIME_IN_FORCE 52
+#define ORDER_DISPLAY 53
+#define ORDER_CAPACITY 54
+#define ORDER_PROTECTION_GROUP 55
+#define ORDER_EXPIRY 56
+#define ORDER_DISPLAY_QUANTITY 60
+struct order {
+    int64_t reference;
+    int32_t next;
+    int32_t previous;
+    int32_t level;
+    int32_t price;
+    int32_t leaves;
+    int32_t displayed;
+    int32_t executed;
+    int32_t decremented;
+    uint32_t user_ref;
+    uint16_t session;
+    uint16_t instrument;
+    uint8_t side;
+    uint8_t state;
+    uint8_t user_ref_index;
+    uint8_t flags;
+    uint8_t time_in_force;
+    uint8_t display;
+    uint8_t capacity;
+    uint8_t protection_group;
+    int32_t expiry;
+    int32_t display_quantity;
+};
+_Static_assert(sizeof(struct order) == 64, "size");
+
+#define LEVEL_SIZE 16
+#define LEVEL_FIRST 0
+#define LEVEL_LAST 4
+#define LEVEL_HIDDEN_FIRST 8
+#define LEVEL_HIDDEN_LAST 12
+struct level {
+    int32_t first;
+    int32_t last;
+    int32_t hidden_first;
+    int32_t hidden_last;
+};
+_Static_assert(sizeof(struct level) == 16, "size");
+
+#define BOOK_SIDE_SIZE 64
+#define BOOK_SIDE_BEST 0
+#define BOOK_SIDE_MIRROR 8
+#define BOOK_SIDE_ROOT 16
+#define BOOK_SIDE_TOP_SHIFT 20
+#define BOOK_SIDE_CACHED_PAGE 24
+#define BOOK_SIDE_CACHED_LEAF 32
+#define BOOK_SIDE_BEST_LEVEL 36
+#define BOOK_SIDE_ORDERS 40
+#define BOOK_SIDE_RESERVED_0 48
+struct book_side {
+    int64_t best;
+    int64_t mirror;
+    int32_t root;
+    int32_t top_shift;
+    int64_t cached_page;
+    int32_t cached_leaf;
+    int32_t best_level;
+    int64_t orders;
+    int64_t reserved_0[2];
+};
+_Static_assert(sizeof(struct book_side) == 64, "size");
+
+#define INSTRUMENT_SIZE 64
+#define INSTRUMENT_SYMBOL 0
+#define INSTRUMENT_TICK 8
+#define INSTRUMENT_PRICE_MIN 16
+#define INSTRUMENT_PRICE_MAX 20
+#define INSTRUMENT_LOT 24
+#define INSTRUMENT_QUANTITY_MAX 28
+#define INSTRUMENT_STATE 32
+#define INSTRUMENT_LISTED 33
+#define INSTRUMENT_STATE_REASON 34
+#define INSTRUMENT_RESERVED_0 36
+#define INSTRUMENT_RESERVED_1 40
+struct instrument {
+    int64_t symbol;
+    int64_t tick;
+    int32_t price_min;
+    int32_t price_max;
+    int32_t lot;
+    int32_t quantity_max;
+    uint8_t state;
+    uint8_t listed;
+    uint16_t state_reason;
+    int32_t reserved_0;
+    int64_t reserved_1[3];
+};
+_Static_assert(sizeof(struct instrument) == 64, "size");
+
+#define SESSION_SIZE 64
+#define SESSION_MESSAGES 0
+#define SESSION_GENERATION 8
+#define SESSION_CONNECTION 12
+#define SESSION_GATEWAY 16
+#define SESSION_CONNECTED 18
+#define SESSION_ENABLED 19
+#define SESSION_KNOWN 20
+#define SESSION_RESERVED_0 21
+#define SESSION_RESERVED_1 24
+struct session {
+    int64_t messages;
+    uint32_t generation;
+    int32_t connection;
+    uint16_t gateway;
+    uint8_t connected;
+    uint8_t enabled;
+    uint8_t known;
+    uint8_t reserved_0[3];
+    int64_t reserved_1[5];
+};
+_Static_assert(sizeof(struct session) == 64, "size");
+
+#define GATEWAY_SIZE 64
+#define GATEWAY_COMMAND_NEXT 0
+#define GATEWAY_INCARNATION 8
+#define GATEWAY_SLOTS_HIGH_WATER 16
+#define GATEWAY_ALIVE 20
+#define GATEWAY_RESERVED_0 24
+struct gateway {
+    int64_t command_next;
+    int64_t incarnation;
+    int32_t slots_high_water;
+    int32_t alive;
+    int64_t reserved_0[5];
+};
+_Static_assert(sizeof(struct gateway) == 64, "size");
+
+#define SCALARS_SIZE 128
+#define SCALARS_POSITION 0
+#define SCALARS_STAMP_NS 8
+#define SCALARS_HASH 16
+#define SCALARS_EPOCH 24
+#define SCALARS_FEED_MESSAGES 32
+#define SCALARS_TRADES 40
+#define SCALARS_ORDERS 48
+#define SCALARS_NODE_FREE 56
+#define SCALARS_NODE_NEXT 60
+#define SCALARS_LEAF_FREE 64
+#define SCALARS_LEAF_NEXT 68
+#define SCALARS_STREAM_0 72
+#define SCALARS_STREAM_1 80
+#define SCALARS_SLOTS_PER_GATEWAY 88
+#define SCALARS_ENGINE 92
+#define SCALARS_CONTINUING 96
+#define SCALARS_INSTRUMENTS_LISTED 100
+#define SCALARS_CONTINUING_NEXT 104
+#define SCALARS_SESSIONS_KNOWN 112
+#define SCALARS_RESERVED_0 120
+struct scalars {
+    int64_t position;
+    int64_t stamp_ns;
+    int64_t hash;
+    int64_t epoch;
+    int64_t feed_messages;
+    int64_t trades;
+    int64_t orders;
+    int32_t node_free;
+    int32_t node_next;
+    int32_t leaf_free;
+    int32_t leaf_next;
+    int64_t stream_0;
+    int64_t stream_1;
+    int32_t slots_per_gateway;
+    int32_t engine;
+    int32_t continuing;
+    int32_t instruments_listed;
+    int64_t continuing_next;
+    int64_t sessions_known;
+    int64_t reserved_0;
+};
+_Static_assert(sizeof(struct scalars) == 128, "size");
+
+#endif
