@@ -1,0 +1,348 @@
+"""Events, and the OUCH and ITCH bytes that they become: one table for both encoders.
+
+The bytes are written with `struct` from docs/protocols.md, not from the declarations under test.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from shm_exchange.market import INSTRUMENT
+from shm_exchange.messages import EVENT_DTYPE, EventFlag, EventKind
+
+CLIENT_ORDER_ID = b"abcdefghijklmn"
+DAY_NS = 86_400 * 10**9
+TIME_NS = 20_000 * DAY_NS + 0x0000_1234_5678_9ABC
+MIDNIGHT_NS = 0x1234_5678_9ABC
+ENGINE = 3
+POSITION = 0x0000_0102_0304_0506
+NUMBER = ENGINE << 48 | POSITION
+MAKER_REFERENCE = 77
+TICK = 500
+SYMBOL = b"ETH-PERP"
+LOCATE = 2
+
+
+def instruments() -> np.ndarray:
+    """Two instruments; the events are about the second."""
+    rows = np.zeros(2, INSTRUMENT.dtype)
+    for row, symbol, tick, lot in ((0, b"AAPL    ", 100, 1), (1, SYMBOL, TICK, 10)):
+        rows[row]["symbol"] = int.from_bytes(symbol, "little", signed=True)
+        rows[row]["tick"] = tick
+        rows[row]["lot"] = lot
+    return rows
+
+
+def event(kind: EventKind, flags: int = 0, **fields: Any) -> np.ndarray:
+    """EVENT[1] with fields that every event has, and `fields`."""
+    row = np.zeros(1, EVENT_DTYPE)
+    row["kind"] = kind
+    row["flags"] = flags
+    row["instrument"] = 1
+    row["time_ns"] = TIME_NS
+    for name, content in fields.items():
+        row[name] = ord(content) if isinstance(content, str) else content
+    return row
+
+
+def with_client_order_id(row: np.ndarray) -> np.ndarray:
+    """The event with CLIENT_ORDER_ID as its three words."""
+    row.view(np.uint8)[48:62] = np.frombuffer(CLIENT_ORDER_ID, np.uint8)
+    return row
+
+
+def order(kind: EventKind, flags: int = 0, **fields: Any) -> np.ndarray:
+    """ACCEPTED or REPLACED."""
+    common = {
+        "side": "T",
+        "price": 2_000_000,
+        "quantity": 999_999,
+        "slot": 5,
+        "user_ref": 0xFFFF_FFFE,
+        "session": 4,
+        "capacity": "P",
+        "time_in_force": "0",
+        "display": "Y",
+    }
+    return with_client_order_id(event(kind, flags, **{**common, **fields}))
+
+
+PRICE = 2_000_000 * TICK
+
+
+def ouch_order(sweep: bytes, quantity: int = 999_999, display: bytes = b"Y") -> bytes:
+    """What `A` and `U` have in common."""
+    return struct.pack(
+        ">cI8sQccQcccc14sH",
+        b"T",
+        quantity,
+        SYMBOL,
+        PRICE,
+        b"0",
+        display,
+        NUMBER,
+        b"P",
+        sweep,
+        b"N",
+        b"L",
+        CLIENT_ORDER_ID,
+        0,
+    )
+
+
+def ouch(letter: bytes, layout: str, *fields: Any) -> bytes:
+    """A sequenced packet with an OUCH message: type, timestamp, fields."""
+    message = struct.pack(">cQ" + layout, letter, MIDNIGHT_NS, *fields)
+    return struct.pack(">HcB", len(message) + 1, b"S", message[0]) + message[1:]
+
+
+def itch(letter: bytes, layout: str, *fields: Any, locate: int = LOCATE) -> bytes:
+    """A sequenced packet with an ITCH message: common bytes, fields."""
+    head = struct.pack(">cHH", letter, locate, 0) + MIDNIGHT_NS.to_bytes(6, "big")
+    message = head + struct.pack(">" + layout, *fields)
+    return struct.pack(">Hc", len(message) + 1, b"S") + message
+
+
+class Case(NamedTuple):
+    """An event; per session its OUCH packets; its feed packet; for REPLACED what was before."""
+
+    name: str
+    event: np.ndarray
+    ouch: dict[int, list[bytes]]
+    feed: bytes
+    original_reference: int = 0
+
+
+_ADD = "QcI8sI"
+_LONG = int(EventFlag.LONG_FORM)
+_RESTS = int(EventFlag.RESTS)
+_DONE = int(EventFlag.DONE)
+_TRADE = {
+    "side": "B",
+    "price": 2_000_000,
+    "quantity": 40,
+    "user_ref": 11,
+    "session": 4,
+    "liquidity": "A",
+    "taker_session": 6,
+    "taker_liquidity": "R",
+    "reference": MAKER_REFERENCE,
+    "taker_user_ref": 0xFFFF_FFFD,
+}
+_LESS = {
+    "side": "S",
+    "price": 2_000_000,
+    "quantity": 60,
+    "user_ref": 11,
+    "session": 4,
+    "leaves": 15,
+    "reference": MAKER_REFERENCE,
+}
+_MAKER_E = ouch(b"E", "IIQcQH", 11, 40, PRICE, b"A", NUMBER, 0)
+_TAKER_E = ouch(b"E", "IIQcQH", 0xFFFF_FFFD, 40, PRICE, b"R", NUMBER, 0)
+_FEED_E = itch(b"E", "QIQ", ENGINE << 48 | MAKER_REFERENCE, 40, NUMBER)
+_OWN = ENGINE << 48 | MAKER_REFERENCE
+
+CASES = [
+    Case(
+        "accepted, rests",
+        order(EventKind.ACCEPTED, _RESTS),
+        {4: [ouch(b"A", "I", 0xFFFF_FFFE)]},
+        itch(b"A", _ADD, NUMBER, b"S", 999_999, SYMBOL, PRICE),
+    ),
+    Case(
+        "accepted, crosses, sweeps",
+        order(EventKind.ACCEPTED, EventFlag.SWEEP | EventFlag.GTC),
+        {4: [ouch(b"A", "I", 0xFFFF_FFFE)]},
+        b"",
+    ),
+    Case(
+        "accepted, hidden",
+        order(EventKind.ACCEPTED, _RESTS, display="N"),
+        {4: [ouch(b"A", "I", 0xFFFF_FFFE)]},
+        b"",
+    ),
+    Case(
+        "accepted, a bid",
+        order(EventKind.ACCEPTED, _RESTS, side="B"),
+        {4: [ouch(b"A", "I", 0xFFFF_FFFE)]},
+        itch(b"A", _ADD, NUMBER, b"B", 999_999, SYMBOL, PRICE),
+    ),
+    Case(
+        "replaced, rests",
+        order(EventKind.REPLACED, _RESTS | EventFlag.SWEEP, original_user_ref=10),
+        {4: [ouch(b"U", "II", 10, 0xFFFF_FFFE)]},
+        itch(b"U", "QQII", _OWN, NUMBER, 999_999, PRICE),
+        MAKER_REFERENCE,
+    ),
+    Case(
+        "replaced, crosses",
+        order(EventKind.REPLACED, 0, original_user_ref=10),
+        {4: [ouch(b"U", "II", 10, 0xFFFF_FFFE)]},
+        itch(b"D", "Q", _OWN),
+        MAKER_REFERENCE,
+    ),
+    Case(
+        "rested",
+        event(EventKind.RESTED, **{**_LESS, "display": "Y"}),
+        {4: []},
+        itch(b"A", _ADD, _OWN, b"S", 15, SYMBOL, PRICE),
+    ),
+    Case("rested, hidden", event(EventKind.RESTED, **{**_LESS, "display": "N"}), {4: []}, b""),
+    Case(
+        "executed between two sessions",
+        event(EventKind.EXECUTED, _DONE, **_TRADE),
+        {4: [_MAKER_E], 6: [_TAKER_E]},
+        _FEED_E,
+    ),
+    Case(
+        "executed within one session",
+        event(EventKind.EXECUTED, 0, **{**_TRADE, "taker_session": 4}),
+        {4: [_MAKER_E, _TAKER_E]},
+        _FEED_E,
+    ),
+    Case(
+        "executed against a hidden order",
+        event(EventKind.EXECUTED, EventFlag.MAKER_HIDDEN, **_TRADE),
+        {4: [_MAKER_E], 6: [_TAKER_E]},
+        itch(b"P", _ADD + "Q", 0, b"B", 40, SYMBOL, PRICE, NUMBER),
+    ),
+    Case(
+        "cancelled in part, short form",
+        event(EventKind.CANCELLED, _RESTS, reason="U", **_LESS),
+        {4: [ouch(b"C", "IIc", 11, 60, b"U")]},
+        itch(b"X", "QI", _OWN, 60),
+    ),
+    Case(
+        "cancelled, long form",
+        event(EventKind.CANCELLED, _RESTS | _DONE | _LONG, reason="Z", **_LESS),
+        {4: [ouch(b"C", "IIcH", 11, 60, b"Z", 0)]},
+        itch(b"D", "Q", _OWN),
+    ),
+    Case(
+        "cancelled, was not in the book",
+        event(EventKind.CANCELLED, _DONE, reason="I", **_LESS),
+        {4: [ouch(b"C", "IIc", 11, 60, b"I")]},
+        b"",
+    ),
+    Case(
+        "modified, smaller",
+        event(EventKind.MODIFIED, _RESTS, **_LESS),
+        {4: [ouch(b"M", "IcI", 11, b"S", 15)]},
+        itch(b"X", "QI", _OWN, 60),
+    ),
+    Case(
+        "modified, another side only",
+        event(EventKind.MODIFIED, _RESTS | _LONG, **{**_LESS, "quantity": 0, "side": "E"}),
+        {4: [ouch(b"M", "IcIH", 11, b"E", 15, 0)]},
+        b"",
+    ),
+    Case(
+        "rejected, long form",
+        with_client_order_id(
+            event(EventKind.REJECTED, _LONG, reason=0x8113, user_ref=12, session=4)
+        ),
+        {4: [ouch(b"J", "IH14sH", 12, 0x8113, CLIENT_ORDER_ID, 0)]},
+        b"",
+    ),
+    Case(
+        "rejected, short form",
+        with_client_order_id(event(EventKind.REJECTED, 0, reason=0x0017, user_ref=12, session=4)),
+        {4: [ouch(b"J", "IH14s", 12, 0x0017, CLIENT_ORDER_ID)]},
+        b"",
+    ),
+    Case(
+        "account, short form",
+        event(EventKind.ACCOUNT, 0, user_ref=13, session=4),
+        {4: [ouch(b"Q", "I", 13)]},
+        b"",
+    ),
+    Case(
+        "account, long form",
+        event(EventKind.ACCOUNT, _LONG, user_ref=0, session=4),
+        {4: [ouch(b"Q", "IH", 0, 0)]},
+        b"",
+    ),
+    Case(
+        "sessions begin",
+        event(EventKind.SESSIONS, 0, session=3, quantity=2),
+        {3: [ouch(b"S", "c", b"S")], 4: [ouch(b"S", "c", b"S")]},
+        b"",
+    ),
+    Case(
+        "the day ends",
+        event(EventKind.SYSTEM, 0, reason="E", session=9),
+        {number: [ouch(b"S", "c", b"E")] for number in (0, 3, 4, 5, 6, 7)},
+        itch(b"S", "c", b"E", locate=0),
+    ),
+    Case(
+        "the feed begins",
+        event(EventKind.SYSTEM, 0, reason="O"),
+        {},
+        itch(b"S", "c", b"O", locate=0),
+    ),
+    Case(
+        "listed",
+        event(EventKind.LISTED),
+        {},
+        itch(
+            b"R",
+            "8sccIcc2scccccIc",
+            SYMBOL,
+            b"Q",
+            b"N",
+            10,
+            b"N",
+            b"C",
+            b"Z ",
+            b"P",
+            b"N",
+            b" ",
+            b" ",
+            b"N",
+            0,
+            b"N",
+        ),
+    ),
+    Case(
+        "halted",
+        event(EventKind.INSTRUMENT_STATE, 0, reason="H"),
+        {},
+        itch(b"H", "8scc4s", SYMBOL, b"H", b" ", b"    "),
+    ),
+    *(
+        Case(kind.name.lower(), event(kind, 0, session=4, quantity=9), {}, b"")
+        for kind in (
+            EventKind.IGNORED,
+            EventKind.LOGGED_IN,
+            EventKind.LOGGED_OUT,
+            EventKind.GATEWAY_STARTED,
+            EventKind.GATEWAY_DIED,
+            EventKind.EPOCH,
+            EventKind.ATTESTED,
+            EventKind.CONTINUED,
+            EventKind.CONTINUATION,
+            EventKind.NOTHING,
+        )
+    ),
+]
+
+
+def _complete() -> None:
+    """`A` and `U` of the table get what they have in common."""
+    for case in CASES:
+        flags = int(case.event["flags"][0])
+        sweep = b"Y" if flags & EventFlag.SWEEP else b"N"
+        for packets in case.ouch.values():
+            for number, packet in enumerate(packets):
+                if packet[3:4] in (b"A", b"U"):
+                    common = ouch_order(sweep, display=bytes(case.event["display"]))
+                    side = bytes(case.event["side"])
+                    message = packet[3:] + side + common[1:]
+                    packets[number] = struct.pack(">Hc", len(message) + 1, b"S") + message
+
+
+_complete()
