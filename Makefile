@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := ringbuf/_native.c ringbuf/_native_build.py
+LAYOUTS := ringbuf.layout shm_exchange.messages shm_exchange.market shm_exchange.journal_layout
 TEST_FLAGS ?=
 BENCH_FLAGS ?=
 
@@ -28,7 +29,7 @@ lint: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 layout: $(VENV)/.installed
-	$(BIN)/python -m ringbuf layout --write
+	$(BIN)/python -m ringbuf layout $(LAYOUTS) --write
 
 clean:
 	rm -rf $(VENV) build *.egg-info ringbuf/*.so perf/results

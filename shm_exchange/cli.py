@@ -228,3 +228,7 @@ def main() -> None:
         if not _is_ours(error):
             raise
         _fail(f"shmx: {_sentence(error)}", getattr(error, "exit_code", 1))
+
+
+if __name__ == "__main__":
+    main()

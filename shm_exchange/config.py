@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -199,6 +199,7 @@ class Configuration:
     gateways: tuple[Gateway, ...]
     sessions: tuple[Session, ...]
     metrics: Metrics | None
+    path: Path | None = field(default=None, compare=False)  # where it was read; None: built in
 
     def engine(self, number: int) -> Engine:
         """The engine with this id. Raises KeyError."""
@@ -287,6 +288,7 @@ def load(path: Path | str | None) -> Configuration:
         gateways=_models(found["gateway"]),
         sessions=_models(sessions),
         metrics=metrics[0][1] if metrics else None,
+        path=Path(path).absolute(),
     )
 
 

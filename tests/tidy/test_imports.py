@@ -25,8 +25,11 @@ GATEWAYS_MAY_USE = {
         "messages",
         "recovery",
         "replica",
+        "roles",
         "settings",
         "slots",
+        "streams",
+        "wiring",
     )
 }
 MARKET_WORDS = {
