@@ -36,6 +36,7 @@ from shm_exchange.market import Market
 from shm_exchange.matching import SWEEP_ROOM, match, resume
 from shm_exchange.messages import COMMAND_NEXT_BITS, SOURCE_MATCHER, CommandKind, EventKind
 from shm_exchange.replica import apply
+from shm_exchange.wiring import STOP_MATCHER
 
 WORDS_PER_SOURCE = 32
 BATCH_COMMANDS = 64  # commands of one source that one publish may cover
@@ -209,7 +210,7 @@ def _nothing_published(engine):
 @cold_kernel
 def _park_writer(engine):
     announce_sleep(engine.doorbells, WRITER)
-    if _nothing_published(engine) and load_acquire(engine.words, STOP) == 0:
+    if _nothing_published(engine) and load_acquire(engine.words, STOP) < STOP_MATCHER:
         sleep_on(engine.bells[WRITER], SLEEP_US)
     end_sleep(engine.doorbells, WRITER)
 
@@ -220,7 +221,7 @@ def serve(engine):
     policy = engine.settings[SETTING_POLICY]
     loops = work = idle_count = 0
     while True:
-        stopping = load_acquire(engine.words, STOP) != 0
+        stopping = load_acquire(engine.words, STOP) >= STOP_MATCHER
         done = step(engine)
         loops += 1
         work += done
@@ -358,7 +359,8 @@ def _follow(engine):
 def _park_standby(engine, me):
     announce_sleep(engine.doorbells, me)
     caught_up = published(engine.ring) == engine.market.scalars[0]["position"]
-    if caught_up and not owner_died(engine.lock) and load_acquire(engine.words, STOP) == 0:
+    stopping = load_acquire(engine.words, STOP) >= STOP_MATCHER
+    if caught_up and not owner_died(engine.lock) and not stopping:
         sleep_on(engine.bells[me], SLEEP_US)
     end_sleep(engine.doorbells, me)
 
@@ -387,7 +389,7 @@ def stand_by(engine):
                     return -1
                 if first:
                     return LOCK_HELD
-            if load_acquire(engine.words, STOP) != 0:
+            if load_acquire(engine.words, STOP) >= STOP_MATCHER:
                 return STOPPED
             idle_count += 1
         if idle_count & 255 == 1:

@@ -19,8 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ringbuf import host, layout
-from ringbuf.atomics import load_acquire
-from ringbuf.errors import LayoutError, SegmentError
+from ringbuf.errors import LayoutError, SegmentError, UsageError
 from ringbuf.segment import Control
 from ringbuf.waiting import PARK, POLICY_NAMES
 from shm_exchange import config, wiring
@@ -30,13 +29,14 @@ from shm_exchange.wiring import Wiring
 BELL_COUNT = layout.PROCESS_LIMIT
 EXIT_DONE, EXIT_FAILED = 0, 1
 
-# Role name -> module with `run(context) -> exit code`, and number in PROCESS.role.
+# Role name -> module with `run(context) -> exit code`, number in PROCESS.role, and the value of the
+# stop word that ends it.
 ROLES = {
-    "matcher": ("shm_exchange.primary", wiring.ROLE_MATCHER),
-    "standby": ("shm_exchange.standby", wiring.ROLE_STANDBY),
-    "recorder": ("shm_exchange.recorder", wiring.ROLE_RECORDER),
-    "order": ("gateways.ouch.process", wiring.ROLE_ORDER),
-    "market_data": ("gateways.itch.process", wiring.ROLE_MARKET_DATA),
+    "matcher": ("shm_exchange.primary", wiring.ROLE_MATCHER, wiring.STOP_MATCHER),
+    "standby": ("shm_exchange.standby", wiring.ROLE_STANDBY, wiring.STOP_MATCHER),
+    "recorder": ("shm_exchange.recorder", wiring.ROLE_RECORDER, wiring.STOP_RECORDER),
+    "order": ("gateways.ouch.process", wiring.ROLE_ORDER, wiring.STOP_GATEWAYS),
+    "market_data": ("gateways.itch.process", wiring.ROLE_MARKET_DATA, wiring.STOP_GATEWAYS),
 }
 
 
@@ -67,8 +67,8 @@ class RoleContext:
         return self.wiring.process_words[start : start + layout.PROCESS_WORDS]
 
     def stopping(self) -> bool:
-        """True once the supervisor has set the stop word."""
-        return bool(load_acquire(self.control.words, layout.STOP))
+        """True once the stop word has reached the value that ends this role."""
+        return int(self.control.words[layout.STOP]) >= ROLES[self.role][2]
 
     def set_state(self, state: int) -> None:
         """Say STATE_STARTING, STATE_READY ... in the PROCESS line."""
@@ -99,6 +99,7 @@ def parse(arguments: list[str]) -> list[RoleContext]:
     parser.add_argument("--policy", choices=POLICY_NAMES, default=POLICY_NAMES[PARK])
     parser.add_argument("--source", type=int, default=0)
     parser.add_argument("--core", type=int, default=None)
+    parser.add_argument("--supervisor", type=int, default=None, help="process id")
     parser.add_argument(
         "--engine",
         action="append",
@@ -106,6 +107,8 @@ def parse(arguments: list[str]) -> list[RoleContext]:
         help="ENGINE:PROCESS:BELL,BELL,... eventfds by process number, - = none",
     )
     given = parser.parse_args(arguments)
+    if given.supervisor is not None and given.supervisor != os.getppid():
+        raise SegmentError("the supervisor that started this process is gone")
     if given.core is not None:
         host.pin(given.core)
     configuration = config.load(given.configuration)
@@ -147,7 +150,7 @@ def main(arguments: list[str]) -> int:
         if contexts[0].role in ("order", "market_data"):
             return int(module.run(contexts))
         return int(module.run(contexts[0]))
-    except (ExchangeError, LayoutError, SegmentError, OSError) as error:
+    except (ExchangeError, LayoutError, SegmentError, UsageError, OSError) as error:
         print(f"{arguments[0]}: {error}", file=sys.stderr)
         return EXIT_FAILED
 

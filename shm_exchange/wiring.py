@@ -27,6 +27,11 @@ PROCESS_SOURCE_FIRST = 8  # a gateway's number is this + its source
 ROLE_NAMES = ("none", "matcher", "standby", "recorder", "order", "market_data")
 ROLE_NONE, ROLE_MATCHER, ROLE_STANDBY, ROLE_RECORDER, ROLE_ORDER, ROLE_MARKET_DATA = range(6)
 
+# The stop word rises: nobody takes orders, then what was taken is matched, then all is recorded.
+STOP_GATEWAYS, STOP_MATCHER, STOP_RECORDER = 1, 2, 3
+
+COUNTER_PORT = 0  # of a gateway's PROCESS.counter: the port it listens on
+
 _LOCK_WORDS = layout.WRITER_LOCK.size // 4
 _CURSOR_WORDS = layout.SPSC_CURSORS.size // layout.WORD_SIZE
 
