@@ -124,9 +124,10 @@ def replay(
 @_json
 def conformance(flow: Path, as_json: bool) -> None:
     """Print the hash of what the matcher reports for a flow."""
-    from shm_exchange import conformance as check
+    from shm_exchange.conformance import check
+    from shm_exchange.flow import load
 
-    _print(check.run(flow), as_json)
+    _print(check(load(flow))._asdict(), as_json)
 
 
 @commands.group(no_args_is_help=False)

@@ -8,7 +8,6 @@ there is state on disk.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from shm_exchange.addresses import check_address, is_loopback, split_address
 from shm_exchange.instruments import Instrument
 from shm_exchange.messages import (
     INSTRUMENT_LIMIT,
@@ -43,13 +43,6 @@ def _power_of_two(count: int) -> int:
     return count
 
 
-def _address(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65_535:
-        raise ValueError(f"'{text}' is not host:port; write for example 127.0.0.1:9001")
-    return text
-
-
 def _tuple(value: Any) -> Any:
     return tuple(value) if type(value) is list else value
 
@@ -57,21 +50,6 @@ def _tuple(value: Any) -> Any:
 def is_name(name: str) -> bool:
     """Whether an exchange can have this name."""
     return re.fullmatch(_NAME, name) is not None
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Host without brackets, and port (0: any free port)."""
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
-def is_loopback(address: str) -> bool:
-    """Whether only this host can connect. A name other than localhost counts as reachable."""
-    host, _ = split_address(address)
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class Exchange(Table):
@@ -119,7 +97,7 @@ class Gateway(Table):
     outbound_buffer_bytes: int = Field(default=1 << 20, ge=1 << 14, le=1 << 30)
     core: int | None = Field(default=None, ge=0)
 
-    _reachable = field_validator("address")(_address)
+    _reachable = field_validator("address")(check_address)
 
 
 class Credentials(Table):
@@ -186,7 +164,7 @@ class Metrics(Table):
 
     address: str = "127.0.0.1:9100"
 
-    _reachable = field_validator("address")(_address)
+    _reachable = field_validator("address")(check_address)
 
 
 @dataclass(frozen=True)
@@ -368,11 +346,11 @@ def _check_addresses(
         at = gateways[GATEWAY_COUNT_MAX][0]
         document.add(at, f"more than {GATEWAY_COUNT_MAX} gateways; remove some")
     weak = any((each.password or "").casefold() == DEMO_PASSWORD for _, each in sessions)
-    for location, address in gateways + metrics:
-        if weak and not is_loopback(address):
+    for location, where in gateways + metrics:
+        if weak and not is_loopback(where):
             document.add(
                 location,
-                f"{address} can be reached from outside while sessions have the password "
+                f"{where} can be reached from outside while sessions have the password "
                 f"`{DEMO_PASSWORD}`; give them others or listen on 127.0.0.1",
             )
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -34,6 +34,15 @@ tick = 1
 """
 
 Result = tuple[int, str, str]
+
+
+class Outcome(NamedTuple):
+    """What conformance finds."""
+
+    messages: int
+    sha256: str
+    messages_per_second: float
+    seconds: float
 
 
 @pytest.fixture
@@ -234,13 +243,16 @@ def test_replay_hands_everything_to_its_driver(
 
 
 def test_conformance_prints_the_hash(
-    shmx: Callable[..., Result], stand_in: Callable[..., list[Any]]
+    shmx: Callable[..., Result], stand_in: Callable[..., list[Any]], tmp_path: Path
 ) -> None:
     """As JSON and for people."""
-    result = {"messages": 5, "sha256": "ab" * 32, "messages_per_second": 2e7, "seconds": 0.1}
-    stand_in("shm_exchange.conformance", "run", result)
-    assert json.loads(shmx("conformance", "f.npz", "--json")[1]) == result
-    assert "ab" * 32 in shmx("conformance", "f.npz")[1]
+    result = Outcome(messages=5, sha256="ab" * 32, messages_per_second=2e7, seconds=0.1)
+    calls = stand_in("shm_exchange.conformance", "check", result)
+    flow = tmp_path / "flow.npz"
+    shmx("generate", flow, "--messages", 5)
+    assert json.loads(shmx("conformance", flow, "--json")[1]) == result._asdict()
+    assert result.sha256 in shmx("conformance", flow)[1]
+    assert [positional[0].messages for positional, _ in calls] == [5, 5]
 
 
 def test_a_generated_flow_is_a_flow(shmx: Callable[..., Result], tmp_path: Path) -> None:

@@ -13,14 +13,13 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from shm_exchange.addresses import is_loopback, split_address
 from shm_exchange.config import (
     Configuration,
     Gateway,
     SessionRange,
     built_in,
-    is_loopback,
     load,
-    split_address,
 )
 from shm_exchange.settings import ConfigurationError, key_lines
 

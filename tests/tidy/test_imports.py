@@ -16,6 +16,7 @@ from tests.tidy.source import PACKAGES, Source, sources
 GATEWAYS_MAY_USE = {
     f"shm_exchange.{name}"
     for name in (
+        "addresses",
         "config",
         "errors",
         "flow",
