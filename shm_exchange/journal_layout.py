@@ -94,7 +94,7 @@ SNAPSHOT_SECTION = Record(
     fields=(
         Field("name", "u1", repeat=SECTION_NAME_SIZE, doc="ASCII, zero-padded"),
         Field("item_size", "i8", doc="bytes of one item"),
-        Field("count", "i8", doc="items"),
+        Field("items", "i8", doc="how many"),
         Field("offset", "i8", doc="bytes from the start of the file"),
         Field("checksum", "u8", doc="xxh3 of the items"),
         Field("reserved_0", "i8"),

@@ -19,6 +19,7 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from ringbuf.errors import LayoutError
+from shm_exchange.errors import ExchangeError
 from shm_exchange.journal_layout import (
     BLOCK_COMMIT,
     BLOCK_EVENTS,
@@ -27,6 +28,7 @@ from shm_exchange.journal_layout import (
     BLOCK_RECORDS_MAX,
     BLOCK_SEAL,
     CELL_SIZE,
+    IDENTITY_SIZE,
     JOURNAL_DIGEST,
     JOURNAL_HEADER,
     JOURNAL_MAGIC,
@@ -40,10 +42,10 @@ _CODES = {"u1": "B", "u2": "H", "u4": "I", "i8": "q", "u8": "Q"}
 _BLOCK = struct.Struct("<" + "".join(_CODES[each.type] for each in BLOCK_HEADER.fields))
 _CHECKED_SIZE = BLOCK_HEADER.offset_of("checksum")
 _BUFFER_SIZE = 4 << 20  # holds three of the largest blocks
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class JournalError(Exception):
+class JournalError(ExchangeError):
     """The journal cannot be opened, read or written: the message names the file."""
 
 
@@ -65,6 +67,11 @@ class Owner(NamedTuple):
 
     identity: bytes  # 16 bytes, of the state directory
     engine: int
+
+    @classmethod
+    def of(cls, identity: int, engine: int) -> Owner:
+        """An owner whose identity is a number, as in the header of a segment in memory."""
+        return cls(identity.to_bytes(IDENTITY_SIZE, "little"), engine)
 
 
 class Block(NamedTuple):
@@ -128,7 +135,7 @@ def segment_paths(directory: Path, engine: int) -> list[tuple[int, Path]]:
 
 def raise_for(error: OSError, path: Path) -> NoReturn:
     """Raise `error` as the journal's own, naming the file: JournalFull when there is no room."""
-    kind = JournalFull if error.errno in _FULL else JournalError
+    kind = JournalFull if error.errno in NO_ROOM else JournalError
     raise kind(f"{path}: cannot be written: {error.strerror}") from error
 
 
