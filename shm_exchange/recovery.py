@@ -1,0 +1,126 @@
+"""Shell: the state of a market from what is on disk, and from the ring when there is one.
+
+The newest usable snapshot, then every event of the journal behind it, then what only the ring has.
+A snapshot that is damaged or of another configuration is skipped for the one before, in the end
+for the beginning of the journal.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ringbuf.broadcast import NO_GATE, Broadcast
+from shm_exchange.config import Configuration
+from shm_exchange.history import History
+from shm_exchange.instruments import instrument_rows
+from shm_exchange.journal_reader import JournalReader
+from shm_exchange.journal_segment import JournalDamaged, JournalError, Owner
+from shm_exchange.market import Market, create_market
+from shm_exchange.messages import EVENT_DTYPE
+from shm_exchange.recording import recorded
+from shm_exchange.replica import apply_all
+from shm_exchange.snapshot import SnapshotError, load_snapshot, snapshot_paths
+
+CHUNK_RECORDS = 16_384  # 1 MiB: stays in the cache between copy and use
+
+
+class Recovered(NamedTuple):
+    """What recovery found."""
+
+    position: int  # of the first event that is not in the market
+    snapshot: Path | None  # the one that was used
+    replayed: int  # events applied on top of it
+    skipped: tuple[str, ...]  # why newer snapshots were not used, a sentence each
+
+
+def empty_market(configuration: Configuration, engine: int) -> Market:
+    """An engine's market as configured, at position 0."""
+    return create_market(
+        instrument_rows(configuration.instruments_of(engine)),
+        len(configuration.sessions),
+        engine=engine,
+        slots_per_gateway=configuration.engine(engine).slots_per_gateway,
+    )
+
+
+def warm_up(market: Market) -> None:
+    """Compile, or load, what replaying needs. Changes nothing."""
+    apply_all(market, np.empty(0, EVENT_DTYPE), 0)
+
+
+def recover(
+    market: Market, directory: Path, owner: Owner, ring: Broadcast | None = None
+) -> Recovered:
+    """Bring a fresh `market` to the last event there is. Reads only.
+
+    ring: None when nothing runs: the state then is that at the journal's last commit. With a live
+    ring, that at what was published when recovery ended; go on from `position`.
+    Raise JournalError (damaged, or too short) or LayoutError; `market` is useless then.
+    """
+    reader = JournalReader(directory, owner)
+    try:
+        found = snapshot_paths(directory, owner.engine)
+        reader.refresh()
+        stop = _journal_stop(reader, ring)  # looked up last: a live journal grows
+        snapshot, start, skipped = _load_newest(market, owner, found, reader, stop)
+        position = start
+        for first, batch in reader.batches(start, stop):
+            position = int(apply_all(market, batch, first))
+    finally:
+        reader.close()
+    if ring is not None:
+        position = catch_up(market, History(ring, directory, owner), position)
+    return Recovered(position, snapshot, position - start, skipped)
+
+
+def catch_up(market: Market, history: History, position: int, stop: int | None = None) -> int:
+    """Apply everything from `position` to `stop` (None: to what is published); return the end."""
+    while stop is None or position < stop:
+        limit = CHUNK_RECORDS if stop is None else min(CHUNK_RECORDS, stop - position)
+        records = history.read(position, limit)
+        if len(records) == 0:
+            break
+        position = int(apply_all(market, records, position))
+    return position
+
+
+def _journal_stop(reader: JournalReader, ring: Broadcast | None) -> int:
+    """Up to where the journal is to be replayed."""
+    if ring is not None:
+        written = int(recorded(ring))
+        if written != NO_GATE:
+            return written if reader.first_position is not None else 0
+    return reader.end() or 0
+
+
+def _load_newest(
+    market: Market,
+    owner: Owner,
+    found: list[tuple[int, Path]],
+    reader: JournalReader,
+    stop: int,
+) -> tuple[Path | None, int, tuple[str, ...]]:
+    """Load the newest usable snapshot: its file, its position, and why others were not used."""
+    skipped: list[str] = []
+    for position, path in found:
+        if position > stop:
+            # A snapshot is only taken of what was synced, so the journal has lost something.
+            reason = f"the journal ends here, but {path.name} is of a later position"
+            raise JournalDamaged(reader.directory, stop, reason)
+        try:
+            loaded = load_snapshot(path, market, owner)
+        except SnapshotError as error:
+            skipped.append(str(error))
+            continue
+        if loaded != position:
+            raise JournalError(f"{path}: is of position {loaded}; its name says otherwise")
+        return path, position, tuple(skipped)
+    if reader.first_position:
+        raise JournalError(
+            f"{reader.directory}: the journal begins at position {reader.first_position} and there"
+            f" is no usable snapshot of a later one; {'; '.join(skipped) or 'none was found'}"
+        )
+    return None, 0, tuple(skipped)
