@@ -1,4 +1,4 @@
-/* Rendered by `python -m ringbuf layout ringbuf.layout shm_exchange.messages shm_exchange.market --write`; do not edit. */
+/* Rendered by `python -m ringbuf layout ringbuf.layout shm_exchange.messages shm_exchange.market shm_exchange.journal_layout --write`; do not edit. */
 
 #ifndef RINGBUF_LAYOUT_H
 #define RINGBUF_LAYOUT_H
@@ -495,5 +495,111 @@ struct scalars {
     int64_t reserved_0;
 };
 _Static_assert(sizeof(struct scalars) == 128, "size");
+
+/* shm_exchange.journal_layout */
+
+#define JOURNAL_HEADER_SIZE 4096
+#define JOURNAL_HEADER_MAGIC 0
+#define JOURNAL_HEADER_VERSION 8
+#define JOURNAL_HEADER_RECORD_SIZE 12
+#define JOURNAL_HEADER_LAYOUT_DIGEST 16
+#define JOURNAL_HEADER_IDENTITY 24
+#define JOURNAL_HEADER_ENGINE 40
+#define JOURNAL_HEADER_FIRST_POSITION 48
+#define JOURNAL_HEADER_CREATED_NS 56
+#define JOURNAL_HEADER_PREVIOUS_CHECKSUM 64
+#define JOURNAL_HEADER_STREAM 72
+#define JOURNAL_HEADER_RESERVED_0 88
+#define JOURNAL_HEADER_CHECKSUM 4088
+struct journal_header {
+    int64_t magic;
+    uint32_t version;
+    uint32_t record_size;
+    int64_t layout_digest;
+    uint8_t identity[16];
+    int64_t engine;
+    int64_t first_position;
+    int64_t created_ns;
+    uint64_t previous_checksum;
+    uint8_t stream[16];
+    uint8_t reserved_0[4000];
+    uint64_t checksum;
+};
+_Static_assert(sizeof(struct journal_header) == 4096, "size");
+
+#define BLOCK_HEADER_SIZE 64
+#define BLOCK_HEADER_MAGIC 0
+#define BLOCK_HEADER_KIND 4
+#define BLOCK_HEADER_FLAGS 5
+#define BLOCK_HEADER_RESERVED_0 6
+#define BLOCK_HEADER_FIRST_POSITION 8
+#define BLOCK_HEADER_COUNT 16
+#define BLOCK_HEADER_RESERVED_1 20
+#define BLOCK_HEADER_WRITTEN_NS 24
+#define BLOCK_HEADER_DURABLE 32
+#define BLOCK_HEADER_RECORDS_CHECKSUM 40
+#define BLOCK_HEADER_PREVIOUS_CHECKSUM 48
+#define BLOCK_HEADER_CHECKSUM 56
+struct block_header {
+    uint32_t magic;
+    uint8_t kind;
+    uint8_t flags;
+    uint16_t reserved_0;
+    int64_t first_position;
+    uint32_t count;
+    uint32_t reserved_1;
+    int64_t written_ns;
+    int64_t durable;
+    uint64_t records_checksum;
+    uint64_t previous_checksum;
+    uint64_t checksum;
+};
+_Static_assert(sizeof(struct block_header) == 64, "size");
+
+#define SNAPSHOT_HEADER_SIZE 1024
+#define SNAPSHOT_HEADER_MAGIC 0
+#define SNAPSHOT_HEADER_VERSION 8
+#define SNAPSHOT_HEADER_SECTION_COUNT 12
+#define SNAPSHOT_HEADER_LAYOUT_DIGEST 16
+#define SNAPSHOT_HEADER_IDENTITY 24
+#define SNAPSHOT_HEADER_ENGINE 40
+#define SNAPSHOT_HEADER_POSITION 48
+#define SNAPSHOT_HEADER_CREATED_NS 56
+#define SNAPSHOT_HEADER_FILE_SIZE 64
+#define SNAPSHOT_HEADER_SECTIONS_CHECKSUM 72
+#define SNAPSHOT_HEADER_RESERVED_0 80
+#define SNAPSHOT_HEADER_CHECKSUM 1016
+struct snapshot_header {
+    int64_t magic;
+    uint32_t version;
+    uint32_t section_count;
+    int64_t layout_digest;
+    uint8_t identity[16];
+    int64_t engine;
+    int64_t position;
+    int64_t created_ns;
+    int64_t file_size;
+    uint64_t sections_checksum;
+    uint8_t reserved_0[936];
+    uint64_t checksum;
+};
+_Static_assert(sizeof(struct snapshot_header) == 1024, "size");
+
+#define SNAPSHOT_SECTION_SIZE 64
+#define SNAPSHOT_SECTION_NAME 0
+#define SNAPSHOT_SECTION_ITEM_SIZE 24
+#define SNAPSHOT_SECTION_ITEMS 32
+#define SNAPSHOT_SECTION_OFFSET 40
+#define SNAPSHOT_SECTION_CHECKSUM 48
+#define SNAPSHOT_SECTION_RESERVED_0 56
+struct snapshot_section {
+    uint8_t name[24];
+    int64_t item_size;
+    int64_t items;
+    int64_t offset;
+    uint64_t checksum;
+    int64_t reserved_0;
+};
+_Static_assert(sizeof(struct snapshot_section) == 64, "size");
 
 #endif

@@ -197,7 +197,7 @@ def _header(owner: Owner, position: int, now_ns: int, size: int, sections: list[
     row["engine"] = owner.engine
     row["position"] = position
     row["created_ns"] = now_ns
-    row["size"] = size
+    row["file_size"] = size
     row["sections_checksum"] = xxh3_64_intdigest(table.tobytes())
     row["checksum"] = xxh3_64_intdigest(page.tobytes()[:-8])
     return page.tobytes() + table.tobytes()
@@ -228,8 +228,8 @@ def _check_header(path: Path, data: np.ndarray, owner: Owner) -> int:
         )
     if xxh3_64_intdigest(table.data) != int(row["sections_checksum"]):
         raise SnapshotError(f"{path}: the checksum of the list of sections is wrong")
-    if int(row["size"]) != len(data):
-        raise SnapshotError(f"{path}: has {len(data)} bytes, its header says {row['size']}")
+    if int(row["file_size"]) != len(data):
+        raise SnapshotError(f"{path}: has {len(data)} bytes, its header says {row['file_size']}")
     return int(row["position"])
 
 
