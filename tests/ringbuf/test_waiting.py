@@ -1,0 +1,102 @@
+"""Goal: who sleeps is woken, who is awake is left alone, and no sleep is longer than its bound.
+
+Method: eventfds of this process, and a clock.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from ringbuf.host import register_barrier
+from ringbuf.waiting import (
+    PARK,
+    PAUSE_COUNT,
+    SPIN,
+    YIELD,
+    announce_sleep,
+    end_sleep,
+    idle,
+    ring_one,
+    ring_others,
+    sleep_on,
+)
+
+ME, OTHER, THIRD = 5, 63, 8
+
+
+@pytest.fixture
+def fds() -> Iterator[np.ndarray]:
+    made = np.full(64, -1, np.int64)
+    for number in (ME, OTHER, THIRD):
+        made[number] = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    yield made
+    for number in (ME, OTHER, THIRD):
+        os.close(int(made[number]))
+
+
+@pytest.fixture
+def doorbells() -> np.ndarray:
+    register_barrier()
+    return np.zeros(64, np.uint8)
+
+
+def _rung(fds: np.ndarray, number: int) -> bool:
+    return sleep_on(fds[number], 0) == 1
+
+
+def test_a_sleeper_is_rung_once_asked(doorbells: np.ndarray, fds: np.ndarray) -> None:
+    ring_one(doorbells, fds, OTHER)
+    assert not _rung(fds, OTHER)
+    announce_sleep(doorbells, OTHER)
+    assert doorbells[OTHER] == 1
+    ring_one(doorbells, fds, OTHER)
+    ring_one(doorbells, fds, OTHER)
+    assert _rung(fds, OTHER)
+    assert not _rung(fds, OTHER), "one look takes all rings"
+    end_sleep(doorbells, OTHER)
+    ring_one(doorbells, fds, OTHER)
+    assert not doorbells.any() and not _rung(fds, OTHER)
+
+
+def test_everybody_else_who_sleeps_is_rung(doorbells: np.ndarray, fds: np.ndarray) -> None:
+    for number in (ME, OTHER, 17):  # 17 has no bell
+        announce_sleep(doorbells, number)
+    ring_others(doorbells, fds, ME)
+    assert _rung(fds, OTHER)
+    assert not _rung(fds, ME) and not _rung(fds, THIRD)
+
+
+@pytest.mark.parametrize("number", range(64))
+def test_every_byte_is_looked_at(fds: np.ndarray, number: int) -> None:
+    doorbells = np.zeros(64, np.uint8)
+    bells = np.full(64, -1, np.int64)
+    bells[number] = fds[OTHER]
+    announce_sleep(doorbells, number)
+    ring_others(doorbells, bells, (number + 1) % 64)
+    assert _rung(fds, OTHER)
+
+
+def test_a_sleep_ends_at_its_bound(fds: np.ndarray) -> None:
+    before = time.monotonic_ns()
+    assert sleep_on(fds[ME], 20_000) == 0
+    assert sleep_on(-1, 20_000) == 0, "without a bell it is a plain sleep"
+    assert 40_000_000 <= time.monotonic_ns() - before < 5_000_000_000
+
+
+def test_a_sleep_ends_at_the_ring(doorbells: np.ndarray, fds: np.ndarray) -> None:
+    announce_sleep(doorbells, ME)
+    timer = threading.Timer(0.05, lambda: ring_one(doorbells, fds, ME))
+    timer.start()
+    before = time.monotonic()
+    assert sleep_on(fds[ME], 20_000_000) == 1
+    assert time.monotonic() - before < 10
+    timer.join()
+
+
+def test_only_park_ever_parks() -> None:
+    assert [idle(policy, 0) for policy in (SPIN, YIELD, PARK)] == [0, 0, 0]
+    assert [idle(policy, PAUSE_COUNT) for policy in (SPIN, YIELD, PARK)] == [0, 0, 1]
