@@ -7,6 +7,7 @@ the same declarations (`gateways/packets.py`).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from gateways.packets import (
@@ -127,7 +128,7 @@ def login_request(request: LoginRequest) -> bytes:
     return packet(LOGIN_REQUEST_TYPE, payload)
 
 
-class _Connection:
+class _Connection(ABC):
     """What both ends do: framing, heartbeats, silence."""
 
     _heartbeat: int
@@ -177,8 +178,13 @@ class _Connection:
         del self._buffer[:end]
         return kind, payload
 
+    @abstractmethod
     def _arrived(self, kind: str, payload: bytes) -> Packet | None:
-        raise NotImplementedError
+        """Judge a packet; return it unless it is of no interest above."""
+
+    def heard(self) -> None:
+        """The peer is known to be there although nothing was received: we did not read."""
+        self._heard = True
 
     def _send(self, kind: int, payload: bytes = b"") -> bytes:
         self._sent = True
