@@ -74,7 +74,7 @@ def run(config: Path | None, state: Path | None, name: str | None) -> None:
     name = name or configuration.exchange.name
     named = configuration.exchange.state_directory
     directory = state or (Path(named) if named else default_state_directory(name))
-    sys.exit(supervisor.run(configuration, directory, name) or 0)
+    sys.exit(supervisor.run(configuration, directory, name, source=config) or 0)
 
 
 @commands.command()

@@ -36,7 +36,7 @@ from shm_exchange.market import Market
 from shm_exchange.matching import SWEEP_ROOM, match, resume
 from shm_exchange.messages import COMMAND_NEXT_BITS, SOURCE_MATCHER, CommandKind, EventKind
 from shm_exchange.replica import apply
-from shm_exchange.wiring import STOP_MATCHER
+from shm_exchange.wiring import ROLE_MATCHER, STOP_MATCHER
 
 WORDS_PER_SOURCE = 32
 BATCH_COMMANDS = 64  # commands of one source that one publish may cover
@@ -330,6 +330,7 @@ def take_over(engine):
     me = engine.settings[SETTING_PROCESS]
     if me != WRITER:
         engine.processes[WRITER] = engine.processes[at(me)]
+        engine.processes[WRITER]["role"] = ROLE_MATCHER
         engine.processes[at(me)]["state"] = STATE_NONE
         engine.processes[at(me)]["pid"] = 0
         end_sleep(engine.doorbells, me)

@@ -1,0 +1,221 @@
+"""Shell: metrics for Prometheus, instruments and health over HTTP, by threads of the supervisor.
+
+Everything is read from shared memory when somebody asks. A scraper that hangs holds one of a few
+threads until its time is over; beyond those, connections are closed at once.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from shm_exchange.addresses import split_address
+from shm_exchange.config import Configuration
+from shm_exchange.errors import ExchangeError
+
+_SCRAPERS_MAX = 8
+_TIMEOUT_SECONDS = 5.0
+_POLL_SECONDS = 0.1  # how long `close` may wait for the listener
+
+Source = Callable[[], dict[str, Any]]  # what `status.describe` returns, and `restarts`
+
+# name -> (key of an engine's or a process's row, help); counters end in _total when exported.
+_ENGINE_COUNTERS = {
+    "shmx_events_published": ("published", "Events that the matcher has committed"),
+    "shmx_events_recorded": ("recorded", "Events that the recorder has written"),
+    "shmx_events_durable": ("durable", "Events that survive a loss of power"),
+}
+_PROCESS_COUNTERS = {
+    "shmx_process_loops": ("loops", "Passes of the process's loop"),
+    "shmx_process_work": ("work", "Records that the process has handled"),
+    "shmx_process_errors": ("errors", "Faults of peers that the process has seen"),
+}
+_PROCESS_GAUGES = {
+    "shmx_process_lag_events": ("lag", "Events published that the process has not handled"),
+    "shmx_process_clients": ("clients", "Connections of the process"),
+}
+
+
+class _Exchange(Collector):
+    """Turns one look at shared memory into metrics."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def collect(self) -> Iterable[Metric]:
+        """Called for each scrape."""
+        found = self._source()
+        ready = int(found["state"] == "ready")
+        yield GaugeMetricFamily("shmx_ready", "1 when every role is ready", value=ready)
+        restarts = CounterMetricFamily(
+            "shmx_restarts", "Times that a role was started again", labels=["role"]
+        )
+        for role, count in found["restarts"].items():
+            restarts.add_metric([role], count)
+        yield restarts
+        yield from self._engines(found["engines"])
+        yield from self._processes(found["processes"])
+
+    def _engines(self, rows: list[dict[str, Any]]) -> Iterator[Metric]:
+        for name, (key, text) in _ENGINE_COUNTERS.items():
+            family = CounterMetricFamily(name, text, labels=["engine"])
+            for row in rows:
+                if row[key] is not None:
+                    family.add_metric([str(row["id"])], row[key])
+            yield family
+        epoch = GaugeMetricFamily("shmx_epoch", "Number of the matcher's reign", labels=["engine"])
+        for row in rows:
+            epoch.add_metric([str(row["id"])], row["epoch"])
+        yield epoch
+
+    def _processes(self, rows: list[dict[str, Any]]) -> Iterator[Metric]:
+        labels = ["engine", "role", "process"]
+        families: list[tuple[str, Metric]] = [
+            *(
+                (key, CounterMetricFamily(name, text, labels=labels))
+                for name, (key, text) in _PROCESS_COUNTERS.items()
+            ),
+            *(
+                (key, GaugeMetricFamily(name, text, labels=labels))
+                for name, (key, text) in _PROCESS_GAUGES.items()
+            ),
+        ]
+        age = GaugeMetricFamily(
+            "shmx_process_heartbeat_age_seconds", "Since the process last said so", labels=labels
+        )
+        for row in rows:
+            values = [str(row["engine"]), row["role"], str(row["process"])]
+            age.add_metric(values, row["heartbeat_age_ms"] / 1e3)
+            for key, family in families:
+                family.add_metric(values, row[key])  # type: ignore[attr-defined]
+        yield age
+        yield from (family for _, family in families)
+
+
+def instruments_json(configuration: Configuration) -> bytes:
+    """What ITCH cannot say of an instrument. Prices are text: exact, whoever reads them."""
+    rows = [
+        {
+            "symbol": each.symbol,
+            "engine": each.engine,
+            "tick": f"{each.tick:f}",
+            "lot": each.lot,
+            "price_min": f"{each.price_min_ticks * each.tick:f}",
+            "price_max": f"{each.price_max_ticks * each.tick:f}",
+            "quantity_max": each.quantity_max,
+            "multiplier": f"{each.multiplier:f}",
+        }
+        for each in configuration.instruments
+    ]
+    return json.dumps(rows, indent=1).encode()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, address: str, pages: dict[str, Callable[[], tuple[int, str, bytes]]]):
+        host, port = split_address(address)
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.pages = pages
+        self._room = threading.BoundedSemaphore(_SCRAPERS_MAX)
+        super().__init__((host, port), _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """A thread for the request, if there is room for one."""
+        if self._room.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """The whole of a request."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A scraper that goes away is no event."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = _TIMEOUT_SECONDS
+    server: _Server
+
+    def do_GET(self) -> None:  # noqa: N802 - the name is the library's
+        """Answer with the page of this path."""
+        page = self.server.pages.get(self.path.partition("?")[0])
+        if page is None:
+            self.send_error(404)
+            return
+        code, kind, body = page()
+        self.send_response(code)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Requests are not logged."""
+
+
+class MetricsServer:
+    """Listens from its creation on, until `close`."""
+
+    def __init__(
+        self,
+        address: str,
+        configuration: Configuration,
+        source: Source,
+        is_alive: Callable[[], bool],
+    ) -> None:
+        """is_alive: whether the supervisor's loop goes round."""
+        registry = CollectorRegistry()
+        registry.register(_Exchange(source))
+        instruments = instruments_json(configuration)
+
+        def health(good: bool, text: str) -> tuple[int, str, bytes]:
+            return (200 if good else 503), "text/plain; charset=utf-8", f"{text}\n".encode()
+
+        def readiness() -> tuple[int, str, bytes]:
+            state = str(source()["state"])
+            return health(state == "ready", state)
+
+        def liveness() -> tuple[int, str, bytes]:
+            alive = is_alive()
+            return health(alive, "ok" if alive else "the supervisor hangs")
+
+        pages = {
+            "/metrics": lambda: (200, CONTENT_TYPE_LATEST, generate_latest(registry)),
+            "/instruments": lambda: (200, "application/json", instruments),
+            "/healthz": liveness,
+            "/readyz": readiness,
+        }
+        try:
+            self._server = _Server(address, pages)
+        except OSError as error:
+            raise ExchangeError(
+                f"metrics cannot listen at {address}: {error.strerror}; choose another address"
+            ) from error
+        host, port = self._server.server_address[:2]
+        self.address = f"[{host!s}]:{port}" if ":" in str(host) else f"{host!s}:{port}"
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_SECONDS,), daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening. A request that hangs is left to its timeout."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

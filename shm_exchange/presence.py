@@ -1,0 +1,166 @@
+"""Shell: that an exchange of some name is there, where its state is, and that it is the only one.
+
+Two locks that the kernel gives back when their holder dies: one on `/shmx.NAME.info` in shared
+memory (the name), one on `exchange.lock` in the state directory. The first holds a line of JSON
+that leads to the second, where `running.json` says what shared memory does not: addresses, and
+what the supervisor thinks of the exchange.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from shm_exchange.errors import AnotherWriterError, ExchangeError, NotRunningError
+
+SHARED_MEMORY = Path("/dev/shm")
+_MODE = 0o600
+_RUNNING, _LOCK, _IDENTITY = "running.json", "exchange.lock", "identity"
+_INFO_SIZE_MAX = 1 << 16
+_FLOCK = struct.Struct("hhqqi4x")  # struct flock: type, whence, start, length, process
+
+
+def info_path(name: str) -> Path:
+    """The file in shared memory that claims a name."""
+    return SHARED_MEMORY / f"shmx.{name}.info"
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Replace a file as a whole: readers see the old one or the new one."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}.new")
+    aside.write_bytes(data)
+    os.replace(aside, path)
+
+
+def identity_of(state_directory: Path) -> int:
+    """The number that segments and files of this state directory carry; made at the first call."""
+    path = state_directory / _IDENTITY
+    try:
+        text = path.read_text(encoding="ascii")
+    except FileNotFoundError:
+        text = f"{secrets.randbits(62) + 1}\n"
+        with open(path, "x", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    if not text.strip().isdecimal():
+        raise ExchangeError(f"{path} is not what was written there; restore it or start elsewhere")
+    return int(text)
+
+
+class Claim:
+    """A name and a state directory, held by the one supervisor until `release`."""
+
+    def __init__(self, name: str, state_directory: Path) -> None:
+        """Raises AnotherWriterError, or OSError when the directory cannot be written."""
+        self.name = name
+        self.state_directory = state_directory.absolute()
+        self.state_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._state = self._take_state()
+        try:
+            self._info = self._take_name()
+        except BaseException:
+            os.close(self._state)
+            raise
+        fact = {"pid": os.getpid(), "state_directory": str(self.state_directory)}
+        for descriptor in (self._info, self._state):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(fact).encode(), 0)
+
+    def announce(self, running: Mapping[str, Any]) -> None:
+        """Publish what shared memory does not say."""
+        write_file(self.state_directory / _RUNNING, json.dumps(running, indent=1).encode())
+
+    def release(self) -> None:
+        """Give both up and leave nothing in shared memory."""
+        (self.state_directory / _RUNNING).unlink(missing_ok=True)
+        info_path(self.name).unlink(missing_ok=True)
+        os.close(self._info)
+        os.close(self._state)
+
+    def _take_state(self) -> int:
+        descriptor = _open(self.state_directory / _LOCK)
+        if _lock(descriptor):
+            return descriptor
+        holder = _read_json(descriptor).get("pid", "unknown")
+        os.close(descriptor)
+        raise AnotherWriterError(
+            f"{self.state_directory} belongs to an exchange that runs (process {holder});"
+            " stop it or choose another --state"
+        )
+
+    def _take_name(self) -> int:
+        path = info_path(self.name)
+        while True:
+            descriptor = _open(path)
+            if not _lock(descriptor):
+                holder = _read_json(descriptor).get("pid", "unknown")
+                os.close(descriptor)
+                raise AnotherWriterError(
+                    f"an exchange named {self.name} runs already (process {holder});"
+                    " stop it or choose another --name"
+                )
+            # A holder that ended meanwhile has removed the file that we locked.
+            if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
+                return descriptor
+            os.close(descriptor)
+
+
+def find(name: str) -> dict[str, Any]:
+    """What the supervisor of a running exchange announced. Raises NotRunningError."""
+    missing = NotRunningError(f"no exchange named {name} runs here; `shmx run` starts one")
+    try:
+        descriptor = os.open(info_path(name), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise missing from None
+    try:
+        if not _is_locked(descriptor):
+            raise missing
+        directory = _read_json(descriptor).get("state_directory")
+    finally:
+        os.close(descriptor)
+    if directory is None:
+        raise missing
+    try:
+        running: dict[str, Any] = json.loads((Path(directory) / _RUNNING).read_bytes())
+    except FileNotFoundError:
+        raise missing from None
+    return running
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+
+
+def _read_json(descriptor: int) -> dict[str, Any]:
+    """What a lock file says; nothing while its holder has not written it."""
+    try:
+        found = json.loads(os.pread(descriptor, _INFO_SIZE_MAX, 0))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock a file for as long as the descriptor is open; False when somebody else holds it.
+
+    A lock of the open file, not of the process: closing another descriptor does not drop it.
+    """
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_locked(descriptor: int) -> bool:
+    """Whether somebody holds the lock; takes nothing."""
+    request = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, request)
+    return bool(_FLOCK.unpack(found)[0] != fcntl.F_UNLCK)

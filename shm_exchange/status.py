@@ -1,0 +1,144 @@
+"""Shell: what an exchange looks like from outside, read from shared memory and nothing else.
+
+Nothing here costs a hot process anything: words are read, none is written, nobody is asked.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ringbuf import layout
+from ringbuf.broadcast import DURABLE, NO_GATE, PUBLISHED, RECORDED
+from ringbuf.errors import SegmentError
+from shm_exchange import presence, wiring
+from shm_exchange.errors import NotRunningError
+from shm_exchange.wiring import (
+    PROCESS_MATCHER,
+    PROCESS_RECORDER,
+    PROCESS_SOURCE_FIRST,
+    PROCESS_STANDBY_FIRST,
+    ROLE_NAMES,
+    Wiring,
+)
+
+_RATE_SECONDS = 0.2  # how long events are counted for a rate
+
+
+def collect(name: str) -> dict[str, Any]:
+    """The state of a running exchange. Raises NotRunningError.
+
+    engines: epoch, positions, rate (events per second), who plays which role. gateways: sessions
+    and lag (events published but not handled yet). processes: every role's own line.
+    """
+    running = presence.find(name)
+    with attached(name, running) as wirings:
+        before = {number: published(each) for number, each in wirings.items()}
+        since = time.monotonic()
+        time.sleep(_RATE_SECONDS)
+        found = describe(running, wirings, time.time_ns())
+        seconds = time.monotonic() - since
+    for row in found["engines"]:
+        row["rate"] = round((row["published"] - before[row["id"]]) / seconds)
+    return found
+
+
+@contextmanager
+def attached(name: str, running: Mapping[str, Any]) -> Iterator[dict[int, Wiring]]:
+    """The shared memory of all engines, read-only. Raises NotRunningError."""
+    wirings: dict[int, Wiring] = {}
+    try:
+        for engine in running["engines"]:
+            wirings[engine] = wiring.attach(name, engine, read_only=True)
+        yield wirings
+    except SegmentError as error:
+        raise NotRunningError(f"the exchange named {name} is just ending: {error}") from error
+    finally:
+        for each in wirings.values():
+            each.close()
+
+
+def published(engine: Wiring) -> int:
+    """Position of the next event."""
+    return int(engine.ring.cursors[PUBLISHED])
+
+
+def describe(
+    running: Mapping[str, Any], wirings: Mapping[int, Wiring], now_ns: int
+) -> dict[str, Any]:
+    """The same from segments that are attached already. running: what the supervisor announced."""
+    processes = [
+        row for number, each in wirings.items() for row in _processes(number, each, now_ns)
+    ]
+    return {
+        "name": running["name"],
+        "state": running["state"],
+        "metrics": running["metrics"],
+        "engines": [_engine(number, each) for number, each in wirings.items()],
+        "gateways": [_gateway(each, processes) for each in running["gateways"]],
+        "processes": processes,
+    }
+
+
+def _engine(number: int, engine: Wiring) -> dict[str, Any]:
+    cursors, processes = engine.ring.cursors, engine.control.processes
+    recorded = int(cursors[RECORDED])
+    standbys = processes[PROCESS_STANDBY_FIRST:PROCESS_SOURCE_FIRST]
+    return {
+        "id": number,
+        "epoch": int(engine.control.words[layout.EPOCH]),
+        "published": published(engine),
+        "recorded": None if recorded == NO_GATE else recorded,
+        "durable": int(cursors[DURABLE]),
+        "matcher_pid": living_pid(processes[PROCESS_MATCHER]),
+        "standby_pids": [pid for row in standbys if (pid := living_pid(row)) is not None],
+        "recorder_pid": living_pid(processes[PROCESS_RECORDER]),
+    }
+
+
+def _gateway(announced: Mapping[str, Any], processes: list[dict[str, Any]]) -> dict[str, Any]:
+    """A gateway's line of each engine, as one."""
+    number = PROCESS_SOURCE_FIRST + announced["source"]
+    lines = [each for each in processes if each["process"] == number]
+    return {
+        "kind": announced["kind"],
+        "pid": lines[0]["pid"] if lines else None,
+        "address": announced["address"],
+        "sessions": sum(each["clients"] for each in lines),
+        "lag": max((each["lag"] for each in lines), default=None),
+        "engines": announced["engines"],
+    }
+
+
+def _processes(number: int, engine: Wiring, now_ns: int) -> Iterator[dict[str, Any]]:
+    """Every process that lives and belongs to an engine."""
+    for process, row in enumerate(engine.control.processes):
+        pid = living_pid(row)
+        if pid is None:
+            continue
+        position = int(row["position"])  # before `published`, so that no lag is negative
+        yield {
+            "engine": number,
+            "process": process,
+            "role": ROLE_NAMES[row["role"]],
+            "pid": pid,
+            "state": layout.STATE_NAMES[row["state"]],
+            "position": position,
+            "lag": max(0, published(engine) - position),
+            "heartbeat_age_ms": max(0, now_ns - int(row["heartbeat_ns"])) // 1_000_000,
+            "loops": int(row["loops"]),
+            "work": int(row["work"]),
+            "clients": int(row["clients"]),
+            "errors": int(row["errors"]),
+        }
+
+
+def living_pid(row: np.void) -> int | None:
+    """The process of a PROCESS line, if there is one and it lives."""
+    pid = int(row["pid"])
+    return pid if pid and Path(f"/proc/{pid}").exists() else None

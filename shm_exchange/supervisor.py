@@ -1,0 +1,375 @@
+"""Shell: starts an exchange, watches over its processes, restarts them with a limit, drains it.
+
+    claim the name -> clear what a dead exchange left -> shared memory -> roles -> READY
+    -> watch -> stop word 1: gateways, 2: matchers and standbys, 3: recorders -> remove
+
+A matcher that dies is not restarted as long as a standby lives: the standby takes over by itself.
+The supervisor sees that from the matcher's line in shared memory and fills the standby's post.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ringbuf import layout
+from ringbuf.broadcast import NO_GATE, RECORDED
+from shm_exchange import leftovers, placement, presence, status, wiring
+from shm_exchange.addresses import split_address
+from shm_exchange.children import Bells, Child, Launcher, Post, posts_of
+from shm_exchange.config import Configuration
+from shm_exchange.errors import ExchangeError
+from shm_exchange.journal_reader import JournalReader
+from shm_exchange.journal_segment import Owner
+from shm_exchange.metrics import MetricsServer
+from shm_exchange.presence import Claim
+from shm_exchange.roles import EXIT_FAILED, ROLES
+from shm_exchange.wiring import COUNTER_PORT, Wiring
+
+PATIENCE_SECONDS = 10.0  # how long a role may take to end before it is killed
+_CONFIGURATION_COPY = "configuration.toml"
+_WAIT_SECONDS = {"starting": 0.005, "degraded": 0.01, "draining": 0.01, "ready": 0.1}
+_HANGING_SECONDS = 5.0
+_STOP_VALUES = (wiring.STOP_GATEWAYS, wiring.STOP_MATCHER, wiring.STOP_RECORDER)
+_PROTOCOLS = {"order": "OUCH", "market_data": "ITCH"}
+
+
+class StopRequests:
+    """Counts Ctrl-C and SIGTERM from now on: the first drains, the second hurries."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._add)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup keeps its meaning
+            signal.signal(signal.SIGHUP, self._add)
+
+    def _add(self, *_: object) -> None:
+        self.count += 1
+
+
+def run(
+    configuration: Configuration, state_directory: Path, name: str, source: Path | None = None
+) -> int:
+    """Run the exchange until it is told to stop; the exit code. source: the configuration's file.
+
+    Raises AnotherWriterError, ConfigurationError, SegmentError ... when it cannot start, and
+    ExchangeError when it had to give up; nothing is left behind then.
+    """
+    stops = StopRequests()
+    cores = os.sched_getaffinity(0)
+    placement.check_cores(configuration, cores)
+    claim = Claim(name, state_directory)
+    try:
+        for each in leftovers.remove(name):
+            say(f"removed {each}, left by an exchange that died")
+        copy = _copy_configuration(source, claim.state_directory)
+        wirings = create_wirings(configuration, name, claim.state_directory)
+        supervisor = Supervisor(configuration, claim, wirings, stops, cores, copy)
+        return supervisor.run()
+    finally:
+        claim.release()
+
+
+def say(text: str) -> None:
+    """One line for the operator."""
+    print(f"shmx: {text}", file=sys.stderr, flush=True)
+
+
+def _copy_configuration(source: Path | None, state_directory: Path) -> Path | None:
+    """What the roles read, so that editing the file does not reach a running exchange."""
+    if source is None:
+        return None
+    copy = state_directory / _CONFIGURATION_COPY
+    presence.write_file(copy, source.read_bytes())
+    return copy
+
+
+def create_wirings(
+    configuration: Configuration, name: str, state_directory: Path
+) -> dict[int, Wiring]:
+    """Shared memory of every engine, positions going on where its journal ends."""
+    identity = presence.identity_of(state_directory)
+    wirings: dict[int, Wiring] = {}
+    try:
+        for engine in configuration.engines:
+            owner = Owner.of(identity, engine.id)
+            end = JournalReader(state_directory, owner).end() if engine.recorder else None
+            wirings[engine.id] = wiring.create(
+                name,
+                engine.id,
+                identity,
+                end or 0,
+                event_records=engine.event_ring_records,
+                command_records=engine.command_ring_records,
+                gateway_count=len(configuration.gateways),
+                gated=engine.recorder,
+            )
+    except BaseException:
+        _remove(wirings)
+        raise
+    return wirings
+
+
+def _remove(wirings: dict[int, Wiring]) -> None:
+    for each in wirings.values():
+        for segment in each.segments:
+            segment.unlink()
+        each.close()
+
+
+class Supervisor:
+    """One exchange from its first process to its last."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        claim: Claim,
+        wirings: dict[int, Wiring],
+        stops: StopRequests,
+        cores: Iterable[int],
+        copy: Path | None,
+    ) -> None:
+        self._configuration = configuration
+        self._claim = claim
+        self._wirings = wirings
+        self._stops = stops
+        cores = set(cores)
+        self._posts = posts_of(configuration, placement.matcher_cores(configuration, cores))
+        self._bells = Bells(self._posts)
+        policy = placement.waiting_policy(configuration, len(cores))
+        self._launcher = Launcher(claim.name, claim.state_directory, copy, policy, self._bells)
+        self._selector = selectors.DefaultSelector()
+        self._children: list[Child] = []  # everybody who is not reaped, in a post or succeeded
+        self._state = "starting"
+        self._opened = False
+        self._beat = time.monotonic()
+        self._metrics: MetricsServer | None = None
+        self._running: dict[str, Any] = {}
+
+    def run(self) -> int:
+        """Start, watch, drain; the exit code."""
+        try:
+            self._announce()
+            self._listen()
+            while not self._stops.count:
+                self._fill()
+                self._pass()
+        finally:
+            clean = self._end()
+        return 0 if clean else 1
+
+    # ------------------------------------------------------------ watching
+
+    def _listen(self) -> None:
+        wanted = self._configuration.metrics
+        if wanted is None:
+            return
+
+        def source() -> dict[str, Any]:
+            found = status.describe(self._running, self._wirings, time.time_ns())
+            return found | {"restarts": self._running["restarts"]}
+
+        def is_alive() -> bool:
+            return time.monotonic() - self._beat < _HANGING_SECONDS
+
+        self._metrics = MetricsServer(wanted.address, self._configuration, source, is_alive)
+        self._announce()
+
+    def _fill(self) -> None:
+        """Start a process for every empty post that nobody will fill by himself."""
+        for post in self._posts:
+            if post.child is not None or (post.role == "matcher" and self._has_standby(post)):
+                continue
+            self._launcher.start(post)
+            assert post.child is not None
+            self._children.append(post.child)
+            self._selector.register(post.child.descriptor, selectors.EVENT_READ, post.child)
+
+    def _has_standby(self, post: Post) -> bool:
+        return any(
+            each.role == "standby" and each.engine == post.engine and each.child is not None
+            for each in self._posts
+        )
+
+    def _pass(self) -> None:
+        """Wait for something to happen, and take note of it."""
+        ended = self._selector.select(_WAIT_SECONDS[self._state])
+        self._beat = time.monotonic()
+        self._promote()
+        for key, _ in ended:
+            self._reap(key.data)
+        self._judge()
+
+    def _promote(self) -> None:
+        """Move a standby that took over to the matcher's post."""
+        for post in self._posts:
+            if post.role != "matcher":
+                continue
+            pid = int(self._row(post)["pid"])
+            for standby in self._posts:
+                child = standby.child
+                if standby.role == "standby" and child is not None and child.pid == pid:
+                    standby.child, post.child = None, child
+                    _pin_again(child, post.core)
+                    epoch = int(self._wirings[post.engine].control.words[layout.EPOCH])
+                    say(f"process {pid} is the {post.label} now, epoch {epoch}")
+
+    def _row(self, post: Post) -> Any:
+        engine, number = post.lines[0]
+        return self._wirings[engine].control.processes[number]
+
+    def _reap(self, child: Child) -> None:
+        """Take note that a process ended."""
+        self._selector.unregister(child.descriptor)
+        os.close(child.descriptor)
+        code = child.process.wait()
+        self._children.remove(child)
+        post = next((each for each in self._posts if each.child is child), None)
+        if post is not None:
+            post.child = None
+        if self._state == "draining" and code == 0:
+            return
+        label = post.label if post else "matcher that was succeeded"
+        say(f"{label} (process {child.pid}) {_outcome(code)}")
+        if code == EXIT_FAILED and not self._opened and self._state == "starting":
+            raise ExchangeError(f"the {label} cannot start; the reason is in the messages above")
+
+    def _judge(self) -> None:
+        """Say what state the exchange is in, when that has changed."""
+        if self._state == "draining":
+            return
+        if all(post.is_ready(self._wirings) for post in self._posts):
+            state = "ready"
+        else:
+            state = "degraded" if self._opened else "starting"
+        changed = state != self._state
+        self._state = state
+        if changed:
+            self._announce()
+        if state == "ready" and not self._opened:
+            self._opened = True
+            self._say_ready()
+
+    def _announce(self) -> None:
+        restarts: dict[str, int] = {}
+        for post in self._posts:
+            restarts[post.label] = restarts.get(post.label, 0) + max(0, post.starts - 1)
+        self._running = {
+            "name": self._claim.name,
+            "pid": os.getpid(),
+            "state": self._state,
+            "metrics": self._metrics.address if self._metrics else None,
+            "engines": list(self._wirings),
+            "gateways": [
+                {
+                    "kind": post.role,
+                    "source": post.source,
+                    "address": self._address(post),
+                    "engines": [engine for engine, _ in post.lines],
+                }
+                for post in self._posts
+                if post.role in _PROTOCOLS
+            ],
+            "restarts": restarts,
+        }
+        self._claim.announce(self._running)
+
+    def _address(self, post: Post) -> str:
+        """Where a gateway listens; the port that it found if any was to be taken."""
+        host, port = split_address(post.address)
+        port = port or int(self._row(post)["counter"][COUNTER_PORT])
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def _say_ready(self) -> None:
+        places = [
+            f"{_PROTOCOLS[each['kind']]} at {each['address']}" for each in self._running["gateways"]
+        ]
+        if self._metrics:
+            places.append(f"metrics at http://{self._metrics.address}/metrics")
+        places.append(f"state in {self._claim.state_directory}")
+        with contextlib.suppress(BrokenPipeError):
+            print(f"READY {self._claim.name}: {', '.join(places)}", flush=True)
+
+    # ------------------------------------------------------------ ending
+
+    def _end(self) -> bool:
+        """Drain, and remove what was made; False when something was killed or lost."""
+        self._state = "draining"
+        clean = True
+        try:
+            self._announce()
+            for value in _STOP_VALUES:
+                clean &= self._stop(value)
+        finally:
+            if self._metrics:
+                self._metrics.close()
+            for child in list(self._children):
+                child.kill()
+                self._reap(child)
+            lost = self._unrecorded()
+            self._bells.close()
+            self._selector.close()
+            _remove(self._wirings)
+        if lost and self._opened:
+            say(f"{lost} events were not recorded and are lost")
+        return clean and not (lost and self._opened)
+
+    def _stop(self, value: int) -> bool:
+        """Raise the stop word and wait for those whom it ends; False when one had to be killed."""
+        for each in self._wirings.values():
+            each.control.words[layout.STOP] = value
+        self._bells.ring()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        killed: set[int] = set()
+        while waiting := [
+            (post, post.child)
+            for post in self._posts
+            if post.child is not None and ROLES[post.role][2] == value
+        ]:
+            late = time.monotonic() > deadline
+            for post, child in waiting:
+                if child.pid not in killed and (late or self._may_hurry(post)):
+                    if late:
+                        say(f"{post.label} did not end within {PATIENCE_SECONDS:.0f} s: killing it")
+                    killed.add(child.pid)
+                    child.kill()
+            self._pass()
+        return not killed or not self._opened
+
+    def _may_hurry(self, post: Post) -> bool:
+        """Whether to kill instead of to wait. A recorder has something to finish."""
+        if not self._opened:
+            return True
+        return self._stops.count > 1 and post.role != "recorder"
+
+    def _unrecorded(self) -> int:
+        """Events that were published but never written, of engines that have a recorder."""
+        count = 0
+        for each in self._wirings.values():
+            recorded = int(each.ring.cursors[RECORDED])
+            if recorded != NO_GATE:
+                count += max(0, status.published(each) - recorded)
+        return count
+
+
+def _pin_again(child: Child, core: int | None) -> None:
+    """Move all threads of a process to the matcher's core, which is free now."""
+    if core is None:
+        return
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for thread in os.listdir(f"/proc/{child.pid}/task"):
+            os.sched_setaffinity(int(thread), {core})
+
+
+def _outcome(code: int) -> str:
+    if code >= 0:
+        return f"ended with code {code}"
+    return f"was killed by {signal.Signals(-code).name}"
