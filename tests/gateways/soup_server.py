@@ -7,6 +7,7 @@ client sends goes to `answer`, whose messages are appended to the client's strea
 from __future__ import annotations
 
 import asyncio
+import struct
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -115,3 +116,29 @@ async def running(server: SoupServer) -> AsyncIterator[SoupServer]:
         listener.close()
         server.drop()
         await asyncio.sleep(0)
+
+
+class TinyExchange:
+    """Accepts each number once, cancels what it is told to, answers queries. Never trades."""
+
+    def __init__(self) -> None:
+        self.last = 0
+
+    def answer(self, username: str, message: bytes) -> list[bytes]:
+        """The sequenced messages that answer `message`."""
+        letter = message[:1]
+        if letter == b"O":
+            (number,) = struct.unpack_from(">I", message, 1)
+            if number <= self.last:
+                return []
+            self.last = number
+            head = b"A" + struct.pack(">QI", 123, number)
+            reference = struct.pack(">Q", 1 << 48 | number)
+            order = message[5:28] + reference + message[28:31] + b"L" + message[31:45]
+            return [head + order + b"\x00\x00"]
+        if letter == b"X":
+            (number,) = struct.unpack_from(">I", message, 1)
+            return [b"C" + struct.pack(">QIIc", 124, number, 100, b"U") + message[9:11]]
+        if letter == b"Q":
+            return [b"Q" + struct.pack(">QI", 125, self.last + 1) + message[1:3]]
+        return []
