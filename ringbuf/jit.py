@@ -25,7 +25,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,9 +34,10 @@ import numba
 COMPILED = not numba.config.DISABLE_JIT
 
 _PACKAGES = ("ringbuf", "shm_exchange", "gateways", "perf", "tests")
+_PACKAGE = "|".join(_PACKAGES)
 _IMPORT = re.compile(
-    r"^\s*(?:from\s+((?:%s)[\w.]*)\s+import\s+(\([^)]*\)|[^\n]*)|import\s+((?:%s)[\w.]*))"
-    % ("|".join(_PACKAGES), "|".join(_PACKAGES)),
+    rf"^\s*(?:from\s+((?:{_PACKAGE})[\w.]*)\s+import\s+(\([^)]*\)|[^\n]*)"
+    rf"|import\s+((?:{_PACKAGE})[\w.]*))",
     re.MULTILINE,
 )
 _OPTIONS = {
@@ -59,7 +60,7 @@ def cache_root() -> Path:
     return Path(base) / "shm-exchange"
 
 
-@lru_cache(maxsize=None)
+@cache
 def _source_of(module: str) -> str | None:
     """Path of a module's source, or None when there is no such module."""
     loaded = sys.modules.get(module)
@@ -73,7 +74,7 @@ def _source_of(module: str) -> str | None:
     return spec.origin if spec and spec.origin and spec.origin.endswith(".py") else None
 
 
-@lru_cache(maxsize=None)
+@cache
 def _imports_of(path: str) -> tuple[str, tuple[str, ...]]:
     """Digest of one source file, and the project's modules that it imports."""
     text = Path(path).read_text(encoding="utf-8")
@@ -105,9 +106,26 @@ def _compile(function: Function, **options: Any) -> Function:
     numba.config.CACHE_DIR = str(cache_root() / source_digest(path))
     try:
         compiled: Function = numba.njit(**_OPTIONS, **options)(function)
-        return compiled
+        return _without_literals(compiled) if COMPILED else compiled
     finally:
         numba.config.CACHE_DIR = before
+
+
+def _without_literals(compiled: Any) -> Any:
+    """Make a constant argument an int64 like any other, when another kernel is the caller.
+
+    numba would compile the kernel again for every constant that it is called with (one small leaf
+    had 90 copies). Inlining gives the constant back to LLVM, so nothing is lost.
+    """
+    resolve = compiled.get_call_template
+
+    def get_call_template(arguments: Any, keywords: Any) -> Any:
+        plain = tuple(numba.types.unliteral(each) for each in arguments)
+        named = {name: numba.types.unliteral(each) for name, each in keywords.items()}
+        return resolve(plain, named)
+
+    compiled.get_call_template = get_call_template
+    return compiled
 
 
 def kernel(function: Function) -> Function:
