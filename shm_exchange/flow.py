@@ -84,6 +84,8 @@ def validate(flow: Flow) -> Flow:
                 "every column needs one entry per message"
             )
     checked = Flow(**columns)
+    if not checked.messages:
+        raise FlowError("the flow has no message")
     _refuse(checked.kind > REDUCE, "kind is not 0 (new), 1 (cancel), 2 (modify) or 3 (reduce)")
     _refuse(checked.side > SELL, "side is neither 0 (buy) nor 1 (sell)")
     _refuse(checked.ioc > 1, "ioc is neither 0 nor 1")

@@ -17,7 +17,7 @@ import numpy as np
 
 from ringbuf.broadcast import NO_GATE, RECORDED, Broadcast
 from ringbuf.layout import BROADCAST_CURSORS, WORD_SIZE
-from shm_exchange.flow import BUY, MODIFY, NEW, REDUCE, Flow, FlowError
+from shm_exchange.flow import BUY, MODIFY, NEW, REDUCE, Flow, FlowError, validate
 from shm_exchange.instruments import Instrument, instrument_rows
 from shm_exchange.market import Market, create_market
 from shm_exchange.messages import (
@@ -68,7 +68,7 @@ class _Orders(NamedTuple):
 
 def tape_of(flow: Flow) -> Tape:
     """The commands of `flow`. Raises FlowError when the matcher refuses one of its messages."""
-    orders = _study(flow)
+    orders = _study(validate(flow))
     if len(orders.entered) > SLOT_INDEX_MASK:
         raise FlowError(f"{len(orders.entered)} orders are more than {SLOT_INDEX_MASK}: cut it")
     tape = Tape(

@@ -1,0 +1,90 @@
+"""The book of a Market, read naively from its arrays, with every invariant checked on the way."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from shm_exchange.book import generation_weight, order_weight, user_ref_weight
+from shm_exchange.market import FREE, NO_KEY, RESTING, Market
+from shm_exchange.messages import SLOT_BITS
+
+
+def walk(market: Market, instrument: int, side: int) -> list[tuple[int, ...]]:
+    """(slot, price) of every resting order of one side, best first. Asserts the structure."""
+    row = market.sides[2 * instrument + side]
+    found: list[tuple[int, ...]] = []
+    keys: list[int] = []
+
+    def visit(node: int, shift: int, key: int) -> None:
+        word = int(market.node_words[node]) & (1 << 64) - 1
+        for digit in range(64):
+            child = int(market.node_children[64 * node + digit])
+            occupied = bool(word >> digit & 1)
+            assert occupied == (child != 0), "a bit says what the child says"
+            if occupied and shift > 6:
+                visit(child, shift - 6, key | digit << shift)
+            elif occupied:
+                levels = int(market.leaf_words[child]) & (1 << 64) - 1
+                assert levels, "an empty leaf is given back"
+                for place in range(64):
+                    queue(64 * child + place, key | digit << 6 | place, bool(levels >> place & 1))
+
+    def queue(place: int, key: int, occupied: bool) -> None:
+        level = market.levels[place]
+        assert occupied == (int(level["first"]) != 0) == (int(level["last"]) != 0)
+        slot, before = int(level["first"]), 0
+        if occupied:
+            keys.append(key)
+            if len(keys) == 1:
+                assert int(row["best_level"]) == place
+        while slot:
+            order = market.orders[slot]
+            assert (int(order["level"]), int(order["previous"])) == (place, before)
+            assert int(order["price"]) ^ int(row["mirror"]) == key
+            assert order["state"] == RESTING and order["leaves"] > 0
+            found.append((slot, int(order["price"])))
+            slot, before = int(order["next"]), slot
+        assert int(level["last"]) == before
+
+    visit(int(row["root"]), int(row["top_shift"]), 0)
+    assert keys == sorted(keys)
+    assert int(row["best"]) == (keys[0] if keys else NO_KEY)
+    assert int(row["orders"]) == len(found)
+    return found
+
+
+def live_slots(market: Market) -> list[int]:
+    """Slots that hold an order."""
+    slots = int(market.scalars[0]["slots_per_gateway"])
+    live = []
+    for source in range(len(market.orders) >> SLOT_BITS):
+        base = source << SLOT_BITS
+        state = market.orders[base : base + slots]["state"]
+        live += [base + int(index) for index in np.flatnonzero(state != FREE)]
+    return live
+
+
+def hash_from_scratch(market: Market) -> int:
+    """What the state hash must be, summed over everything that is there."""
+    total = 0
+    for slot in live_slots(market):
+        order = market.orders[slot]
+        total += int(order_weight(order, slot)) * int(order["leaves"])
+    for row in np.flatnonzero(market.user_refs).tolist():
+        total += int(user_ref_weight(row)) * int(market.user_refs[row])
+    for number, session in enumerate(market.sessions):
+        total += int(generation_weight(number)) * int(session["generation"])
+    total &= (1 << 64) - 1
+    return total - (1 << 64) if total >> 63 else total
+
+
+def pages_in_use(market: Market) -> tuple[int, int]:
+    """(leaves, inner nodes) that are not in the pools; roots are not counted."""
+    scalars = market.scalars[0]
+    leaves, leaf = int(scalars["leaf_next"]) - 1, int(scalars["leaf_free"])
+    while leaf:
+        leaves, leaf = leaves - 1, int(market.leaf_words[leaf])
+    nodes, node = int(scalars["node_next"]) - len(market.sides), int(scalars["node_free"])
+    while node:
+        nodes, node = nodes - 1, int(market.node_children[64 * node])
+    return leaves, nodes

@@ -1,0 +1,49 @@
+"""Whether two markets are equal byte for byte, and if not, where."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from shm_exchange.market import Market
+from shm_exchange.messages import SLOT_BITS
+
+# Counted by replicas alone.
+_OWN = {"sessions": "messages", "scalars": "feed_messages"}
+
+
+def differences(market: Market, replica: Market) -> list[str]:
+    """One line for every field that differs, with its first place; empty when all are equal.
+
+    Looks at everything that was ever used: all slots of the partitions, all pages of the trees.
+    """
+    lines: list[str] = []
+    for name, left, right in _parts(market, replica):
+        for field in left.dtype.names or ("",):
+            if _OWN.get(name) == field:
+                continue
+            mine, theirs = (left[field], right[field]) if field else (left, right)
+            unequal = np.flatnonzero(mine != theirs)
+            if len(unequal):
+                place = unequal[0]
+                lines.append(f"{name}[{place}].{field}: {mine[place]} != {theirs[place]}")
+    return lines
+
+
+def _parts(market: Market, replica: Market) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    scalars = market.scalars[0]
+    used = {
+        "levels": 64 * int(scalars["leaf_next"]),
+        "leaf_words": int(scalars["leaf_next"]),
+        "node_words": int(scalars["node_next"]),
+        "node_children": 64 * int(scalars["node_next"]),
+    }
+    parts = []
+    for name in Market._fields:
+        left, right = getattr(market, name), getattr(replica, name)
+        if name != "orders":
+            parts.append((name, left[: used.get(name)], right[: used.get(name)]))
+    for source in range(len(market.orders) >> SLOT_BITS):
+        first = source << SLOT_BITS
+        last = first + int(market.gateways[source]["slots_high_water"])
+        parts.append((f"orders+{first}", market.orders[first:last], replica.orders[first:last]))
+    return parts

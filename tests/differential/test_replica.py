@@ -1,0 +1,150 @@
+"""Goal: replica(events(match(commands))) == the matcher's market, byte for byte.
+
+Method: the same requests as against the naive exchange, and whole flows; after every command its
+events are applied to a second market, whose state hash must equal the matcher's. At the end, and
+at intervals, all arrays are compared: orders living and dead, queues, trees, pools, sessions,
+numbers, cursors.
+"""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from ringbuf.broadcast import Broadcast
+from ringbuf.jit import COMPILED
+from shm_exchange.flow_commands import Player, market_of, tape_of
+from shm_exchange.messages import COMMAND_DTYPE, EVENT_DTYPE, CommandKind
+from shm_exchange.replica import apply_all
+from shm_exchange.tape import play
+from tests.differential.flows import given as given_flows
+from tests.differential.flows import own, read, real
+from tests.differential.market_equality import differences
+from tests.differential.translation import Bench, market_like
+from tests.oracle.streams import (
+    SESSIONS,
+    Action,
+    hostile_actions,
+    new_exchange,
+    opening,
+    request_of,
+    valid_actions,
+)
+
+LARGE_RING, SMALL_RING = 1 << 12, 64
+FULL_EVERY = 16  # requests between two comparisons of all arrays
+EXAMPLES = settings(
+    max_examples=100 if COMPILED else 10,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+def follow(actions: list[Action], ring_records: int) -> None:
+    """Match the actions one by one, with a replica behind."""
+    exchange = new_exchange()
+    bench = Bench(exchange, ring_records)
+    replica = market_like(exchange)
+    for number, request in enumerate([*opening(), *_resolved(actions, exchange)]):
+        before = len(bench.events)
+        bench.execute(request)
+        exchange.execute(request)
+        apply_all(replica, bench.events[before:].copy(), before)
+        assert int(replica.scalars[0]["hash"]) == int(bench.market.scalars[0]["hash"]), request
+        if number % FULL_EVERY == 0:
+            assert differences(bench.market, replica) == []
+    assert differences(bench.market, replica) == []
+
+
+ADMINISTRATION = (
+    {
+        "kind": CommandKind.SYSTEM,
+        "reason": ord("O"),
+        "client_order_id_0": 7,
+        "client_order_id_1": 8,
+    },
+    {"kind": CommandKind.LIST, "instrument": 0},
+    {"kind": CommandKind.LIST, "instrument": 1},
+    {"kind": CommandKind.LIST, "instrument": 2},
+    {"kind": CommandKind.INSTRUMENT_STATE, "instrument": 1, "reason": ord("H"), "firm": 5},
+    {"kind": CommandKind.SESSIONS, "session": 0, "quantity": SESSIONS},
+    {"kind": CommandKind.SESSIONS, "session": 1, "quantity": SESSIONS},
+    {"kind": CommandKind.GATEWAY_STARTED, "slot": 1, "user_ref": 3},
+    {"kind": CommandKind.GATEWAY_DIED, "slot": 3, "user_ref": 4},
+    {"kind": CommandKind.SYSTEM, "reason": ord("S")},
+    {"kind": CommandKind.LOGIN, "session": 1, "slot": 6},
+    {"kind": CommandKind.LOGOUT, "session": 1, "generation": 1, "slot": 6},
+)
+
+
+@pytest.mark.parametrize("source", [0, 1, 2])
+def test_administration(source: int) -> None:
+    """Streams, instruments, sessions, gateways: from who may say so, and from a gateway."""
+    exchange = new_exchange()
+    market, replica = market_like(exchange), market_like(exchange)
+    commands = np.zeros(len(ADMINISTRATION), COMMAND_DTYPE)
+    for row, fields in zip(commands, ADMINISTRATION, strict=True):
+        for name, value in fields.items():
+            row[name] = value
+    ring = Broadcast(np.zeros(32, np.int64), np.zeros(1 << 12, EVENT_DTYPE))
+    for number in range(len(commands)):
+        position = int(market.scalars[0]["position"])
+        play(market, commands, number, number + 1, source, ring, position, 1)
+        events = ring.records[position : int(market.scalars[0]["position"])]
+        assert len(events) == 1
+        apply_all(replica, events.copy(), position)
+        assert differences(market, replica) == []
+
+
+def _resolved(actions, exchange):  # type: ignore[no-untyped-def]
+    for action in actions:
+        yield request_of(action, exchange)
+
+
+@EXAMPLES
+@given(valid_actions)
+def test_valid_requests(actions: list[Action]) -> None:
+    """What honest gateways send."""
+    follow(actions, LARGE_RING)
+
+
+@EXAMPLES
+@given(hostile_actions)
+def test_hostile_requests(actions: list[Action]) -> None:
+    """What others send."""
+    follow(actions, LARGE_RING)
+
+
+@EXAMPLES
+@given(valid_actions)
+def test_commands_in_parts(actions: list[Action]) -> None:
+    """Parts of a command, each ending with CONTINUED."""
+    follow(actions, SMALL_RING)
+
+
+@pytest.mark.parametrize("name", ["generated", *given_flows("normal-seed23-60000"), *real()])
+def test_hash_after_every_command_of_a_flow(name: str) -> None:
+    """A whole flow, command by command."""
+    tape = tape_of(own(30_000, 11, reduces=True) if name == "generated" else read(name))
+    player, replica = Player(tape), market_of(tape)
+    position = 0
+    for number in range(1, len(tape.commands) + 1):
+        for events in player.until(number):
+            position = apply_all(replica, events, position)
+        assert replica.scalars[0]["hash"] == player.market.scalars[0]["hash"], number
+        if number % 10_000 == 0:
+            assert differences(player.market, replica) == []
+    assert differences(player.market, replica) == []
+
+
+@pytest.mark.parametrize("name", given_flows("-60000"))
+def test_the_public_flows(name: str) -> None:
+    """In large batches, compared after each."""
+    tape = tape_of(read(name))
+    player, replica = Player(tape), market_of(tape)
+    position = 0
+    for number in np.linspace(1, len(tape.commands), 7).astype(int).tolist():
+        for events in player.until(number):
+            position = apply_all(replica, events, position)
+        assert differences(player.market, replica) == []
+    assert int((tape.commands["kind"] == CommandKind.REPLACE).sum()) > 0

@@ -1,0 +1,191 @@
+"""Requests of the naive exchange as COMMAND records, EVENT records as its tuples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ringbuf.broadcast import RECORDED, Broadcast
+from shm_exchange.market import INSTRUMENT, Market, create_market
+from shm_exchange.messages import (
+    COMMAND,
+    COMMAND_DTYPE,
+    COMMAND_NEXT_BITS,
+    EVENT_DTYPE,
+    CommandFlag,
+    CommandKind,
+    EventFlag,
+    EventKind,
+)
+from shm_exchange.tape import play
+from tests.oracle.exchange import Exchange, Request
+from tests.oracle.streams import SESSIONS, SLOTS, SOURCE_COUNT
+
+COMMANDS_MAX = 128
+STAMP_FIRST = 1_000
+
+KINDS = {
+    "enter": CommandKind.ENTER,
+    "cancel": CommandKind.CANCEL,
+    "replace": CommandKind.REPLACE,
+    "modify": CommandKind.MODIFY,
+    "refused": CommandKind.REFUSED,
+    "query": CommandKind.ACCOUNT_QUERY,
+    "login": CommandKind.LOGIN,
+    "logout": CommandKind.LOGOUT,
+    "state": CommandKind.INSTRUMENT_STATE,
+    "unheard of": 200,
+}
+NAMES = {int(number): name for name, number in KINDS.items()}
+FLAGS = {
+    "sweep": CommandFlag.SWEEP,
+    "gtc": CommandFlag.GTC,
+    "long_form": CommandFlag.LONG_FORM,
+    "open_quantity": CommandFlag.OPEN_QUANTITY,
+}
+CLIENT_ORDER_ID = COMMAND.offset_of("client_order_id_0")  # the same bytes in EVENT
+
+
+def fill_command(row: np.void, request: Request, stamp_ns: int) -> None:
+    """Write a request as COMMAND."""
+    row["kind"] = KINDS[request.kind]
+    row["side"] = ord(request.side)
+    row["time_in_force"] = ord(request.tif)
+    row["display"] = ord(request.display)
+    row["capacity"] = ord(request.capacity)
+    row["flags"] = sum(flag for name, flag in FLAGS.items() if getattr(request, name))
+    row["user_ref_index"] = request.channel
+    row["session"] = request.session
+    row["instrument"] = request.instrument
+    row["generation"] = request.generation
+    row["slot"] = request.slot
+    row["user_ref"] = request.user_ref
+    row["original_user_ref"] = request.original
+    row["price"] = request.price
+    row["quantity"] = request.quantity
+    row["reason"] = request.reason
+    row["received_ns"] = stamp_ns
+    words = np.frombuffer(request.client_id.ljust(16), "<i8")
+    row["client_order_id_0"] = words[0]
+    row["client_order_id_1"] = np.int64(words[1]) << 32 >> 32
+    row["client_order_id_2"] = np.int64(words[1]) << 16 >> 48
+
+
+def meaning(event: np.void, references: list[int]) -> tuple[Any, ...]:
+    """The tuple of one event. references: by position, the number that the oracle gives it."""
+    kind = EventKind(int(event["kind"]))
+    values = {name: int(event[name]) for name in EVENT_DTYPE.names or ()}
+    flags = values["flags"]
+    owner = tuple(values[name] for name in ("slot", "session", "user_ref_index", "user_ref"))
+    about = (values["instrument"], chr(values["side"]), values["price"])
+    client_id = event.tobytes()[CLIENT_ORDER_ID : CLIENT_ORDER_ID + 14]
+    long_form = bool(flags & EventFlag.LONG_FORM)
+    if kind in (EventKind.ACCEPTED, EventKind.REPLACED):
+        letters = tuple(chr(values[name]) for name in ("time_in_force", "display", "capacity"))
+        marks = (bool(flags & EventFlag.SWEEP), bool(flags & EventFlag.GTC))
+        rests = bool(flags & EventFlag.RESTS)
+        identity = (client_id, values["original_user_ref"])
+        return (
+            *(kind.name.lower(), *owner, *about, values["quantity"]),
+            *(*letters, *marks, rests, *identity),
+        )
+    if kind is EventKind.EXECUTED:
+        fields = ("taker_slot", "taker_session", "taker_user_ref_index", "taker_user_ref")
+        taker = tuple(values[name] for name in fields)
+        done = (bool(flags & EventFlag.DONE), bool(flags & EventFlag.TAKER_DONE))
+        assert (values["liquidity"], values["taker_liquidity"]) == (ord("A"), ord("R"))
+        reference = references[values["reference"]]
+        return ("executed", *owner, *taker, *about, values["quantity"], reference, *done)
+    if kind is EventKind.RESTED:
+        assert values["quantity"] == values["leaves"]
+        return ("rested", *owner, *about, values["leaves"], references[values["reference"]])
+    if kind is EventKind.CANCELLED:
+        amounts = (values["quantity"], values["leaves"], references[values["reference"]])
+        done = (bool(flags & EventFlag.DONE), bool(flags & EventFlag.RESTS))
+        return ("cancelled", *owner, *about, *amounts, values["reason"], *done, long_form)
+    if kind is EventKind.MODIFIED:
+        amounts = (values["quantity"], values["leaves"], references[values["reference"]])
+        return ("modified", *owner, *about, *amounts, long_form)
+    return _rare(kind, values, owner, client_id, long_form)
+
+
+def _rare(
+    kind: EventKind, values: dict[str, int], owner: tuple[int, ...], client: bytes, long_form: bool
+) -> tuple[Any, ...]:
+    session = (values["session"], values["generation"], values["slot"])
+    returned = bool(values["flags"] & EventFlag.SLOT_RETURNED)
+    command = NAMES.get(values["command_kind"], "?")
+    if kind is EventKind.REJECTED:
+        return ("rejected", command, values["reason"], *owner, returned, client, long_form)
+    if kind is EventKind.IGNORED:
+        return ("ignored", command, values["reason"], *owner, returned)
+    if kind is EventKind.ACCOUNT:
+        channel, following = values["user_ref_index"], values["user_ref"]
+        return ("account", values["session"], channel, following, long_form)
+    if kind is EventKind.LOGGED_IN:
+        return ("logged in", *session)
+    if kind is EventKind.LOGGED_OUT:
+        return ("logged out", *session)
+    assert kind is EventKind.INSTRUMENT_STATE, kind
+    return ("state", values["instrument"], values["reason"])
+
+
+def market_like(exchange: Exchange) -> Market:
+    """An empty market with the instruments of a naive exchange."""
+    rows = np.zeros(len(exchange.instruments), INSTRUMENT.dtype)
+    for row, instrument in zip(rows, exchange.instruments, strict=True):
+        row["price_min"] = instrument.price_min
+        row["price_max"] = instrument.price_max
+        row["quantity_max"] = instrument.quantity_max
+        row["state"] = ord(instrument.state)
+    return create_market(
+        rows, SESSIONS, gateway_count=SOURCE_COUNT, slots_per_gateway=SLOTS, page_limit=1 << 12
+    )
+
+
+class Bench:
+    """The matcher, with the same face as the naive exchange. ring_records: a small ring makes
+    large commands commit in parts."""
+
+    def __init__(self, exchange: Exchange, ring_records: int = 1 << 12) -> None:
+        self.market = market_like(exchange)
+        self.events = np.zeros(0, EVENT_DTYPE)  # everything since the beginning
+        self._references: list[int] = []
+        self._plain = 0
+        self._commands = np.zeros(COMMANDS_MAX, COMMAND_DTYPE)
+        self._next = 0
+        self._ring = Broadcast(np.zeros(32, np.int64), np.zeros(ring_records, EVENT_DTYPE))
+
+    def execute(self, request: Request) -> list[tuple[Any, ...]]:
+        """Match one request; return its events as the naive exchange would say them."""
+        number, stamp_ns = self._next, STAMP_FIRST + self._next
+        fill_command(self._commands[number], request, stamp_ns)
+        events = self._play(number, request.source)
+        self._next += 1
+        assert len(events) > 0, "every command yields at least one event"
+        source_next = request.source << COMMAND_NEXT_BITS | (number + 1)
+        assert (events["source_next"] == source_next).all()
+        assert (events["time_ns"] == stamp_ns).all()
+        self.events = np.concatenate((self.events, events))
+        # CONTINUED is no event of the market: the oracle's numbers do not count it.
+        plain = events["kind"] != EventKind.CONTINUED
+        for each in plain:
+            self._references.append(self._plain)
+            self._plain += int(each)
+        return [meaning(event, self._references) for event in events[plain]]
+
+    def _play(self, number: int, source: int) -> np.ndarray:
+        scalars = self.market.scalars
+        capacity = len(self._ring.records)
+        parts = []
+        done = number
+        while done == number or int(scalars[0]["continuing"]):
+            position = int(scalars[0]["position"])
+            self._ring.cursors[RECORDED] = position
+            done = play(
+                self.market, self._commands, done, number + 1, source, self._ring, position, 1
+            )
+            places = np.arange(position, int(scalars[0]["position"])) & (capacity - 1)
+            parts.append(self._ring.records[places])
+        return np.concatenate(parts)

@@ -1,0 +1,363 @@
+"""The rules of the market once more, naively: dictionaries, sorted lists, whole integers.
+
+Nothing here is shared with the matcher, not even the numbers of kinds, reasons and states: a
+request and an event are plain values, and whoever compares translates. One method per request,
+written in the order in which the rules are told.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+SLOTS_PER_SOURCE = 1 << 24
+LAST_USER_REF = 0xFFFF_FFFF
+MATCHER, SUPERVISOR = 0, 1
+
+# Why a request is ignored.
+STALE, NUMBER_USED, NOT_LIVE, SUPERFLUOUS = 1, 2, 3, 4
+UNKNOWN_KIND, UNKNOWN_SESSION, ALREADY = 5, 6, 7
+# Why an order is rejected: OUCH's codes, and our own for a slot.
+BAD_SLOT, BAD_SYMBOL, CLOSED, BAD_PRICE, BAD_QUANTITY = 0x8002, 0x17, 0x07, 0x1D, 0x13
+
+
+class Request(NamedTuple):
+    """What is asked of the exchange. Every field has a value, whether it means something or not."""
+
+    kind: str
+    source: int = 2
+    session: int = 0
+    generation: int = 1
+    channel: int = 0
+    slot: int = 0
+    user_ref: int = 0
+    original: int = 0  # the number that a replace refers to
+    instrument: int = 0
+    side: str = "B"
+    price: int = 0
+    quantity: int = 0
+    tif: str = "0"
+    display: str = "Y"
+    capacity: str = "P"
+    reason: int = 0
+    client_id: bytes = b" " * 14
+    sweep: bool = False
+    gtc: bool = False
+    long_form: bool = False
+    open_quantity: bool = False
+
+
+@dataclass
+class Order:
+    """A live order."""
+
+    slot: int
+    session: int
+    channel: int
+    user_ref: int
+    instrument: int
+    side: str
+    price: int
+    leaves: int
+    reference: int
+    tif: str
+    display: str
+    capacity: str
+    sweep: bool
+    gtc: bool
+    executed: int = 0
+    resting: bool = False
+
+    @property
+    def owner(self) -> tuple[int, int, int, int]:
+        """How every event names an order."""
+        return (self.slot, self.session, self.channel, self.user_ref)
+
+    @property
+    def urgency(self) -> tuple[int, int]:
+        """Sorts the orders of one side: the better price first, then the older reference."""
+        return (-self.price if self.side == "B" else self.price, self.reference)
+
+
+@dataclass
+class Instrument:
+    """Limits of an instrument, and its two queues, each in the order of execution."""
+
+    price_min: int
+    price_max: int
+    quantity_max: int
+    state: str = "T"
+    buys: list[Order] = field(default_factory=list)
+    sells: list[Order] = field(default_factory=list)
+
+    def queue(self, side: str) -> list[Order]:
+        """Where orders of this side rest."""
+        return self.buys if side == "B" else self.sells
+
+
+@dataclass
+class Session:
+    """Who may trade, from where, under which generation."""
+
+    generation: int = 0
+    source: int = 0
+    connected: bool = False
+    last: dict[int, int] = field(default_factory=dict)  # by channel: last UserRefNum
+
+
+class Exchange:
+    """Takes requests, keeps the book, returns events as plain tuples: (name, values...)."""
+
+    def __init__(self, instruments: list[Instrument], sessions: int, slots: int) -> None:
+        self.instruments = instruments
+        self.sessions = [Session() for _ in range(sessions)]
+        self.slots = slots  # how many each source owns
+        self.orders: dict[int, Order] = {}  # live ones, by slot
+        self.events: list[tuple[Any, ...]] = []  # everything since the beginning
+
+    def execute(self, request: Request) -> list[tuple[Any, ...]]:
+        """Carry out one request; return its events."""
+        before = len(self.events)
+        getattr(self, f"_{request.kind}", self._unknown)(request)
+        return self.events[before:]
+
+    # ------------------------------------------------------------------ requests about orders
+
+    def _enter(self, request: Request) -> None:
+        free = self._slot_is_free(request)
+        if fault := self._session_fault(request) or self._number_fault(request):
+            return self._ignore(request, fault, returned=free)
+        self._use_number(request)
+        if reason := self._entry_fault(request, free):
+            return self._reject(request, reason, returned=free)
+        order = Order(
+            slot=request.slot,
+            session=request.session,
+            channel=request.channel,
+            user_ref=request.user_ref,
+            instrument=request.instrument,
+            side=request.side,
+            price=request.price,
+            leaves=request.quantity,
+            reference=len(self.events),
+            tif=request.tif,
+            display=request.display,
+            capacity=request.capacity,
+            sweep=request.sweep,
+            gtc=request.gtc,
+        )
+        self.orders[order.slot] = order
+        self._admit("accepted", order, request)
+
+    def _cancel(self, request: Request) -> None:
+        if fault := self._session_fault(request) or self._live_fault(request, request.user_ref):
+            return self._ignore(request, fault)
+        order = self.orders[request.slot]
+        left = max(0, request.quantity - order.executed)
+        if left >= order.leaves:
+            return self._ignore(request, SUPERFLUOUS)
+        self._reduce(order, left, request.reason, long_form=request.long_form)
+
+    def _replace(self, request: Request) -> None:
+        fault = self._session_fault(request) or self._live_fault(request, request.original)
+        if fault := fault or self._number_fault(request):
+            return self._ignore(request, fault)
+        order = self.orders[request.slot]
+        if self.instruments[order.instrument].state != "T":
+            self._use_number(request)
+            return self._reject(request, CLOSED, returned=False)
+        left = request.quantity - (0 if request.open_quantity else order.executed)
+        if self._limits_fault(order.instrument, request.price, max(1, left)):
+            return self._reduce(order, 0, ord("Z"))
+        if left <= 0:
+            return self._reduce(order, 0, ord("U"))
+        self._use_number(request)
+        self._take_out(order)
+        order.user_ref = request.user_ref
+        order.price = request.price
+        order.leaves = left
+        order.reference = len(self.events)
+        order.tif, order.display = request.tif, request.display
+        order.sweep, order.gtc = request.sweep, request.gtc
+        self._admit("replaced", order, request)
+
+    def _modify(self, request: Request) -> None:
+        if fault := self._session_fault(request) or self._live_fault(request, request.user_ref):
+            return self._ignore(request, fault)
+        order = self.orders[request.slot]
+        left = min(order.leaves, max(0, request.quantity - order.executed))
+        side_changes = request.side != order.side
+        if side_changes and "B" in (request.side, order.side):
+            return self._ignore(request, SUPERFLUOUS)
+        if left == order.leaves and not side_changes:
+            return self._ignore(request, SUPERFLUOUS)
+        if left == 0:
+            return self._reduce(order, 0, ord("U"), long_form=request.long_form)
+        taken, order.leaves, order.side = order.leaves - left, left, request.side
+        about = (order.instrument, order.side, order.price, taken, left, order.reference)
+        self._say("modified", *order.owner, *about, request.long_form)
+
+    def _refused(self, request: Request) -> None:
+        if fault := self._session_fault(request) or self._number_fault(request):
+            return self._ignore(request, fault)
+        self._use_number(request)
+        self._reject(request, request.reason, returned=False)
+
+    def _query(self, request: Request) -> None:
+        if fault := self._session_fault(request):
+            return self._ignore(request, fault)
+        last = self.sessions[request.session].last.get(request.channel, 0)
+        following = 0 if last == LAST_USER_REF else last + 1
+        self._say("account", request.session, request.channel, following, request.long_form)
+
+    # ------------------------------------------------------------------ requests about sessions
+
+    def _login(self, request: Request) -> None:
+        if request.session >= len(self.sessions):
+            return self._ignore(request, UNKNOWN_SESSION)
+        session = self.sessions[request.session]
+        session.generation += 1
+        session.source = request.source
+        session.connected = True
+        self._say("logged in", request.session, session.generation, request.slot)
+
+    def _logout(self, request: Request) -> None:
+        if request.session >= len(self.sessions):
+            return self._ignore(request, UNKNOWN_SESSION)
+        session = self.sessions[request.session]
+        if session.generation != request.generation:
+            return self._ignore(request, STALE)
+        if not session.connected:
+            return self._ignore(request, ALREADY)
+        session.connected = False
+        self._say("logged out", request.session, session.generation, request.slot)
+
+    def _state(self, request: Request) -> None:
+        if request.source not in (MATCHER, SUPERVISOR):
+            return self._unknown(request)
+        if request.instrument >= len(self.instruments):
+            return self._unknown(request)
+        self.instruments[request.instrument].state = chr(request.reason)
+        self._say("state", request.instrument, request.reason)
+
+    def _unknown(self, request: Request) -> None:
+        self._ignore(request, UNKNOWN_KIND)
+
+    # ------------------------------------------------------------------ matching
+
+    def _admit(self, name: str, order: Order, request: Request) -> None:
+        """Announce an order, let it trade, then rest it or cancel what is left."""
+        other = self.instruments[order.instrument].queue("S" if order.side == "B" else "B")
+        rests = order.tif != "3" and not (other and self._crosses(order, other[0]))
+        attributes = (order.tif, order.display, order.capacity, order.sweep, order.gtc)
+        about = (order.instrument, order.side, order.price, order.leaves)
+        identity = (request.client_id, request.original if name == "replaced" else 0)
+        self._say(name, *order.owner, *about, *attributes, rests, *identity)
+        if rests:
+            return self._rest(order)
+        while order.leaves and other and self._crosses(order, other[0]):
+            self._trade(other[0], order)
+        if not order.leaves:
+            return
+        if order.tif == "3":
+            return self._reduce(order, 0, ord("I"))
+        self._rest(order)
+        about = (order.instrument, order.side, order.price, order.leaves, order.reference)
+        self._say("rested", *order.owner, *about)
+
+    def _crosses(self, taker: Order, maker: Order) -> bool:
+        if taker.side == "B":
+            return taker.price >= maker.price
+        return taker.price <= maker.price
+
+    def _trade(self, maker: Order, taker: Order) -> None:
+        quantity = min(maker.leaves, taker.leaves)
+        for order in (maker, taker):
+            order.leaves -= quantity
+            order.executed += quantity
+            if not order.leaves:
+                self._take_out(order)
+                del self.orders[order.slot]
+        about = (maker.instrument, maker.side, maker.price, quantity, maker.reference)
+        done = (maker.leaves == 0, taker.leaves == 0)
+        self._say("executed", *maker.owner, *taker.owner, *about, *done)
+
+    def _reduce(self, order: Order, left: int, reason: int, *, long_form: bool = False) -> None:
+        """Lower what is open to `left`; 0 ends the order."""
+        taken, order.leaves = order.leaves - left, left
+        was_resting = order.resting
+        if not left:
+            self._take_out(order)
+            del self.orders[order.slot]
+        about = (order.instrument, order.side, order.price, taken, left, order.reference)
+        self._say("cancelled", *order.owner, *about, reason, left == 0, was_resting, long_form)
+
+    def _rest(self, order: Order) -> None:
+        order.resting = True
+        insort(self.instruments[order.instrument].queue(order.side), order, key=_urgency)
+
+    def _take_out(self, order: Order) -> None:
+        if order.resting:
+            self.instruments[order.instrument].queue(order.side).remove(order)
+            order.resting = False
+
+    # ------------------------------------------------------------------ checks
+
+    def _session_fault(self, request: Request) -> int:
+        if request.session >= len(self.sessions):
+            return UNKNOWN_SESSION
+        session = self.sessions[request.session]
+        if session.generation != request.generation:
+            return STALE
+        return 0 if session.source == request.source else UNKNOWN_SESSION
+
+    def _number_fault(self, request: Request) -> int:
+        last = self.sessions[request.session].last.get(request.channel, 0)
+        return 0 if request.user_ref > last else NUMBER_USED
+
+    def _use_number(self, request: Request) -> None:
+        self.sessions[request.session].last[request.channel] = request.user_ref
+
+    def _live_fault(self, request: Request, user_ref: int) -> int:
+        order = self.orders.get(request.slot)
+        asked = (request.slot, request.session, request.channel, user_ref)
+        return 0 if order is not None and order.owner == asked else NOT_LIVE
+
+    def _slot_is_free(self, request: Request) -> bool:
+        source, index = divmod(request.slot, SLOTS_PER_SOURCE)
+        own = request.slot > 0 and source == request.source and index < self.slots
+        return own and request.slot not in self.orders
+
+    def _entry_fault(self, request: Request, slot_is_free: bool) -> int:
+        if not slot_is_free:
+            return BAD_SLOT
+        if request.instrument >= len(self.instruments):
+            return BAD_SYMBOL
+        if self.instruments[request.instrument].state != "T":
+            return CLOSED
+        return self._limits_fault(request.instrument, request.price, request.quantity)
+
+    def _limits_fault(self, instrument: int, price: int, quantity: int) -> int:
+        limits = self.instruments[instrument]
+        if not limits.price_min <= price <= limits.price_max:
+            return BAD_PRICE
+        return 0 if 1 <= quantity <= limits.quantity_max else BAD_QUANTITY
+
+    # ------------------------------------------------------------------ what is said
+
+    def _say(self, name: str, *values: Any) -> None:
+        self.events.append((name, *values))
+
+    def _ignore(self, request: Request, reason: int, *, returned: bool = False) -> None:
+        owner = (request.slot, request.session, request.channel, request.user_ref)
+        self._say("ignored", request.kind, reason, *owner, returned)
+
+    def _reject(self, request: Request, reason: int, *, returned: bool) -> None:
+        owner = (request.slot, request.session, request.channel, request.user_ref)
+        about = (request.client_id, request.long_form)
+        self._say("rejected", request.kind, reason, *owner, returned, *about)
+
+
+def _urgency(order: Order) -> tuple[int, int]:
+    return order.urgency

@@ -1,0 +1,239 @@
+"""Generators of requests: valid ones, and hostile ones made from them.
+
+An action is a handful of small numbers. What it asks for is decided only when it is carried out,
+against what the naive exchange knows then ("reduce the third live order by half"): so most
+actions mean something, and a failing list shrinks well. A hostile action is a valid one with one
+field replaced by something that no honest gateway sends.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from hypothesis import strategies as st
+
+from tests.oracle.exchange import LAST_USER_REF, SLOTS_PER_SOURCE, Exchange, Instrument, Request
+
+SESSIONS = 3
+SOURCES = (2, 3)
+SLOTS = 32  # per source: few, so that they are reused and run out
+SOURCE_COUNT = 4  # slots of sources from here on do not exist
+
+NARROW = (90, 110)
+WIDE = (1, 2_000_000_000)
+# Neighbours, page borders, the ends, and borders of the tree's higher nodes.
+WIDE_PRICES = (1, 2, 63, 64, 65, 4_095, 4_096, 262_143, 262_144, 16_777_216, 2_000_000_000)
+
+KINDS = (
+    *("enter",) * 10,
+    *("cancel",) * 4,
+    *("replace",) * 4,
+    *("modify",) * 2,
+    "query",
+    "refused",
+    "login",
+    "logout",
+    "state",
+)
+
+_HOSTILE = {
+    "kind": ("unheard of",),
+    "source": (1, 2, 3),
+    "session": (SESSIONS, 0xFFFF),
+    "generation": (0, 1, 2, 0xFFFF_FFFF),
+    "channel": (1, 255),
+    "slot": (
+        0,
+        -1,
+        -(1 << 31),
+        (1 << 31) - 1,
+        2 * SLOTS_PER_SOURCE - 1,
+        2 * SLOTS_PER_SOURCE + 1,
+        2 * SLOTS_PER_SOURCE + SLOTS,
+        3 * SLOTS_PER_SOURCE + 1,
+        SOURCE_COUNT * SLOTS_PER_SOURCE + 1,
+    ),
+    "user_ref": (0, 1, 2, 0xFFFF_FFFF),
+    "original": (0, 1, 2, 0xFFFF_FFFF),
+    "instrument": (2, 0xFFFF),
+    "price": (-(1 << 31), -1, 0, NARROW[0] - 1, NARROW[1] + 1, WIDE[1] + 1, (1 << 31) - 1),
+    "quantity": (-(1 << 31), -1, 0, 1_001, 1_000_000, (1 << 31) - 1),
+}
+
+
+class Action(NamedTuple):
+    """What to do next, in numbers that are read when it is done."""
+
+    kind: str
+    pick: int  # which session, slot or live order
+    choice: int  # which variant of the quantity
+    instrument: int
+    price: int  # subscript among the prices
+    quantity: int
+    side: str
+    tif: str
+    attributes: int  # bits: display, capacity, sweep, gtc, long form, open quantity
+    hostile: tuple[str, Any] | None
+
+
+_HOSTILE_FIELDS = [(name, value) for name, values in _HOSTILE.items() for value in values]
+_INSTRUMENTS = (0, 0, 0, 1)
+_SIDES, _TIFS = "BBBSTE", "0003"
+ACTIONS_MAX = 100
+
+
+def _spread(number: int) -> int:
+    """Small numbers are drawn most; all digits of what comes back depend on all of theirs."""
+    for _ in range(2):
+        number = (number ^ number >> 31) * 0x2545_F491_4F6C_DD1D & (1 << 64) - 1
+    return number ^ number >> 29
+
+
+def _decode(number: int, hostile_share: int) -> Action:
+    """Read an action from a number: one draw instead of ten makes long lists cheap."""
+    number = _spread(number)
+
+    def digit(base: int) -> int:
+        nonlocal number
+        number, value = divmod(number, base)
+        return value
+
+    return Action(
+        kind=KINDS[digit(len(KINDS))],
+        pick=digit(41),
+        choice=digit(8),
+        instrument=_INSTRUMENTS[digit(len(_INSTRUMENTS))],
+        price=digit(len(WIDE_PRICES)),
+        quantity=1 + digit(30),
+        side=_SIDES[digit(len(_SIDES))],
+        tif=_TIFS[digit(len(_TIFS))],
+        attributes=digit(64),
+        hostile=_HOSTILE_FIELDS[digit(len(_HOSTILE_FIELDS))]
+        if digit(100) < hostile_share
+        else None,
+    )
+
+
+def _actions(hostile_share: int) -> st.SearchStrategy[list[Action]]:
+    """Lists of actions, `hostile_share` of a hundred of them hostile."""
+    action = st.integers(0, (1 << 62) - 1).map(lambda number: _decode(number, hostile_share))
+    lengths = st.integers(1, ACTIONS_MAX)
+    return lengths.flatmap(lambda length: st.lists(action, min_size=length, max_size=length))
+
+
+valid_actions = _actions(0)
+hostile_actions = _actions(25)
+
+
+def new_exchange() -> Exchange:
+    """The exchange that the actions are made for."""
+    narrow, wide = (Instrument(*NARROW, 1_000), Instrument(*WIDE, 999_999))
+    return Exchange([narrow, wide], SESSIONS, SLOTS)
+
+
+def opening() -> list[Request]:
+    """Everybody logs in."""
+    return [
+        Request("login", source=SOURCES[number % 2], session=number, slot=number)
+        for number in range(SESSIONS)
+    ]
+
+
+def request_of(action: Action, exchange: Exchange) -> Request:
+    """What the action asks for, as things stand."""
+    live = sorted(exchange.orders.values(), key=lambda order: order.slot)
+    kind = action.kind
+    if kind in ("cancel", "replace", "modify") and not live:
+        kind = "enter"
+    if kind in ("cancel", "replace", "modify"):
+        request = _about_order(action, kind, live[action.pick % len(live)], exchange)
+    elif kind == "state":
+        state = ord("TTTTTTQH"[action.choice])
+        request = Request("state", source=1, instrument=action.instrument, reason=state)
+    else:
+        request = _about_session(action, kind, exchange)
+    return request._replace(**dict([action.hostile])) if action.hostile else request
+
+
+def _price(action: Action, instrument: int) -> int:
+    return WIDE_PRICES[action.price] if instrument else 95 + action.price
+
+
+def _number_after(last: int, step: int) -> int:
+    """The next UserRefNum; when they are used up, the last one again, which is then ignored."""
+    return min(last + step, LAST_USER_REF)
+
+
+def _attributes(action: Action) -> dict[str, Any]:
+    bits = action.attributes
+    return {
+        "display": "A" if bits & 1 else "Y",
+        "capacity": "A" if bits & 2 else "P",
+        "sweep": bool(bits & 4),
+        "gtc": bool(bits & 8),
+        "long_form": bool(bits & 16),
+        "tif": action.tif,
+        "client_id": f"ID{action.pick:06d}{bits:06d}".encode(),
+    }
+
+
+def _about_session(action: Action, kind: str, exchange: Exchange) -> Request:
+    number = action.pick % SESSIONS
+    session = exchange.sessions[number]
+    source = session.source
+    channel = 1 if action.choice == 7 else 0
+    slot = action.pick  # of a login: the connection
+    if kind == "login":
+        source = SOURCES[action.choice % 2]
+    if kind == "enter":
+        base = source * SLOTS_PER_SOURCE
+        free = [n for n in range(SLOTS) if base + n and base + n not in exchange.orders]
+        slot = base + free[action.pick % min(4, len(free))] if free else base
+    return Request(
+        kind,
+        source=source,
+        session=number,
+        generation=session.generation,
+        channel=channel,
+        slot=slot,
+        user_ref=_number_after(session.last.get(channel, 0), 1 + action.choice % 2),
+        instrument=action.instrument,
+        side=action.side,
+        price=_price(action, action.instrument),
+        quantity=action.quantity,
+        reason=0x8003 if kind == "refused" else 0,
+        **_attributes(action),
+    )
+
+
+def _about_order(action: Action, kind: str, order: Any, exchange: Exchange) -> Request:
+    session = exchange.sessions[order.session]
+    following = _number_after(session.last.get(order.channel, 0), 1)
+    done = order.executed
+    totals = (
+        0,
+        done,
+        done + order.leaves // 2,
+        done + order.leaves - 1,
+        done + order.leaves,
+        done + order.leaves + 7,
+        done + action.quantity,
+        action.quantity,
+    )
+    return Request(
+        kind,
+        source=session.source,
+        session=order.session,
+        generation=session.generation,
+        channel=order.channel,
+        slot=order.slot,
+        user_ref=following if kind == "replace" else order.user_ref,
+        original=order.user_ref if kind == "replace" else 0,
+        instrument=order.instrument,
+        side=action.side,
+        price=_price(action, order.instrument),
+        quantity=totals[action.choice],
+        reason=ord("U") if kind == "cancel" else 0,
+        open_quantity=kind == "replace" and bool(action.attributes & 32),
+        **_attributes(action),
+    )
