@@ -126,7 +126,7 @@ def _describe_control(control: Control) -> list[str]:
             lines.append(
                 f"process   {number}: pid {int(process['pid'])}, role {int(process['role'])}, "
                 f"{layout.STATE_NAMES[process['state']]}, position {int(process['position'])}, "
-                f"{'asleep' if control.doorbells[number] else 'awake'}"
+                f"{'asleep' if control.doorbells[number] & 1 else 'awake'}"
             )
     return lines
 

@@ -145,7 +145,7 @@ DOORBELLS = Record(
             repeat=PROCESS_LIMIT,
             writer="process n its own byte",
             order="before a full barrier",
-            doc="1 while process n sleeps or is about to",
+            doc="odd while process n sleeps or is about to; each sleep has the next odd number",
         ),
     ),
 )

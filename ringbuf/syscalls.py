@@ -76,6 +76,16 @@ if COMPILED:
         return types.void(types.int64, types.int64), generate
 
     @intrinsic
+    def _load_word(typing_context, place):  # type: ignore[no-untyped-def]
+        """Load an int64 from an address."""
+
+        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            pointer = context.get_value_type(types.CPointer(types.int64))
+            return builder.load(builder.inttoptr(arguments[0], pointer))
+
+        return types.int64(types.int64), generate
+
+    @intrinsic
     def _load_int(typing_context, place):  # type: ignore[no-untyped-def]
         """Load a C int from an address."""
 
@@ -106,6 +116,9 @@ else:
 
     def _set_word(place, value):  # type: ignore[no-untyped-def]
         ctypes.c_int64.from_address(place).value = value
+
+    def _load_word(place):  # type: ignore[no-untyped-def]
+        return ctypes.c_int64.from_address(place).value
 
     def last_error():  # type: ignore[no-untyped-def]
         """Number of the error of this thread's last call that returned -1."""
@@ -201,6 +214,14 @@ def monotonic_ns(scratch):
     """Nanoseconds since the start of the machine, without a system call. scratch: int64[2]."""
     _clock_gettime(CLOCK_MONOTONIC, address(scratch, 0))
     return scratch[0] * NS_PER_SECOND + scratch[1]
+
+
+@kernel
+def monotonic_us():
+    """Microseconds since the start of the machine, for those who have no memory to lend."""
+    words = _stack_words()
+    _clock_gettime(CLOCK_MONOTONIC, words)
+    return _load_word(words) * 1_000_000 + _load_word(words + 8) // 1_000
 
 
 @kernel

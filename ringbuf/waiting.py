@@ -3,18 +3,23 @@
 A policy of the process, not of the ring. SPIN never leaves the core; YIELD lets others run; PARK
 spins briefly and then sleeps until somebody rings, or a short while (a dead writer rings no bell).
 
-Each process has one byte of the doorbells (shared memory) that is 1 while it sleeps, and one
+Each process has one byte of the doorbells (shared memory) that is odd while it sleeps, and one
 eventfd, made by the supervisor and inherited by all. Whoever publishes looks at the bytes and
 rings for those who sleep. The race between "I sleep" and "I published":
 
     sleeper                                  publisher
-    byte := 1                                published := position
+    byte := next odd number                  published := position
     barrier on every core                    (compiler order only)
     look at the rings once more              look at the bytes
     sleep
 
 Without the barrier both could miss the other's store. The sleeper pays for it (membarrier), the
 publisher does not. Where the barrier is missing, the bound on the sleep is what closes the race.
+
+A sleeper that was rung may wait long for a core. So that a publisher does not ring it with every
+record until then, it remembers, in the upper bits of its private `fds`, which sleep it rang and
+when, and is silent for RING_AGAIN_US. (In that time a byte cannot come round to the same sleep
+again: each takes a system call and two barriers.)
 
     announce_sleep(doorbells, me)
     if nothing_to_do():
@@ -32,6 +37,7 @@ from ringbuf.syscalls import (
     barrier_everywhere,
     event_drain,
     event_signal,
+    monotonic_us,
     sched_yield,
     wait_readable,
 )
@@ -40,17 +46,25 @@ SPIN, YIELD, PARK = 0, 1, 2
 POLICY_NAMES = ("spin", "yield", "park")
 
 PAUSE_COUNT = 200  # idle passes before a yield or a park: some microseconds
+RING_AGAIN_US = 200  # a sleeper that was rung is left alone for so long
+
+# An entry of `fds`: the eventfd, above it the sleep that was rung last, above it when.
+BELL_MASK = (1 << 24) - 1
+SLEEP_SHIFT, BYTE_MASK = 24, 0xFF
+RUNG_SHIFT, RUNG_MASK = 32, (1 << 31) - 1
+ODD_BYTES = 0x0101_0101_0101_0101
 
 
 @kernel
 def ring_one(doorbells, fds, number):
     """Wake process `number` if it sleeps, after a publish that concerns it.
 
-    doorbells: uint8[64], shared. fds: int64[64], private, eventfds by process, -1 = none.
+    doorbells: uint8[64], shared. fds: int64[64], private to this thread: eventfds by process in
+    the lower bits (`bell_of`), -1 = none.
     """
     fence_acquire()  # keeps the compiler from looking before it publishes
-    if load_relaxed(doorbells, number) != 0:
-        _ring(doorbells, fds, number)
+    if load_relaxed(doorbells, number) & 1 != 0:
+        _ring(doorbells, fds, number, monotonic_us())
 
 
 @kernel
@@ -61,40 +75,59 @@ def ring_others(doorbells, fds, me):
     asleep |= load_raw_8(doorbells, 16) | load_raw_8(doorbells, 24)
     asleep |= load_raw_8(doorbells, 32) | load_raw_8(doorbells, 40)
     asleep |= load_raw_8(doorbells, 48) | load_raw_8(doorbells, 56)
-    if asleep != 0:
+    if asleep & ODD_BYTES != 0:
         _ring_all(doorbells, fds, me)
 
 
 @cold_kernel
-def _ring(doorbells, fds, number):
-    if fds[number] >= 0:
-        event_signal(fds[number])
+def _ring(doorbells, fds, number, now_us):
+    """Ring for the present sleep of `number`, unless we just did."""
+    sleep = load_relaxed(doorbells, number) & BYTE_MASK
+    bell = fds[number]
+    if bell < 0 or sleep & 1 == 0:
+        return
+    rung_us = bell >> RUNG_SHIFT
+    silent = (now_us - rung_us) & RUNG_MASK < RING_AGAIN_US
+    if silent and (bell >> SLEEP_SHIFT) & BYTE_MASK == sleep:
+        return
+    fds[number] = bell_of(bell) | sleep << SLEEP_SHIFT | (now_us & RUNG_MASK) << RUNG_SHIFT
+    event_signal(bell_of(bell))
 
 
 @cold_kernel
 def _ring_all(doorbells, fds, me):
+    now_us = monotonic_us()
     for number in range(PROCESS_LIMIT):
-        if number != me and load_relaxed(doorbells, number) != 0:
-            _ring(doorbells, fds, number)
+        if number != me and load_relaxed(doorbells, number) & 1 != 0:
+            _ring(doorbells, fds, number, now_us)
+
+
+@kernel
+def bell_of(entry):
+    """The eventfd of an entry of `fds`, or -1."""
+    if entry < 0:
+        return -1
+    return entry & BELL_MASK
 
 
 @kernel
 def announce_sleep(doorbells, me):
     """Say that `me` is about to sleep. Look for work once more afterwards, then `sleep_on`."""
-    store_release(doorbells, me, 1)
+    store_release(doorbells, me, ((load_relaxed(doorbells, me) + 1) | 1) & BYTE_MASK)
     if barrier_everywhere() != 0:
         fence_full()
 
 
 @kernel
 def end_sleep(doorbells, me):
-    """Say that `me` is awake."""
-    store_release(doorbells, me, 0)
+    """Say that `me` is awake. Look for work before the next sleep is announced."""
+    store_release(doorbells, me, (load_relaxed(doorbells, me) + 1) & ~1 & BYTE_MASK)
 
 
 @kernel
-def sleep_on(fd, timeout_us):
-    """Sleep until the eventfd `fd` is rung, at most `timeout_us`; 1 when it was rung."""
+def sleep_on(bell, timeout_us):
+    """Sleep until the bell (an entry of `fds`) is rung, at most `timeout_us`; 1 when rung."""
+    fd = bell_of(bell)
     if wait_readable(fd, timeout_us) <= 0:
         return 0
     event_drain(fd)

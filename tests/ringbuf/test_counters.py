@@ -49,7 +49,7 @@ def test_values_outside_count_at_the_ends() -> None:
     assert bucket_of(1 << 62) == HISTOGRAM_BUCKETS - 1
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, LARGEST), min_size=1, max_size=60))
 def test_percentiles_are_within_a_bucket(values: list[int]) -> None:
     histogram = np.zeros(HISTOGRAM_WORDS, np.int64)

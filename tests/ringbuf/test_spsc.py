@@ -5,7 +5,7 @@ Method: both sides in one thread, against a list, under hypothesis.
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringbuf.spsc import (
@@ -68,6 +68,7 @@ def test_a_batch_is_visible_at_its_publish() -> None:
     assert poll(ring, 2, out) == READY and out[0]["word_7"] == 7
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(("offer", "poll", "consume")), max_size=80))
 def test_it_is_a_queue(steps: list[str]) -> None:
     ring, out = _queue(), _record(0)
