@@ -208,7 +208,7 @@ class OuchClient(Client):
         Answered by OrderCanceled; by nothing when there is nothing to cancel.
         """
         message = pack(CANCEL_REQUEST, "X", user_ref_num=user_ref, quantity=quantity)
-        await self._post("X", user_ref, message + _tail(tags), tags)
+        await self._post("X", user_ref, message + _optional_appendage(tags), tags)
 
     async def modify(
         self,
@@ -223,7 +223,7 @@ class OuchClient(Client):
         Answered by OrderModified; by nothing when nothing can be modified.
         """
         message = pack(MODIFY_REQUEST, "M", user_ref_num=user_ref, side=side, quantity=quantity)
-        await self._post("M", user_ref, message + _tail(tags), tags)
+        await self._post("M", user_ref, message + _optional_appendage(tags), tags)
 
     async def account_query(self) -> int:
         """Return the next usable UserRefNum, and use it from now on.
@@ -279,7 +279,9 @@ class OuchClient(Client):
         answer.add_done_callback(lambda each: each.cancelled() or each.exception())
         self._queries.append(answer)
         message = pack(ACCOUNT_QUERY_REQUEST, "Q")
-        await self._connection.send(message + (_tail(None) if self._long_query else b""))
+        await self._connection.send(
+            message + (_optional_appendage(None) if self._long_query else b"")
+        )
         return answer
 
     def _arrived(self, packet: Packet, message: Message) -> None:
@@ -343,7 +345,7 @@ class ItchClient(Client):
         return item
 
 
-def _tail(tags: Mapping[int, TagValue] | None) -> bytes:
+def _optional_appendage(tags: Mapping[int, TagValue] | None) -> bytes:
     """Appendage length and appendage of a request that may leave both away."""
     appendage = pack_tags(tags or {})
     return len(appendage).to_bytes(APPENDAGE_LENGTH_SIZE, "big") + appendage
