@@ -6,6 +6,8 @@ at intervals, all arrays are compared: orders living and dead, queues, trees, po
 numbers, cursors.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,6 +22,7 @@ from tests.differential.flows import given as given_flows
 from tests.differential.flows import own, read, real
 from tests.differential.market_equality import differences
 from tests.differential.translation import Bench, market_like
+from tests.oracle.exchange import Exchange, Request
 from tests.oracle.streams import (
     SESSIONS,
     Action,
@@ -33,7 +36,7 @@ from tests.oracle.streams import (
 LARGE_RING, SMALL_RING = 1 << 12, 64
 FULL_EVERY = 16  # requests between two comparisons of all arrays
 EXAMPLES = settings(
-    max_examples=100 if COMPILED else 10,
+    max_examples=250 if COMPILED else 10,
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -45,7 +48,7 @@ def follow(actions: list[Action], ring_records: int) -> None:
     exchange = new_exchange()
     bench = Bench(exchange, ring_records)
     replica = market_like(exchange)
-    for number, request in enumerate([*opening(), *_resolved(actions, exchange)]):
+    for number, request in enumerate(_requests(actions, exchange)):
         before = len(bench.events)
         bench.execute(request)
         exchange.execute(request)
@@ -96,7 +99,9 @@ def test_administration(source: int) -> None:
         assert differences(market, replica) == []
 
 
-def _resolved(actions, exchange):  # type: ignore[no-untyped-def]
+def _requests(actions: list[Action], exchange: Exchange) -> Iterator[Request]:
+    """Each is made when the ones before it were carried out."""
+    yield from opening()
     for action in actions:
         yield request_of(action, exchange)
 
