@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -177,7 +177,6 @@ class Configuration:
     gateways: tuple[Gateway, ...]
     sessions: tuple[Session, ...]
     metrics: Metrics | None
-    path: Path | None = field(default=None, compare=False)  # where it was read; None: built in
 
     def engine(self, number: int) -> Engine:
         """The engine with this id. Raises KeyError."""
@@ -266,7 +265,6 @@ def load(path: Path | str | None) -> Configuration:
         gateways=_models(found["gateway"]),
         sessions=_models(sessions),
         metrics=metrics[0][1] if metrics else None,
-        path=Path(path).absolute(),
     )
 
 

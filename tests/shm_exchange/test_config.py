@@ -98,7 +98,6 @@ def test_a_small_file_gets_every_default(tmp_path: Path) -> None:
     assert configuration.engines == built_in().engines
     assert configuration.exchange == built_in().exchange
     assert configuration.metrics is None
-    assert configuration.path == tmp_path / "exchange.toml"
     assert configuration.instruments[0].engine == 1
 
 
