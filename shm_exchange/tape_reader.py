@@ -41,6 +41,8 @@ def read(name: str, cpu: int) -> int:
             position = int(drain(ring, position, _LOOKS, records))
             if nap and position == before:
                 time.sleep(nap)
+        while position < int(published(ring)):  # the publisher has ended: what it left
+            position = int(drain(ring, position, _LOOKS, records))
         return position - first
     finally:
         del ring

@@ -127,10 +127,10 @@ def test_commands_in_parts(actions: list[Action]) -> None:
     follow(actions, SMALL_RING)
 
 
-@pytest.mark.parametrize("name", ["generated", *given_flows("normal-seed23-60000"), *real()])
+@pytest.mark.parametrize("name", ["reduces", *given_flows("normal-seed23-60000"), *real()])
 def test_hash_after_every_command_of_a_flow(name: str) -> None:
     """A whole flow, command by command."""
-    tape = tape_of(own(30_000, 11, reduces=True) if name == "generated" else read(name))
+    tape = tape_of(own(30_000, 11, reduces=True) if name == "reduces" else read(name))
     player, replica = Player(tape), market_of(tape)
     position = 0
     for number in range(1, len(tape.commands) + 1):
