@@ -21,6 +21,7 @@ from shm_exchange.messages import (
     EventFlag,
     EventKind,
 )
+from shm_exchange.streams import count_messages
 
 ACCEPTED = int(EventKind.ACCEPTED)
 REPLACED = int(EventKind.REPLACED)
@@ -219,6 +220,7 @@ def apply(market, events, index, position):
     gateway["command_next"] = source_next & COMMAND_NEXT_MASK
     if scalars["continuing"] != 0:
         scalars["continuing"] = 0
+    count_messages(market, event)
     if kind == ACCEPTED:
         _accepted(market, event, position)
     elif kind == EXECUTED:

@@ -1,0 +1,276 @@
+"""Shell: the Python side of a gateway: accepts, logs in, hands sockets to pumps, writes the log.
+
+A connection belongs to Python until its login packet is there and right; then its descriptor goes
+to the pump of the engine that the login names. A connection that never logs in costs the pump
+nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gateways import mailbox as letters
+from gateways.connection import CLOSE_REASONS
+from gateways.credentials import Credentials
+from gateways.mailbox import LETTER, Mailbox, post_inward, take_outward
+from gateways.packets import (
+    LENGTH_SIZE,
+    LOGIN_LIMIT_NS,
+    LOGIN_REJECTED,
+    LOGIN_REJECTED_TYPE,
+    LOGIN_REQUEST,
+    LOGIN_REQUEST_4_10,
+    LOGIN_REQUEST_TYPE,
+    REJECT_NO_SESSION,
+    REJECT_NOT_AUTHORIZED,
+    SILENCE_LIMIT_MS_MAX,
+    SILENCE_LIMIT_MS_MIN,
+    SILENCE_LIMIT_NS,
+)
+
+_LOGIN_SIZES = (LOGIN_REQUEST.size, LOGIN_REQUEST_4_10.size)
+_POLL_SECONDS = 0.002  # how often the pumps' letters are looked at
+_BACKLOG = 1024
+_PENDING_LOGINS_MAX = 10_000
+_FAILURE_DELAY_SECONDS = 0.2  # doubled with every failed login from the same address
+_FAILURE_DELAY_MAX_SECONDS = 10.0
+
+
+@dataclass
+class Login:
+    """A login request, parsed."""
+
+    username: str
+    password: str
+    session: str
+    sequence: int
+    silence_limit_ns: int
+
+
+@dataclass
+class PumpDoor:
+    """What the Python side knows of one pump."""
+
+    engine: int
+    mailbox: Mailbox
+    stream: Callable[[], str]  # SoupBinTCP session id of the engine now
+    free: list[int]  # connection numbers that nobody has
+    sockets: dict[int, str] = field(default_factory=dict)  # number -> peer, for the log
+    on_letter: Callable[[np.ndarray], None] | None = None  # letters that are not about closing
+
+
+def log(message: str) -> None:
+    """One line on stderr for somebody who may have to act on it."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def parse_login(packet: bytes) -> Login | None:
+    """The fields of a login request packet (its length included); None when it is malformed."""
+    record = LOGIN_REQUEST if len(packet) == LOGIN_REQUEST.size else LOGIN_REQUEST_4_10
+    row = np.frombuffer(packet, record.dtype)[0]
+    if int(row["type"]) != LOGIN_REQUEST_TYPE:
+        return None
+    try:
+        texts = {
+            name: bytes(row[name]).decode("ascii").strip()
+            for name in ("username", "password", "session", "sequence")
+        }
+        sequence = int(texts["sequence"] or "0")
+        silence_limit_ns = SILENCE_LIMIT_NS
+        if record is LOGIN_REQUEST_4_10:
+            wanted_ms = int(bytes(row["heartbeat_timeout"]).decode("ascii").strip() or "0")
+            clamped_ms = min(max(wanted_ms, SILENCE_LIMIT_MS_MIN), SILENCE_LIMIT_MS_MAX)
+            silence_limit_ns = clamped_ms * 1_000_000 if wanted_ms else SILENCE_LIMIT_NS
+    except (UnicodeDecodeError, ValueError):
+        return None
+    if sequence < 0 or not texts["sequence"].isdecimal() and texts["sequence"]:
+        return None
+    return Login(texts["username"], texts["password"], texts["session"], sequence, silence_limit_ns)
+
+
+class Control:
+    """Accepts connections for the pumps of one gateway."""
+
+    def __init__(self, credentials: Credentials, doors: list[PumpDoor]) -> None:
+        self._credentials = credentials
+        self._doors = doors
+        self._waiting = 0
+        self._failures: dict[str, tuple[int, float]] = {}
+        self._letter = np.zeros(1, LETTER.dtype)
+
+    async def serve(self, listener: socket.socket, stopping: Callable[[], bool]) -> None:
+        """Accept until `stopping()`; the listener is closed then."""
+        loop = asyncio.get_running_loop()
+        tasks: set[asyncio.Task[None]] = set()
+        accepting = asyncio.create_task(self._accept(loop, listener, tasks))
+        try:
+            while not stopping():
+                self._read_letters()
+                await asyncio.sleep(_POLL_SECONDS)
+        finally:
+            accepting.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(accepting, *tasks, return_exceptions=True)
+            listener.close()
+
+    async def _accept(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        listener: socket.socket,
+        tasks: set[asyncio.Task[None]],
+    ) -> None:
+        while True:
+            try:
+                client, address = await loop.sock_accept(listener)
+            except OSError as error:  # out of descriptors: those who leave make room
+                log(f"a connection could not be accepted: {error.strerror}")
+                await asyncio.sleep(0.1)
+                continue
+            if self._waiting >= _PENDING_LOGINS_MAX:
+                client.close()
+                continue
+            client.setblocking(False)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            task = asyncio.create_task(self._login(loop, client, str(address[0])))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    async def _login(
+        self, loop: asyncio.AbstractEventLoop, client: socket.socket, address: str
+    ) -> None:
+        self._waiting += 1
+        handed_over = False
+        try:
+            async with asyncio.timeout(LOGIN_LIMIT_NS / 1e9):
+                packet = await self._read_login(loop, client)
+                login = parse_login(packet) if packet else None
+                if login is None:
+                    log(f"{address}: disconnected, no well-formed login request")
+                    return
+                reject = await self._decide(loop, client, login, address)
+                handed_over = reject == 0
+                if reject:
+                    await loop.sock_sendall(client, _rejected(reject))
+        except (TimeoutError, OSError):
+            log(f"{address}: disconnected before its login was complete")
+        finally:
+            self._waiting -= 1
+            if not handed_over:
+                client.close()
+
+    async def _read_login(
+        self, loop: asyncio.AbstractEventLoop, client: socket.socket
+    ) -> bytes | None:
+        """Exactly the login packet: what follows it belongs to the pump. None: it is not one."""
+        data = b""
+        wanted = LENGTH_SIZE
+        while len(data) < wanted:
+            received = await loop.sock_recv(client, wanted - len(data))
+            if not received:
+                return None
+            data += received
+            if len(data) == LENGTH_SIZE:
+                wanted = LENGTH_SIZE + int.from_bytes(data, "big")
+                if wanted not in _LOGIN_SIZES:
+                    return None
+        return data
+
+    async def _decide(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        client: socket.socket,
+        login: Login,
+        address: str,
+    ) -> int:
+        """Hand the client to a pump and return 0, or return the reason of the reject."""
+        failures, allowed_at = self._failures.get(address, (0, 0.0))
+        await asyncio.sleep(max(0.0, allowed_at - time.monotonic()))
+        session = await loop.run_in_executor(
+            None, self._credentials.check, login.username, login.password
+        )
+        if session is None:
+            delay = min(_FAILURE_DELAY_SECONDS * 2**failures, _FAILURE_DELAY_MAX_SECONDS)
+            self._failures[address] = (failures + 1, time.monotonic() + delay)
+            log(f"{address}: login of {login.username!r} refused: wrong name or password")
+            return REJECT_NOT_AUTHORIZED
+        self._failures.pop(address, None)
+        door = self._door_of(login.session)
+        if door is None:
+            log(f"{address}: login of {login.username} refused: no session {login.session!r}")
+            return REJECT_NO_SESSION
+        if not door.free:
+            log(f"{address}: login of {login.username} refused: too many clients")
+            return REJECT_NO_SESSION
+        return self._hand_over(door, client, session, login, address)
+
+    def _door_of(self, session: str) -> PumpDoor | None:
+        """The pump whose stream is called `session`; blank is the gateway's first engine."""
+        if not session:
+            return self._doors[0]
+        for door in self._doors:
+            if door.stream().strip() == session.strip():
+                return door
+        return None
+
+    def _hand_over(
+        self, door: PumpDoor, client: socket.socket, session: int, login: Login, address: str
+    ) -> int:
+        number = door.free.pop()
+        letter = self._letter[0]
+        letter["kind"] = letters.OPEN
+        letter["connection"] = number
+        letter["fd"] = client.fileno()
+        letter["session"] = session
+        letter["number"] = login.sequence
+        letter["detail"] = login.silence_limit_ns
+        if not post_inward(door.mailbox, self._letter):
+            door.free.append(number)
+            return REJECT_NO_SESSION
+        client.detach()
+        door.sockets[number] = f"{address} ({login.username})"
+        return 0
+
+    def _read_letters(self) -> None:
+        for door in self._doors:
+            while take_outward(door.mailbox, self._letter):
+                letter = self._letter[0]
+                if letter["kind"] == letters.CLOSED:
+                    number = int(letter["connection"])
+                    peer = door.sockets.pop(number, "a client")
+                    door.free.append(number)
+                    log(f"{peer}: disconnected, {CLOSE_REASONS[int(letter['detail'])]}")
+                elif door.on_letter is not None:
+                    door.on_letter(self._letter)
+
+
+def _rejected(reason: int) -> bytes:
+    row = np.zeros(1, LOGIN_REJECTED.dtype)
+    row["length"] = LOGIN_REJECTED.size - LENGTH_SIZE
+    row["type"] = LOGIN_REJECTED_TYPE
+    row["reason"] = reason
+    return row.tobytes()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises OSError naming the address when it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(
+            error.errno, f"{host}:{port}: {error.strerror}; choose another address"
+        ) from error
+    listener.listen(_BACKLOG)
+    listener.setblocking(False)
+    return listener

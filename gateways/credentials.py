@@ -1,0 +1,55 @@
+"""Shell: who may log in. Case does not matter in either word (SoupBinTCP, Login Request)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError
+
+from shm_exchange.config import Configuration
+
+
+def _folded(text: str) -> str:
+    return text.strip().casefold()
+
+
+@dataclass
+class Credentials:
+    """The sessions of a configuration by name."""
+
+    configuration: Configuration
+    _numbers: dict[str, int] = field(init=False)
+    _verified: dict[int, bytes] = field(init=False, default_factory=dict)
+    _hasher: PasswordHasher = field(init=False, default_factory=PasswordHasher)
+
+    def __post_init__(self) -> None:
+        self._numbers = {
+            _folded(session.username): number
+            for number, session in enumerate(self.configuration.sessions)
+        }
+
+    def check(self, username: str, password: str) -> int | None:
+        """Number of the session, or None when name or password is wrong.
+
+        A hash is slow to verify on purpose: what succeeded once is remembered by its digest.
+        """
+        number = self._numbers.get(_folded(username))
+        if number is None:
+            return None
+        session = self.configuration.sessions[number]
+        given = _folded(password)
+        if session.password is not None:
+            same = hmac.compare_digest(given.encode(), _folded(session.password).encode())
+            return number if same else None
+        digest = hashlib.sha256(given.encode()).digest()
+        if hmac.compare_digest(self._verified.get(number, b""), digest):
+            return number
+        try:
+            self._hasher.verify(session.password_hash or "", given)
+        except (Argon2Error, InvalidHashError):
+            return None
+        self._verified[number] = digest
+        return number

@@ -1,0 +1,173 @@
+"""Kernel: may this session say this now? A decoded request -> 0 or a reject code of OUCH `J`.
+
+Only what needs no shared state: values, symbols, prices. What must be atomic with matching is
+checked by the matcher.
+"""
+
+import numpy as np
+
+from gateways.order_index import find_order
+from gateways.ouch.tags import Tag
+from ringbuf.bits import at
+from ringbuf.jit import cold_kernel, kernel
+from shm_exchange.messages import Reject
+
+BUY, SELL, SELL_SHORT, SELL_SHORT_EXEMPT = ord("B"), ord("S"), ord("T"), ord("E")
+DAY, IMMEDIATE = ord("0"), ord("3")
+VISIBLE, ATTRIBUTABLE = ord("Y"), ord("A")
+AGENCY, PRINCIPAL, RISKLESS, OTHER = ord("A"), ord("P"), ord("R"), ord("O")
+CONTINUOUS = ord("N")  # cross type
+YES, NO, SPACE = ord("Y"), ord("N"), ord(" ")
+LIMIT_PRICE = ord("L")  # price type
+GOOD_TILL_CANCELLED = ord("G")
+
+MARKET_PRICE_FIRST = 2_000_000_000  # OUCH 5.0: 200,000.0000 and more is a market order
+QUANTITY_FIRST, QUANTITY_LAST = 1, 999_999
+
+INVALID_SIDE = int(Reject.INVALID_SIDE)
+INVALID_QUANTITY = int(Reject.INVALID_QUANTITY)
+INVALID_SYMBOL = int(Reject.INVALID_SYMBOL)
+INVALID_PRICE = int(Reject.INVALID_PRICE)
+INVALID_DISPLAY = int(Reject.INVALID_DISPLAY)
+INVALID_CROSS_ORDER = int(Reject.INVALID_CROSS_ORDER)
+INVALID_TIME_IN_FORCE = int(Reject.INVALID_TIME_IN_FORCE)
+INVALID_CAPACITY = int(Reject.INVALID_CAPACITY)
+UNSUPPORTED_TAG = int(Reject.UNSUPPORTED_TAG)
+OTHER_REASON = int(Reject.OTHER)
+
+TAG_MINIMUM_QUANTITY = int(Tag.MINIMUM_QUANTITY)
+TAG_MAXIMUM_FLOOR = int(Tag.MAXIMUM_FLOOR)
+TAG_PRICE_TYPE = int(Tag.PRICE_TYPE)
+TAG_PEG_OFFSET = int(Tag.PEG_OFFSET)
+TAG_DISCRETION_PRICE = int(Tag.DISCRETION_PRICE)
+TAG_POST_ONLY = int(Tag.POST_ONLY)
+TAG_RANDOM_RESERVES = int(Tag.RANDOM_RESERVES)
+TAG_ROUTE = int(Tag.ROUTE)
+TAG_EXPIRE_TIME = int(Tag.EXPIRE_TIME)
+TAG_TRADE_NOW = int(Tag.TRADE_NOW)
+TAG_GOOD_TILL_CANCELLED = int(Tag.GOOD_TILL_CANCELLED)
+TAG_POST_ONLY_REJECT = int(Tag.POST_ONLY_REJECT)
+TAG_STAY_ON_DISCONNECT = int(Tag.STAY_ON_DISCONNECT)
+TAG_FIRM = int(Tag.FIRM)
+PRIVATE = 128
+FOUR_SPACES = 0x2020_2020
+
+
+@kernel
+def _has(request, tag):
+    return (np.int64(request["present"]) >> tag) & 1
+
+
+@kernel
+def _has_private(request, tag):
+    return (np.int64(request["present_private"]) >> (tag - PRIVATE)) & 1
+
+
+@cold_kernel
+def tag_fault(request):
+    """0, or UNSUPPORTED_TAG + the first tag that asks for what this market does not offer.
+
+    A tag whose value asks for nothing (0, `N`, `L`, blank) is no fault.
+    """
+    if request["foreign_tag"] != 0:
+        return UNSUPPORTED_TAG + np.int64(request["foreign_tag"])
+    if _has(request, TAG_MINIMUM_QUANTITY) and request["minimum_quantity"] != 0:
+        return UNSUPPORTED_TAG + TAG_MINIMUM_QUANTITY
+    if _has(request, TAG_MAXIMUM_FLOOR) and request["maximum_floor"] != 0:
+        return UNSUPPORTED_TAG + TAG_MAXIMUM_FLOOR
+    if _has(request, TAG_PRICE_TYPE) and request["price_type"] != LIMIT_PRICE:
+        return UNSUPPORTED_TAG + TAG_PRICE_TYPE
+    if _has(request, TAG_PEG_OFFSET) and request["peg_offset"] != 0:
+        return UNSUPPORTED_TAG + TAG_PEG_OFFSET
+    if _has(request, TAG_DISCRETION_PRICE) and request["discretion_price"] != 0:
+        return UNSUPPORTED_TAG + TAG_DISCRETION_PRICE
+    if _has(request, TAG_POST_ONLY) and request["post_only"] != NO:
+        return UNSUPPORTED_TAG + TAG_POST_ONLY
+    if _has(request, TAG_RANDOM_RESERVES) and request["random_reserves"] != 0:
+        return UNSUPPORTED_TAG + TAG_RANDOM_RESERVES
+    if _has(request, TAG_ROUTE) and request["route"] != FOUR_SPACES:
+        return UNSUPPORTED_TAG + TAG_ROUTE
+    if _has(request, TAG_EXPIRE_TIME) and request["expire_seconds"] != 0:
+        return UNSUPPORTED_TAG + TAG_EXPIRE_TIME
+    if _has(request, TAG_TRADE_NOW) and request["trade_now"] == YES:
+        return UNSUPPORTED_TAG + TAG_TRADE_NOW
+    if _has_private(request, TAG_POST_ONLY_REJECT):
+        return UNSUPPORTED_TAG + TAG_POST_ONLY_REJECT
+    if _has_private(request, TAG_STAY_ON_DISCONNECT):
+        return UNSUPPORTED_TAG + TAG_STAY_ON_DISCONNECT
+    good = request["good_till_cancelled"] == GOOD_TILL_CANCELLED
+    if _has_private(request, TAG_GOOD_TILL_CANCELLED) and not good:
+        return UNSUPPORTED_TAG + TAG_GOOD_TILL_CANCELLED
+    return 0
+
+
+@kernel
+def is_gtc(request):
+    """1 when private tag 128 asks for good till cancelled."""
+    return _has_private(request, TAG_GOOD_TILL_CANCELLED)
+
+
+@kernel
+def find_instrument(symbols, request):
+    """Number of the request's instrument in this engine, or -1. symbols: an OrderIndex."""
+    return find_order(symbols, np.int64(request["symbol"])) - 1
+
+
+@kernel
+def price_ticks(instruments, instrument, side, price):
+    """The wire price in ticks, or -1 when it is not one. A market order gets the band's edge."""
+    row = instruments[at(instrument)]
+    if price >= MARKET_PRICE_FIRST:
+        return np.int64(row["price_max"]) if side == BUY else np.int64(row["price_min"])
+    tick = row["tick"]
+    if price <= 0 or price % tick != 0:
+        return -1
+    ticks = price // tick
+    if ticks < row["price_min"] or ticks > row["price_max"]:
+        return -1
+    return ticks
+
+
+@kernel
+def quantity_fault(instruments, instrument, quantity):
+    """0, or INVALID_QUANTITY: outside 1 to 999,999, or not whole lots."""
+    row = instruments[at(instrument)]
+    if quantity < QUANTITY_FIRST or quantity > QUANTITY_LAST or quantity > row["quantity_max"]:
+        return INVALID_QUANTITY
+    return INVALID_QUANTITY if quantity % row["lot"] != 0 else 0
+
+
+@kernel
+def terms_fault(request):
+    """0, or the reject of what `O` and `U` both say: time in force, display, sweep, tags."""
+    time_in_force = request["time_in_force"]
+    if time_in_force != DAY and time_in_force != IMMEDIATE:
+        return INVALID_TIME_IN_FORCE
+    if request["display"] != VISIBLE and request["display"] != ATTRIBUTABLE:
+        return INVALID_DISPLAY
+    if request["sweep"] != YES and request["sweep"] != NO:
+        return OTHER_REASON
+    if request["present"] != 0 or request["present_private"] != 0 or request["foreign_tag"] != 0:
+        return tag_fault(request)
+    return 0
+
+
+@kernel
+def is_side(side):
+    """1 for `B` `S` `T` `E`."""
+    sells = side == SELL or side == SELL_SHORT or side == SELL_SHORT_EXEMPT
+    return 1 if side == BUY or sells else 0
+
+
+@kernel
+def enter_fault(request):
+    """0, or the reject of an `O` whose symbol, price and quantity are checked elsewhere."""
+    if not is_side(request["side"]):
+        return INVALID_SIDE
+    capacity = request["capacity"]
+    known = capacity == AGENCY or capacity == PRINCIPAL or capacity == RISKLESS or capacity == OTHER
+    if not known:
+        return INVALID_CAPACITY
+    if request["cross_type"] != CONTINUOUS:
+        return INVALID_CROSS_ORDER
+    return terms_fault(request)

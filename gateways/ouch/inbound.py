@@ -1,0 +1,279 @@
+"""Kernel: a decoded OUCH request -> a COMMAND, or nothing.
+
+What a check refuses becomes a command too (REFUSED): its reject is said in sequence, so it must
+come back as an event. A cancel or replace of an order that is not live says nothing on the wire
+and stops here.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gateways.order_index import OrderIndex, find_order, insert_order, order_key
+from gateways.ouch.checks import (
+    enter_fault,
+    find_instrument,
+    is_gtc,
+    is_side,
+    price_ticks,
+    quantity_fault,
+    terms_fault,
+)
+from gateways.ouch.codec import (
+    ACCOUNT_QUERY,
+    BAD_APPENDAGE,
+    CANCEL,
+    ENTER,
+    MODIFY,
+    OK,
+    REPLACE,
+)
+from ringbuf.bits import at, clear_record
+from ringbuf.jit import cold_kernel, kernel
+from ringbuf.spsc import Spsc
+from shm_exchange.messages import (
+    SLOT_BITS,
+    SLOT_INDEX_MASK,
+    CommandFlag,
+    CommandKind,
+    Reject,
+)
+from shm_exchange.slots import SOURCE, Slots, take_slot
+
+COMMAND_ENTER = int(CommandKind.ENTER)
+COMMAND_CANCEL = int(CommandKind.CANCEL)
+COMMAND_REPLACE = int(CommandKind.REPLACE)
+COMMAND_MODIFY = int(CommandKind.MODIFY)
+COMMAND_REFUSED = int(CommandKind.REFUSED)
+COMMAND_ACCOUNT_QUERY = int(CommandKind.ACCOUNT_QUERY)
+FLAG_SWEEP = int(CommandFlag.SWEEP)
+FLAG_GTC = int(CommandFlag.GTC)
+FLAG_LONG_FORM = int(CommandFlag.LONG_FORM)
+INVALID_SYMBOL = int(Reject.INVALID_SYMBOL)
+INVALID_PRICE = int(Reject.INVALID_PRICE)
+INVALID_SIDE = int(Reject.INVALID_SIDE)
+NO_CAPACITY = int(Reject.NO_CAPACITY)
+UNSUPPORTED_TAG = int(Reject.UNSUPPORTED_TAG)
+NO_SLOT = 0
+YES = ord("Y")
+REASON_USER, REASON_SYSTEM = ord("U"), ord("Z")
+QUANTITY_MASK = 0x7FFF_FFFF  # a command's quantity is signed; larger totals mean the same
+
+# Results of `take_request`.
+SAID = 1  # a command was written
+SILENT = 0  # nothing is to be said
+FAULT = -1  # the message is not OUCH: disconnect
+UNSUPPORTED = -2  # a message that this market does not offer: disconnect
+
+
+class Desk(NamedTuple):
+    """What turns requests into commands: private to one pump and engine."""
+
+    commands: Spsc
+    index: OrderIndex
+    symbols: OrderIndex  # raw symbol -> instrument + 1
+    slots: Slots
+    instruments: np.ndarray  # INSTRUMENT[n]
+    offered: np.ndarray  # int32[slots]: instrument << 8 | side of the orders in our own slots
+
+
+@kernel
+def identity_of(market, desk, slot):
+    """Instrument << 8 | side of the order in `slot`.
+
+    Of our own slots we know it from the command on: the event may still be on its way. Orders of
+    other gateways are in the replica, because a login waits for all that came before it.
+    """
+    if slot >> SLOT_BITS == desk.slots.words[SOURCE]:
+        return np.int64(desk.offered[at(slot & SLOT_INDEX_MASK)])
+    order = market.orders[at(slot)]
+    return (np.int64(order["instrument"]) << 8) | np.int64(order["side"])
+
+
+@kernel
+def blank_command(desk, position, kind, session, generation, received_ns):
+    """The cleared COMMAND at `position`, which the caller has room for."""
+    records = desk.commands.records
+    index = position & (len(records) - 1)
+    clear_record(records, index)
+    command = records[at(index)]
+    command["kind"] = kind
+    command["session"] = session
+    command["generation"] = generation
+    command["received_ns"] = received_ns
+    return command
+
+
+@kernel
+def _identify(command, request):
+    command["user_ref"] = request["user_ref"]
+    command["user_ref_index"] = request["user_ref_index"]
+    command["flags"] = FLAG_LONG_FORM if request["long_form"] else 0
+
+
+@kernel
+def _client_order_id(command, request):
+    command["client_order_id_0"] = request["client_order_id_0"]
+    command["client_order_id_1"] = request["client_order_id_1"]
+    command["client_order_id_2"] = request["client_order_id_2"]
+
+
+@kernel
+def _terms(command, request):
+    command["time_in_force"] = request["time_in_force"]
+    command["display"] = request["display"]
+    flags = FLAG_SWEEP if request["sweep"] == YES else 0
+    command["flags"] = flags | (FLAG_GTC if is_gtc(request) else 0)
+
+
+@cold_kernel
+def _refuse(desk, request, code, position, session, generation, now_ns):
+    command = blank_command(desk, position, COMMAND_REFUSED, session, generation, now_ns)
+    _identify(command, request)
+    command["flags"] = FLAG_LONG_FORM
+    _client_order_id(command, request)
+    command["reason"] = code
+    return SAID
+
+
+@kernel
+def _enter(desk, request, code, position, session, generation, now_ns):
+    key = order_key(session, np.int64(request["user_ref_index"]), np.int64(request["user_ref"]))
+    if find_order(desk.index, key) != NO_SLOT:
+        return SILENT  # this number is live or on its way: a retransmission
+    instrument = find_instrument(desk.symbols, request)
+    if code == 0:
+        code = enter_fault(request)
+    price = np.int64(0)
+    if code == 0:
+        if instrument < 0:
+            code = INVALID_SYMBOL
+        else:
+            price = price_ticks(
+                desk.instruments, instrument, request["side"], np.int64(request["price"])
+            )
+            code = (
+                quantity_fault(desk.instruments, instrument, np.int64(request["quantity"]))
+                if price > 0
+                else INVALID_PRICE
+            )
+    slot = np.int64(NO_SLOT)
+    if code == 0:
+        slot = take_slot(desk.slots)
+        if slot == NO_SLOT:
+            code = NO_CAPACITY
+    if code:
+        return _refuse(desk, request, code, position, session, generation, now_ns)
+    command = blank_command(desk, position, COMMAND_ENTER, session, generation, now_ns)
+    _identify(command, request)
+    _terms(command, request)
+    _client_order_id(command, request)
+    command["side"] = request["side"]
+    command["capacity"] = request["capacity"]
+    command["cross_type"] = request["cross_type"]
+    command["instrument"] = instrument
+    command["slot"] = slot
+    command["price"] = price
+    command["quantity"] = request["quantity"]
+    insert_order(desk.index, key, slot)
+    side = np.int64(request["side"])
+    desk.offered[at(slot & SLOT_INDEX_MASK)] = (instrument << 8) | side
+    return SAID
+
+
+@cold_kernel
+def _cancel_for_fault(desk, request, slot, position, session, generation, now_ns):
+    """A replace that fails a check cancels the original (OUCH 5.0, outcome 2)."""
+    command = blank_command(desk, position, COMMAND_CANCEL, session, generation, now_ns)
+    command["user_ref"] = request["original_user_ref"]
+    command["user_ref_index"] = request["user_ref_index"]
+    command["flags"] = FLAG_LONG_FORM
+    command["slot"] = slot
+    command["reason"] = REASON_SYSTEM
+    return SAID
+
+
+@kernel
+def _replace(market, desk, request, code, position, session, generation, now_ns):
+    channel = np.int64(request["user_ref_index"])
+    original = order_key(session, channel, np.int64(request["original_user_ref"]))
+    slot = find_order(desk.index, original)
+    if slot == NO_SLOT:
+        return SILENT
+    identity = identity_of(market, desk, slot)
+    instrument = identity >> 8
+    if code == 0:
+        code = terms_fault(request)
+    price = np.int64(-1)
+    if code == 0:
+        side = identity & 0xFF
+        price = price_ticks(desk.instruments, instrument, side, np.int64(request["price"]))
+        quantity = np.int64(request["quantity"])
+        if price <= 0 or quantity_fault(desk.instruments, instrument, quantity):
+            code = INVALID_PRICE
+    if code:
+        return _cancel_for_fault(desk, request, slot, position, session, generation, now_ns)
+    command = blank_command(desk, position, COMMAND_REPLACE, session, generation, now_ns)
+    _identify(command, request)
+    _terms(command, request)
+    _client_order_id(command, request)
+    command["original_user_ref"] = request["original_user_ref"]
+    command["instrument"] = instrument
+    command["slot"] = slot
+    command["price"] = price
+    command["quantity"] = request["quantity"]
+    insert_order(desk.index, order_key(session, channel, np.int64(request["user_ref"])), slot)
+    return SAID
+
+
+@kernel
+def _cancel(desk, request, kind, position, session, generation, now_ns):
+    key = order_key(session, np.int64(request["user_ref_index"]), np.int64(request["user_ref"]))
+    slot = find_order(desk.index, key)
+    if slot == NO_SLOT:
+        return SILENT
+    command = blank_command(desk, position, kind, session, generation, now_ns)
+    _identify(command, request)
+    command["slot"] = slot
+    command["quantity"] = min(np.int64(request["quantity"]), QUANTITY_MASK)
+    command["side"] = request["side"] if kind == COMMAND_MODIFY else 0
+    command["reason"] = REASON_USER
+    return SAID
+
+
+@cold_kernel
+def _query(desk, request, position, session, generation, now_ns):
+    command = blank_command(desk, position, COMMAND_ACCOUNT_QUERY, session, generation, now_ns)
+    _identify(command, request)
+    command["user_ref"] = 0
+    return SAID
+
+
+@kernel
+def take_request(market, desk, request, result, position, session, generation, now_ns):
+    """Write the command of a decoded request at `position` of the command ring, if it has one.
+
+    result: what `codec.decode` returned. One record of room is required. Returns SAID, SILENT,
+    or FAULT and UNSUPPORTED, which end the connection.
+    """
+    kind = request["type"]
+    code = np.int64(0)
+    if result == BAD_APPENDAGE:
+        code = UNSUPPORTED_TAG + np.int64(request["bad_tag"])
+    elif result != OK:
+        return FAULT
+    if kind == ENTER:
+        return _enter(desk, request, code, position, session, generation, now_ns)
+    if kind == REPLACE:
+        return _replace(market, desk, request, code, position, session, generation, now_ns)
+    if code:
+        return FAULT
+    if kind == CANCEL:
+        return _cancel(desk, request, COMMAND_CANCEL, position, session, generation, now_ns)
+    if kind == MODIFY:
+        if not is_side(request["side"]):
+            return FAULT
+        return _cancel(desk, request, COMMAND_MODIFY, position, session, generation, now_ns)
+    if kind == ACCOUNT_QUERY:
+        return _query(desk, request, position, session, generation, now_ns)
+    return UNSUPPORTED

@@ -1,0 +1,232 @@
+"""Shell: the process of an order gateway: one pump per engine, each in a thread, and Python.
+
+A gateway that comes after a dead one of the same number first waits until the matcher has done
+what that one had published: only then does its replica say which slots are free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+import time
+
+import numpy as np
+
+from gateways.connection import create_connections
+from gateways.control import Control, PumpDoor, listen
+from gateways.credentials import Credentials
+from gateways.mailbox import LETTER, create_mailbox
+from gateways.order_index import OrderIndex, create_order_index, insert_order, order_key
+from gateways.ouch import pump as loop
+from gateways.ouch import state
+from gateways.ouch.inbound import Desk, blank_command
+from gateways.ouch.replay import ReplayService
+from gateways.ouch.state import OrderPump
+from gateways.ouch.tags import OUCH_REQUEST_DTYPE
+from ringbuf import layout, spsc
+from ringbuf.broadcast import Broadcast
+from ringbuf.jit import cold_kernel
+from ringbuf.spsc import Spsc
+from ringbuf.syscalls import EPOLL_CLOEXEC, epoll_create1
+from ringbuf.waiting import SPIN
+from shm_exchange.config import Gateway, split_address
+from shm_exchange.history import History
+from shm_exchange.journal_segment import Owner
+from shm_exchange.market import RESTING, Market, sparse
+from shm_exchange.messages import (
+    COMMAND_DTYPE,
+    EVENT_DTYPE,
+    SLOT_BITS,
+    CommandKind,
+)
+from shm_exchange.recovery import catch_up, empty_market, recover
+from shm_exchange.roles import EXIT_DONE, EXIT_FAILED, RoleContext
+from shm_exchange.slots import create_slots
+from shm_exchange.wiring import PROCESS_MATCHER
+
+MAILBOX_LETTERS = 1 << 14
+INDEX_CELLS_MIN = 1 << 12
+_START_SECONDS = 60.0
+_POLL_SECONDS = 0.001
+GATEWAY_STARTED = int(CommandKind.GATEWAY_STARTED)
+
+
+@cold_kernel
+def index_slots(index, orders, first, count):
+    """Enter the live orders among `count` slots from `first` on."""
+    for slot in range(first, first + count):
+        order = orders[slot]
+        if order["state"] == RESTING:
+            session = np.int64(order["session"])
+            channel = np.int64(order["user_ref_index"])
+            insert_order(index, order_key(session, channel, np.int64(order["user_ref"])), slot)
+
+
+def stream_name(market: Market) -> str:
+    """SoupBinTCP session id of the engine's streams."""
+    scalars = market.scalars[0]
+    raw = int(scalars["stream_0"]).to_bytes(8, "little", signed=True)
+    return (raw + int(scalars["stream_1"]).to_bytes(8, "little")[:2]).decode("ascii")
+
+
+def symbol_index(market: Market) -> OrderIndex:
+    """Raw symbol -> instrument + 1."""
+    cells = max(64, 1 << (4 * len(market.instruments)).bit_length())
+    index = create_order_index(cells)
+    for number, row in enumerate(market.instruments):
+        insert_order(index, int(row["symbol"]), number + 1)
+    return index
+
+
+def build_desk(context: RoleContext, market: Market) -> Desk:
+    """Index and slots as the replica shows them."""
+    limit = int(market.scalars[0]["slots_per_gateway"])
+    sources = max(context.configuration.sources_of(context.engine), default=2)
+    cells = max(INDEX_CELLS_MIN, 1 << (2 * limit * sources).bit_length())
+    index = create_order_index(cells)
+    for source, row in enumerate(market.gateways):
+        index_slots(index, market.orders, source << SLOT_BITS, int(row["slots_high_water"]))
+    offered = sparse(np.int32, limit)
+    used = int(market.gateways[context.source]["slots_high_water"])
+    own = market.orders[context.source << SLOT_BITS :][:used]
+    offered[:used] = (own["instrument"].astype(np.int32) << 8) | own["side"]
+    return Desk(
+        commands=context.wiring.command_ring(context.source),
+        index=index,
+        symbols=symbol_index(market),
+        slots=create_slots(market, context.source),
+        instruments=market.instruments,
+        offered=offered,
+    )
+
+
+def build_pump(context: RoleContext, market: Market, gateway: Gateway) -> OrderPump:
+    """Everything the loop touches."""
+    settings = np.zeros(state.SETTING_COUNT, np.int64)
+    settings[state.SETTING_SOURCE] = context.source
+    settings[state.SETTING_PROCESS] = context.process
+    settings[state.SETTING_POLICY] = context.policy
+    settings[state.SETTING_ENGINE] = context.engine
+    settings[state.SETTING_EPOLL] = epoll_create1(EPOLL_CLOEXEC)
+    return OrderPump(
+        market=market,
+        ring=context.wiring.ring,
+        desk=build_desk(context, market),
+        connections=create_connections(
+            gateway.clients_max, gateway.inbound_buffer_bytes, gateway.outbound_buffer_bytes
+        ),
+        mailbox=create_mailbox(MAILBOX_LETTERS),
+        by_session=np.zeros(len(market.sessions), np.int32),
+        doorbells=context.control.doorbells,
+        control_words=context.control.words,
+        process_words=context.wiring.process_words,
+        bells=context.bells,
+        settings=settings,
+        words=np.zeros(state.WORD_COUNT, np.int64),
+        clock=np.zeros(2, np.int64),
+        request=np.zeros(1, OUCH_REQUEST_DTYPE),
+        letter=np.zeros(1, LETTER.dtype),
+        chunk=np.zeros(1, LETTER.dtype),
+        copied=np.zeros(state.EVENTS_PER_PASS, EVENT_DTYPE),
+        passed=np.zeros(state.EVENTS_PER_PASS, EVENT_DTYPE),
+        ready=np.zeros(state.EPOLL_EVENT_SIZE * state.READY_PER_PASS, np.uint8),
+        replay=np.zeros(gateway.outbound_buffer_bytes // 2, np.uint8),
+    )
+
+
+def warm_up(pump: OrderPump) -> None:
+    """Load the machine code of the loop, on scratch memory that says: stop at once."""
+    words = np.zeros_like(pump.control_words)
+    words[layout.STOP] = 1
+    settings = pump.settings.copy()
+    settings[state.SETTING_EPOLL] = -1
+    settings[state.SETTING_PROCESS] = 0
+    settings[state.SETTING_POLICY] = SPIN
+    scratch = pump._replace(
+        ring=Broadcast(np.zeros_like(pump.ring.cursors), np.zeros(64, EVENT_DTYPE)),
+        desk=pump.desk._replace(commands=Spsc(np.zeros(32, np.int64), np.zeros(64, COMMAND_DTYPE))),
+        control_words=words,
+        process_words=np.zeros(layout.PROCESS_LIMIT * layout.PROCESS_WORDS, np.int64),
+        doorbells=np.zeros_like(pump.doorbells),
+        bells=np.full_like(pump.bells, -1),
+        settings=settings,
+        words=np.zeros_like(pump.words),
+    )
+    assert loop.run(scratch) == loop.STOPPED
+
+
+def wait_for_matcher(context: RoleContext) -> bool:
+    """Wait until the engine's matcher serves; False when the exchange stops first."""
+    deadline = time.monotonic() + _START_SECONDS
+    while context.control.processes[PROCESS_MATCHER]["state"] != layout.STATE_READY:
+        if context.stopping() or time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+def owner_of(context: RoleContext) -> Owner:
+    """Whose journal and snapshots are this engine's."""
+    return Owner.of(int(context.wiring.segments[0].header[0]["identity"]), context.engine)
+
+
+def start_pump(context: RoleContext, gateway: Gateway) -> tuple[OrderPump, PumpDoor] | None:
+    """A pump whose replica has seen all that its number ever asked for; None: stopping."""
+    if not wait_for_matcher(context):
+        return None
+    market = empty_market(context.configuration, context.engine)
+    owner = owner_of(context)
+    ring = context.wiring.ring
+    position = recover(market, context.state_directory, owner, ring).position
+    history = History(ring, context.state_directory, owner)
+    commands = context.wiring.command_ring(context.source)
+    start = int(spsc.published(commands))
+    while int(market.gateways[context.source]["command_next"]) < start:
+        time.sleep(_POLL_SECONDS)
+        position = catch_up(market, history, position)
+    pump = build_pump(context, market, gateway)
+    warm_up(pump)
+    command = blank_command(pump.desk, start, GATEWAY_STARTED, 0, 0, time.time_ns())
+    command["user_ref"] = os.getpid()
+    pump.words[state.COMMAND_POSITION] = start + 1
+    pump.words[state.COMMAND_PUBLISHED] = start
+    door = PumpDoor(
+        engine=context.engine,
+        mailbox=pump.mailbox,
+        stream=lambda: stream_name(market),
+        free=list(range(gateway.clients_max - 1, -1, -1)),
+        on_letter=ReplayService(pump, history).on_letter,
+    )
+    return pump, door
+
+
+def run(contexts: list[RoleContext]) -> int:
+    """The gateway, until the exchange stops or a pump fails; the exit code."""
+    gateway = contexts[0].configuration.sources[contexts[0].source]
+    listener = listen(*split_address(gateway.address))
+    started = [start_pump(context, gateway) for context in contexts]
+    pumps = [each for each in started if each is not None]
+    if len(pumps) < len(contexts):
+        return EXIT_DONE
+    outcomes: list[int] = []
+    threads = [
+        threading.Thread(target=lambda pump=pump: outcomes.append(loop.run(pump)), daemon=True)
+        for pump, _ in pumps
+    ]
+    for thread in threads:
+        thread.start()
+    for context in contexts:
+        context.control.processes[context.process]["counter"][0] = listener.getsockname()[1]
+        context.set_state(layout.STATE_READY)
+    control = Control(Credentials(contexts[0].configuration), [door for _, door in pumps])
+    asyncio.run(control.serve(listener, lambda: bool(outcomes)))
+    for thread in threads:
+        thread.join(timeout=5)
+    if loop.LAPPED in outcomes:
+        print("order gateway: it was lapped by the matcher and starts anew", file=sys.stderr)
+        return EXIT_FAILED
+    for context in contexts:
+        context.set_state(layout.STATE_STOPPED)
+    return EXIT_DONE

@@ -1,0 +1,134 @@
+"""Shell: replays of a session's stream from ring or journal, for the pump's connections.
+
+Every message is a function of one event, so a replay runs over events: backwards, counting, to
+find where the wanted number is, then forwards, encoding into the pump's replay buffer, one chunk
+at a time. The pump goes on by itself from where the ring has the rest.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from gateways import mailbox as letters
+from gateways.mailbox import LETTER, post_inward
+from gateways.ouch.outbound import MAKER, TAKER, encode
+from gateways.ouch.state import SETTING_ENGINE, OrderPump
+from gateways.ouch.stream import MESSAGE_SIZE_MAX, NO_POSITION
+from ringbuf.bits import at
+from ringbuf.jit import cold_kernel
+from shm_exchange.history import History
+from shm_exchange.messages import EVENT_DTYPE, EventKind
+from shm_exchange.streams import count_in, session_messages
+
+EXECUTED = int(EventKind.EXECUTED)
+EVENTS_PER_READ = 16_384
+
+
+@cold_kernel
+def skip_messages(events, session, count):
+    """Subscript of the event with message `count` (from 0) of the session, and which of its own."""
+    seen = 0
+    for index in range(len(events)):
+        here = session_messages(events[at(index)], session)
+        if seen + here > count:
+            return index, count - seen
+        seen += here
+    return len(events), 0
+
+
+@cold_kernel
+def encode_events(events, position, session, skip, instruments, engine, buffer):
+    """Encode what `events`, the first at `position`, say to a session, while there is room.
+
+    skip: messages of the first event to leave out. Returns bytes, messages, events finished.
+    """
+    size = 0
+    count = 0
+    for index in range(len(events)):
+        event = events[at(index)]
+        here = session_messages(event, session)
+        if size + here * MESSAGE_SIZE_MAX > len(buffer):
+            return size, count, index
+        for place in range(here):
+            if index == 0 and place < skip:
+                continue
+            which = MAKER
+            if event["kind"] == EXECUTED and (event["session"] != session or place == 1):
+                which = TAKER
+            size += encode(event, position + index, which, instruments, engine, buffer, size)
+            count += 1
+    return size, count, len(events)
+
+
+class ReplayService:
+    """Serves one pump, one chunk at a time: the buffer is the pump's until it says TAKEN."""
+
+    def __init__(self, pump: OrderPump, history: History) -> None:
+        self._pump = pump
+        self._history = history
+        self._waiting: deque[np.ndarray] = deque()
+        self._busy = False
+        self._answer = np.zeros(1, LETTER.dtype)
+
+    def on_letter(self, letter: np.ndarray) -> None:
+        """REPLAY: a connection wants messages. TAKEN: the buffer is free again."""
+        if letter[0]["kind"] == letters.TAKEN:
+            self._busy = False
+        elif letter[0]["kind"] == letters.REPLAY:
+            self._waiting.append(letter.copy())
+        if not self._busy and self._waiting:
+            self._serve(self._waiting.popleft()[0])
+
+    def _serve(self, asked: np.void) -> None:
+        session = int(asked["session"])
+        position, skip = int(asked["position"]), 0
+        if position == NO_POSITION:
+            position, skip = self._locate(
+                session,
+                int(asked["count"]) - int(asked["number"]) + 1,
+                int(asked["end_position"]),
+            )
+        size = count = 0
+        buffer = self._pump.replay
+        engine = int(self._pump.settings[SETTING_ENGINE])
+        while True:
+            events = self._history.read(position, EVENTS_PER_READ)
+            if len(events) == 0:
+                break
+            instruments = self._pump.market.instruments
+            done, messages, finished = encode_events(
+                events, position, session, skip, instruments, engine, buffer[size:]
+            )
+            size += done
+            count += messages
+            position += finished
+            skip = 0 if finished else skip
+            if finished < len(events):
+                break
+        answer = self._answer[0]
+        answer["kind"] = letters.CHUNK
+        answer["connection"] = asked["connection"]
+        answer["serial"] = asked["serial"]
+        answer["count"] = size
+        answer["number"] = int(asked["number"]) + count
+        answer["position"] = position
+        self._busy = bool(post_inward(self._pump.mailbox, self._answer))
+
+    def _locate(self, session: int, needed: int, end: int) -> tuple[int, int]:
+        """Where the last `needed` messages below `end` begin: position, messages to skip there."""
+        while end > 0:
+            first = max(0, end - EVENTS_PER_READ)
+            parts = []
+            while first + sum(map(len, parts)) < end:
+                start = first + sum(map(len, parts))
+                parts.append(self._history.read(start, end - start))
+            events = np.concatenate(parts) if parts else np.empty(0, EVENT_DTYPE)
+            here = int(count_in(events, len(events), session))
+            if here >= needed:
+                index, skip = skip_messages(events, session, here - needed)
+                return first + int(index), int(skip)
+            needed -= here
+            end = first
+        return 0, 0

@@ -1,0 +1,65 @@
+"""Declaration: everything that the loop of an order gateway touches, for one engine."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gateways.connection import Connections
+from gateways.mailbox import Mailbox
+from gateways.ouch.inbound import Desk
+from ringbuf.broadcast import Broadcast
+from shm_exchange.market import Market
+
+# Subscripts of OrderPump.words
+COMMAND_POSITION = 0  # of the next command
+COMMAND_PUBLISHED = 1  # commands below it are visible
+NEXT_TIMER_NS = 2
+LOOPS = 3
+WORK = 4
+ROWS_USED = 5  # no connection ever had this number or a larger one
+PENDING = 6  # connections whose input waits in their buffer
+UNSETTLED = 7  # connections that catch up, or whose LOGOUT waits for room
+CHUNK_WAITS = 8  # 1: a replayed chunk waits for room in an outbound buffer
+CLIENTS = 9
+FAULTS = 10
+WORD_COUNT = 16
+
+# Subscripts of OrderPump.settings
+SETTING_SOURCE = 0
+SETTING_PROCESS = 1
+SETTING_POLICY = 2
+SETTING_ENGINE = 3
+SETTING_EPOLL = 4
+SETTING_COUNT = 8
+
+WORDS_PER_LINE = 32
+EVENTS_PER_PASS = 256  # events that one pass copies and applies
+MESSAGES_PER_PASS = 64  # messages of one connection that one pass reads
+READY_PER_PASS = 64  # sockets that one pass serves
+EPOLL_EVENT_SIZE = 12
+BELL = (1 << 31) - 1  # epoll data of the doorbell
+
+
+class OrderPump(NamedTuple):
+    """Private to the pump's thread, but for ring, commands, doorbells and the process line."""
+
+    market: Market
+    ring: Broadcast
+    desk: Desk
+    connections: Connections
+    mailbox: Mailbox
+    by_session: np.ndarray  # int32[sessions]: connection + 1, or 0
+    doorbells: np.ndarray  # uint8[64]
+    control_words: np.ndarray  # int64[32], CONTROL_WORDS
+    process_words: np.ndarray  # int64[32 * 64]
+    bells: np.ndarray  # int64[64]
+    settings: np.ndarray  # int64[8]
+    words: np.ndarray  # int64[16]
+    clock: np.ndarray  # int64[2]
+    request: np.ndarray  # OUCH_REQUEST[1]
+    letter: np.ndarray  # LETTER[1]: being read or written
+    chunk: np.ndarray  # LETTER[1]: the chunk that waits
+    copied: np.ndarray  # EVENT[256]
+    passed: np.ndarray  # EVENT[256]: for connections that catch up
+    ready: np.ndarray  # uint8[12 * 64], struct epoll_event
+    replay: np.ndarray  # uint8[chunk size]: replayed messages, filled by the Python side

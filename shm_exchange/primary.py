@@ -1,0 +1,131 @@
+"""Shell: the matcher's process: recovers the market, then runs the engine until the end.
+
+A standby is the same process with another beginning: it waits for the writer to die, the matcher
+takes the lock at once. Both run the whole loop in one compiled call, on the thread that will own
+the lock.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import numpy as np
+
+from ringbuf.broadcast import Broadcast
+from ringbuf.layout import PROCESS_LIMIT, PROCESS_WORDS, STATE_FAILED, STATE_READY, STATE_STOPPED
+from ringbuf.layout import STOP as STOP_WORD
+from ringbuf.waiting import POLICY_NAMES
+from shm_exchange import engine as loop
+from shm_exchange.engine import Engine
+from shm_exchange.instruments import symbol_word
+from shm_exchange.journal_segment import Owner
+from shm_exchange.market import Market
+from shm_exchange.messages import COMMAND_DTYPE, EVENT_DTYPE
+from shm_exchange.recovery import empty_market, recover
+from shm_exchange.roles import EXIT_DONE, EXIT_FAILED, RoleContext
+
+_OUTCOMES = {
+    loop.LAPPED: "it was lapped by the matcher",
+    loop.LOCK_BROKEN: "the writer lock is unusable; stop the exchange and start it again",
+    loop.LOCK_HELD: "another process holds the writer lock",
+}
+_BASE36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def owner_of(context: RoleContext) -> Owner:
+    """Whose journal and snapshots are this engine's."""
+    identity = int(context.wiring.segments[0].header[0]["identity"])
+    return Owner.of(identity, context.engine)
+
+
+def stream_words(engine: int, now_s: int) -> tuple[int, int]:
+    """A new SoupBinTCP session id as two words: engine in hexadecimal, time in base 36."""
+    digits = ""
+    while now_s:
+        now_s, digit = divmod(now_s, len(_BASE36))
+        digits = _BASE36[digit] + digits
+    text = f"{engine:02X}" + digits.rjust(8, "0")[-8:]
+    return symbol_word(text[:8]), int.from_bytes(text[8:].encode("ascii"), "little")
+
+
+def build_engine(context: RoleContext, market: Market, *, first: bool) -> Engine:
+    """Everything the loop touches."""
+    settings = np.zeros(loop.SETTING_COUNT, np.int64)
+    settings[loop.SETTING_PROCESS] = context.process
+    settings[loop.SETTING_POLICY] = context.policy
+    settings[loop.SETTING_FIRST] = int(first)
+    settings[loop.SETTING_PID] = os.getpid()
+    stream_0, stream_1 = stream_words(context.engine, int(time.time()))
+    settings[loop.SETTING_STREAM_0] = stream_0
+    settings[loop.SETTING_STREAM_1] = stream_1
+    return Engine(
+        market=market,
+        ring=context.wiring.ring,
+        command_cursors=context.wiring.command_cursors,
+        commands=context.wiring.commands,
+        lock=context.control.lock,
+        doorbells=context.control.doorbells,
+        words=context.control.words,
+        processes=context.control.processes,
+        process_words=context.wiring.process_words,
+        bells=context.bells,
+        settings=settings,
+        clock=np.zeros(2, np.int64),
+        own=np.zeros(1, COMMAND_DTYPE),
+        copied=np.zeros(loop.BATCH_EVENTS, EVENT_DTYPE),
+    )
+
+
+def warm_up(engine: Engine) -> None:
+    """Load the machine code of the loop, on scratch memory that says: stop at once."""
+    words = np.zeros_like(engine.words)
+    words[STOP_WORD] = 1 << 30
+    settings = engine.settings.copy()
+    settings[loop.SETTING_PROCESS] = settings[loop.SETTING_FIRST] = 0
+    settings[loop.SETTING_POLICY] = 0
+    cursors = np.zeros_like(engine.ring.cursors)
+    cursors[:2] = int(engine.market.scalars[0]["position"])
+    scratch = engine._replace(
+        ring=Broadcast(cursors, np.zeros(1024, EVENT_DTYPE)),
+        command_cursors=np.zeros_like(engine.command_cursors),
+        commands=np.zeros(len(engine.command_cursors), COMMAND_DTYPE),
+        lock=np.zeros_like(engine.lock),
+        doorbells=np.zeros_like(engine.doorbells),
+        words=words,
+        processes=np.zeros_like(engine.processes),
+        process_words=np.zeros(PROCESS_LIMIT * PROCESS_WORDS, np.int64),
+        settings=settings,
+    )
+    assert loop.run(scratch) == loop.STOPPED
+
+
+def follow_and_serve(context: RoleContext, *, first: bool) -> int:
+    """Recover, then run the loop to its end; the exit code of the process."""
+    market = empty_market(context.configuration, context.engine)
+    engine = build_engine(context, market, first=first)
+    warm_up(engine)
+    outcome = loop.LAPPED
+    while outcome == loop.LAPPED:
+        market = empty_market(context.configuration, context.engine)
+        recover(market, context.state_directory, owner_of(context), context.wiring.ring)
+        engine = engine._replace(market=market)
+        if not first:
+            context.set_state(STATE_READY)
+        outcome = loop.run(engine)
+    # A standby that became the matcher speaks under the matcher's number.
+    line = 0 if int(context.control.processes[0]["pid"]) == os.getpid() else context.process
+    context.control.processes[line]["state"] = (
+        STATE_STOPPED if outcome == loop.STOPPED else STATE_FAILED
+    )
+    if outcome == loop.STOPPED:
+        return EXIT_DONE
+    policy = POLICY_NAMES[context.policy]
+    print(f"{context.role} ({policy}): {_OUTCOMES[outcome]}", file=sys.stderr)
+    return EXIT_FAILED
+
+
+def run(context: RoleContext) -> int:
+    """The matcher of an engine that has none: takes the lock at once."""
+    return follow_and_serve(context, first=True)
