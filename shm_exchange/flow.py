@@ -103,17 +103,21 @@ def validate(flow: Flow) -> Flow:
 
 def load(path: str | Path) -> Flow:
     """Read and validate a flow file. Raises FlowError."""
+    needed = f"a flow is an .npz with the columns {', '.join(_REQUIRED)}"
     try:
+        if not zipfile.is_zipfile(path) and Path(path).stat():
+            raise FlowError(f"{path} is no .npz file: {needed}")
         with np.load(path, allow_pickle=False) as archive:
             columns = {name: archive[name] for name in (*_REQUIRED, *_OPTIONAL) if name in archive}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as problem:
-        raise FlowError(f"cannot read the flow {path}: {problem}") from problem
+    except OSError as problem:
+        raise FlowError(f"cannot read {path} ({problem.strerror}): name a flow file") from problem
+    except (ValueError, EOFError, zipfile.BadZipFile) as problem:
+        if isinstance(problem, FlowError):
+            raise
+        raise FlowError(f"{path} is damaged ({problem}): {needed}") from problem
     missing = [name for name in _REQUIRED if name not in columns]
     if missing:
-        raise FlowError(
-            f"{path} has no column {', '.join(missing)}: a flow is an .npz with the columns "
-            f"{', '.join(_REQUIRED)}"
-        )
+        raise FlowError(f"{path} has no column {', '.join(missing)}: {needed}")
     try:
         return validate(Flow(**columns))
     except FlowError as problem:
