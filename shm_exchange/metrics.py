@@ -123,7 +123,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, address: str, pages: dict[str, Callable[[], tuple[int, str, bytes]]]):
+    def __init__(
+        self, address: str, pages: dict[str, Callable[[], tuple[int, str, bytes]]]
+    ) -> None:
         host, port = split_address(address)
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.pages = pages
