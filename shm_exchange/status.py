@@ -41,7 +41,7 @@ def collect(name: str) -> dict[str, Any]:
         before = {number: published(each) for number, each in wirings.items()}
         since = time.monotonic()
         time.sleep(_RATE_SECONDS)
-        found = describe(running, wirings, time.time_ns())
+        found = describe(presence.find(name), wirings, time.time_ns())
         seconds = time.monotonic() - since
     for row in found["engines"]:
         row["rate"] = round((row["published"] - before[row["id"]]) / seconds)
@@ -54,7 +54,7 @@ def attached(name: str, running: Mapping[str, Any]) -> Iterator[dict[int, Wiring
     wirings: dict[int, Wiring] = {}
     try:
         for engine in running["engines"]:
-            wirings[engine] = wiring.attach(name, engine, read_only=True)
+            wirings[engine["id"]] = wiring.attach(name, engine["id"], read_only=True)
         yield wirings
     except SegmentError as error:
         raise NotRunningError(f"the exchange named {name} is just ending: {error}") from error
@@ -75,12 +75,22 @@ def describe(
     processes = [
         row for number, each in wirings.items() for row in _processes(number, each, now_ns)
     ]
+    engines = [_engine(number, each) for number, each in wirings.items()]
+    gateways = [_gateway(each, processes) for each in running["gateways"]]
+    complete = all(
+        each["matcher_pid"]
+        and len(each["standby_pids"]) >= wanted["standbys"]
+        and (each["recorder_pid"] or not wanted["recorder"])
+        for each, wanted in zip(engines, running["engines"], strict=True)
+    ) and all(each["pid"] for each in gateways)
+    # A death is visible here before the supervisor has heard of it.
+    state = "degraded" if running["state"] == "ready" and not complete else running["state"]
     return {
         "name": running["name"],
-        "state": running["state"],
+        "state": state,
         "metrics": running["metrics"],
-        "engines": [_engine(number, each) for number, each in wirings.items()],
-        "gateways": [_gateway(each, processes) for each in running["gateways"]],
+        "engines": engines,
+        "gateways": gateways,
         "processes": processes,
     }
 

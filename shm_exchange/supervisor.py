@@ -267,7 +267,10 @@ class Supervisor:
             "pid": os.getpid(),
             "state": self._state,
             "metrics": self._metrics.address if self._metrics else None,
-            "engines": list(self._wirings),
+            "engines": [
+                {"id": each.id, "standbys": each.standbys, "recorder": each.recorder}
+                for each in self._configuration.engines
+            ],
             "gateways": [
                 {
                     "kind": post.role,
