@@ -8,14 +8,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ringbuf.bits import address, at, copy_bytes
+from ringbuf.bits import address, at, copy_bytes, store_raw_4, store_raw_8
 from ringbuf.jit import cold_kernel, kernel
 from ringbuf.schema import Field, Record
 from ringbuf.syscalls import (
     EAGAIN,
     EINTR,
+    EPOLL_CTL_ADD,
+    EPOLLIN,
     MSG_DONTWAIT,
     MSG_NOSIGNAL,
+    epoll_ctl,
     last_error,
     recv,
     send,
@@ -88,6 +91,14 @@ def create_connections(count: int, inbound_size: int, outbound_size: int) -> Con
     )
     connections.rows["fd"] = -1
     return connections
+
+
+@cold_kernel
+def watch(epoll, fd, data, scratch):
+    """Have epoll report input on `fd` under the number `data`. scratch: uint8[12] at least."""
+    store_raw_4(scratch, 0, EPOLLIN)
+    store_raw_8(scratch, 4, data)
+    return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, address(scratch, 0))
 
 
 @kernel

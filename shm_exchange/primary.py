@@ -20,7 +20,6 @@ from ringbuf.waiting import POLICY_NAMES
 from shm_exchange import engine as loop
 from shm_exchange.engine import Engine
 from shm_exchange.instruments import symbol_word
-from shm_exchange.journal_segment import Owner
 from shm_exchange.market import Market
 from shm_exchange.messages import COMMAND_DTYPE, EVENT_DTYPE
 from shm_exchange.recovery import empty_market, recover
@@ -32,12 +31,6 @@ _OUTCOMES = {
     loop.LOCK_HELD: "another process holds the writer lock",
 }
 _BASE36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-
-def owner_of(context: RoleContext) -> Owner:
-    """Whose journal and snapshots are this engine's."""
-    identity = int(context.wiring.segments[0].header[0]["identity"])
-    return Owner.of(identity, context.engine)
 
 
 def stream_words(engine: int, now_s: int) -> tuple[int, int]:
@@ -109,7 +102,7 @@ def follow_and_serve(context: RoleContext, *, first: bool) -> int:
     outcome = loop.LAPPED
     while outcome == loop.LAPPED:
         market = empty_market(context.configuration, context.engine)
-        recover(market, context.state_directory, owner_of(context), context.wiring.ring)
+        recover(market, context.state_directory, context.owner, context.wiring.ring)
         engine = engine._replace(market=market)
         if not first:
             context.set_state(STATE_READY)

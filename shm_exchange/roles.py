@@ -24,6 +24,7 @@ from ringbuf.segment import Control
 from ringbuf.waiting import PARK, POLICY_NAMES
 from shm_exchange import config, wiring
 from shm_exchange.errors import ExchangeError
+from shm_exchange.journal_segment import Owner
 from shm_exchange.wiring import Wiring
 
 BELL_COUNT = layout.PROCESS_LIMIT
@@ -65,6 +66,12 @@ class RoleContext:
         """This process's PROCESS line as int64[32] (`layout.PROCESS_*`)."""
         start = self.process * layout.PROCESS_WORDS
         return self.wiring.process_words[start : start + layout.PROCESS_WORDS]
+
+    @property
+    def owner(self) -> Owner:
+        """Whose journal and snapshots are this engine's."""
+        identity = int(self.wiring.segments[0].header[0]["identity"])
+        return Owner.of(identity, self.engine)
 
     def stopping(self) -> bool:
         """True once the stop word has reached the value that ends this role."""

@@ -6,17 +6,14 @@ what that one had published: only then does its replica say which slots are free
 
 from __future__ import annotations
 
-import asyncio
 import os
-import sys
-import threading
 import time
+from functools import partial
 
 import numpy as np
 
 from gateways.connection import create_connections
-from gateways.control import Control, PumpDoor, listen
-from gateways.credentials import Credentials
+from gateways.control import PumpDoor, listen
 from gateways.mailbox import LETTER, create_mailbox
 from gateways.order_index import OrderIndex, create_order_index, insert_order, order_key
 from gateways.ouch import pump as loop
@@ -25,6 +22,7 @@ from gateways.ouch.inbound import Desk, blank_command
 from gateways.ouch.replay import ReplayService
 from gateways.ouch.state import OrderPump
 from gateways.ouch.tags import OUCH_REQUEST_DTYPE
+from gateways.startup import POLL_SECONDS, serve_pumps, stream_name, wait_for_matcher
 from ringbuf import layout, spsc
 from ringbuf.broadcast import Broadcast
 from ringbuf.jit import cold_kernel
@@ -33,7 +31,6 @@ from ringbuf.syscalls import EPOLL_CLOEXEC, epoll_create1
 from ringbuf.waiting import SPIN
 from shm_exchange.config import Gateway, split_address
 from shm_exchange.history import History
-from shm_exchange.journal_segment import Owner
 from shm_exchange.market import RESTING, Market, sparse
 from shm_exchange.messages import (
     COMMAND_DTYPE,
@@ -42,14 +39,11 @@ from shm_exchange.messages import (
     CommandKind,
 )
 from shm_exchange.recovery import catch_up, empty_market, recover
-from shm_exchange.roles import EXIT_DONE, EXIT_FAILED, RoleContext
+from shm_exchange.roles import EXIT_DONE, RoleContext
 from shm_exchange.slots import create_slots
-from shm_exchange.wiring import PROCESS_MATCHER
 
 MAILBOX_LETTERS = 1 << 14
 INDEX_CELLS_MIN = 1 << 12
-_START_SECONDS = 60.0
-_POLL_SECONDS = 0.001
 GATEWAY_STARTED = int(CommandKind.GATEWAY_STARTED)
 
 
@@ -62,13 +56,6 @@ def index_slots(index, orders, first, count):
             session = np.int64(order["session"])
             channel = np.int64(order["user_ref_index"])
             insert_order(index, order_key(session, channel, np.int64(order["user_ref"])), slot)
-
-
-def stream_name(market: Market) -> str:
-    """SoupBinTCP session id of the engine's streams."""
-    scalars = market.scalars[0]
-    raw = int(scalars["stream_0"]).to_bytes(8, "little", signed=True)
-    return (raw + int(scalars["stream_1"]).to_bytes(8, "little")[:2]).decode("ascii")
 
 
 def symbol_index(market: Market) -> OrderIndex:
@@ -157,34 +144,18 @@ def warm_up(pump: OrderPump) -> None:
     assert loop.run(scratch) == loop.STOPPED
 
 
-def wait_for_matcher(context: RoleContext) -> bool:
-    """Wait until the engine's matcher serves; False when the exchange stops first."""
-    deadline = time.monotonic() + _START_SECONDS
-    while context.control.processes[PROCESS_MATCHER]["state"] != layout.STATE_READY:
-        if context.stopping() or time.monotonic() > deadline:
-            return False
-        time.sleep(_POLL_SECONDS)
-    return True
-
-
-def owner_of(context: RoleContext) -> Owner:
-    """Whose journal and snapshots are this engine's."""
-    return Owner.of(int(context.wiring.segments[0].header[0]["identity"]), context.engine)
-
-
 def start_pump(context: RoleContext, gateway: Gateway) -> tuple[OrderPump, PumpDoor] | None:
     """A pump whose replica has seen all that its number ever asked for; None: stopping."""
     if not wait_for_matcher(context):
         return None
     market = empty_market(context.configuration, context.engine)
-    owner = owner_of(context)
     ring = context.wiring.ring
-    position = recover(market, context.state_directory, owner, ring).position
-    history = History(ring, context.state_directory, owner)
+    position = recover(market, context.state_directory, context.owner, ring).position
+    history = History(ring, context.state_directory, context.owner)
     commands = context.wiring.command_ring(context.source)
     start = int(spsc.published(commands))
     while int(market.gateways[context.source]["command_next"]) < start:
-        time.sleep(_POLL_SECONDS)
+        time.sleep(POLL_SECONDS)
         position = catch_up(market, history, position)
     pump = build_pump(context, market, gateway)
     warm_up(pump)
@@ -210,23 +181,5 @@ def run(contexts: list[RoleContext]) -> int:
     pumps = [each for each in started if each is not None]
     if len(pumps) < len(contexts):
         return EXIT_DONE
-    outcomes: list[int] = []
-    threads = [
-        threading.Thread(target=lambda pump=pump: outcomes.append(loop.run(pump)), daemon=True)
-        for pump, _ in pumps
-    ]
-    for thread in threads:
-        thread.start()
-    for context in contexts:
-        context.control.processes[context.process]["counter"][0] = listener.getsockname()[1]
-        context.set_state(layout.STATE_READY)
-    control = Control(Credentials(contexts[0].configuration), [door for _, door in pumps])
-    asyncio.run(control.serve(listener, lambda: bool(outcomes)))
-    for thread in threads:
-        thread.join(timeout=5)
-    if loop.LAPPED in outcomes:
-        print("order gateway: it was lapped by the matcher and starts anew", file=sys.stderr)
-        return EXIT_FAILED
-    for context in contexts:
-        context.set_state(layout.STATE_STOPPED)
-    return EXIT_DONE
+    runs = [partial(loop.run, pump) for pump, _ in pumps]
+    return serve_pumps(contexts, listener, [door for _, door in pumps], runs)

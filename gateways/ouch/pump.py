@@ -48,7 +48,7 @@ from gateways.packets import (
 from gateways.soupbintcp import NEEDS_MORE, next_packet, write_server_heartbeat
 from ringbuf import spsc
 from ringbuf.atomics import load_acquire, store_relaxed
-from ringbuf.bits import address, at, load_raw_4, store_raw_4, store_raw_8
+from ringbuf.bits import address, at, load_raw_4
 from ringbuf.broadcast import overwritten, published
 from ringbuf.jit import cold_kernel, kernel
 from ringbuf.layout import (
@@ -61,16 +61,14 @@ from ringbuf.layout import (
     STOP,
 )
 from ringbuf.syscalls import (
-    EPOLL_CTL_ADD,
     EPOLL_CTL_DEL,
-    EPOLLIN,
     clock_ns,
     close,
     epoll_ctl,
     epoll_wait,
     event_drain,
 )
-from ringbuf.waiting import announce_sleep, end_sleep, idle, ring_one
+from ringbuf.waiting import announce_sleep, bell_of, end_sleep, idle, ring_one
 from shm_exchange.messages import CommandKind, EventKind
 from shm_exchange.replica import apply, shift_source
 
@@ -189,14 +187,6 @@ def _read_letters(pump, now_ns):
 
 
 @cold_kernel
-def _watch(pump, fd, data):
-    """Have epoll report input on `fd` under the number `data`."""
-    store_raw_4(pump.ready, 0, EPOLLIN)
-    store_raw_8(pump.ready, 4, data)
-    epoll_ctl(pump.settings[SETTING_EPOLL], EPOLL_CTL_ADD, fd, address(pump.ready, 0))
-
-
-@cold_kernel
 def _logged_in(pump, event, position, now_ns):
     """LOGGED_IN: displace whoever has the session here, and welcome the new one if it is ours."""
     session = np.int64(event["session"])
@@ -211,7 +201,7 @@ def _logged_in(pump, event, position, now_ns):
     if row["state"] != c.LOGGING_IN or row["session"] != session:
         return  # of an earlier life of this gateway
     pump.by_session[at(session)] = number + 1
-    _watch(pump, np.int64(row["fd"]), number)
+    c.watch(pump.settings[SETTING_EPOLL], np.int64(row["fd"]), number, pump.ready)
     if not welcome(pump, number, np.int64(event["generation"]), position + 1):
         _close(pump, number, c.CLOSE_NO_SESSION, now_ns)
 
@@ -280,7 +270,7 @@ def _poll_sockets(pump, now_ns, timeout_ms):
     for place in range(count):
         number = load_raw_4(pump.ready, place * EPOLL_EVENT_SIZE + 4)
         if number == BELL:
-            event_drain(pump.bells[pump.settings[SETTING_PROCESS]])
+            event_drain(bell_of(pump.bells[pump.settings[SETTING_PROCESS]]))
             continue
         row = pump.connections.rows[at(number)]
         if row["fd"] < 0 or not is_open(row):
@@ -428,7 +418,7 @@ def run(pump):
     me = pump.settings[SETTING_PROCESS]
     policy = pump.settings[SETTING_POLICY]
     idle_count = 0
-    _watch(pump, pump.bells[me], BELL)
+    c.watch(pump.settings[SETTING_EPOLL], bell_of(pump.bells[me]), BELL, pump.ready)
     while load_acquire(pump.control_words, STOP) == 0:
         done = step(pump, 0)
         if done < 0:

@@ -1,0 +1,336 @@
+"""Pump: the loop of a market-data gateway for one engine: event ring -> feed log -> sockets.
+
+One pass: letters from the Python side, ready sockets (heartbeats and logouts), new events (replica
+and feed log), then every client that is behind is sent a bounded piece of the log. A client that
+does not read stays behind by itself: it has no buffer that could fill.
+"""
+
+import numpy as np
+
+from gateways import connection as c
+from gateways import mailbox as letters
+from gateways.itch.feed_log import COUNT, SIZE, append, seek
+from gateways.itch.state import (
+    BEHIND,
+    BELL,
+    BYTES_PER_PASS,
+    CLIENTS,
+    EPOLL_EVENT_SIZE,
+    EVENTS_PER_PASS,
+    FAULTS,
+    LOOPS,
+    NEXT_TIMER_NS,
+    READY_PER_PASS,
+    ROWS_USED,
+    SETTING_ENGINE,
+    SETTING_EPOLL,
+    SETTING_POLICY,
+    SETTING_PROCESS,
+    WORDS_PER_LINE,
+    WORK,
+)
+from gateways.mailbox import post_outward, take_inward
+from gateways.packets import (
+    CLIENT_HEARTBEAT_TYPE,
+    DEBUG_TYPE,
+    HEADER_SIZE,
+    HEARTBEAT_INTERVAL_NS,
+    LOGOUT_TYPE,
+)
+from gateways.soupbintcp import (
+    LOGIN_ACCEPTED_SIZE,
+    NEEDS_MORE,
+    next_packet,
+    write_login_accepted,
+    write_server_heartbeat,
+)
+from ringbuf.atomics import load_acquire, store_relaxed
+from ringbuf.bits import address, at, load_raw_4
+from ringbuf.broadcast import overwritten, published
+from ringbuf.jit import cold_kernel, kernel
+from ringbuf.layout import (
+    PROCESS_CLIENTS,
+    PROCESS_ERRORS,
+    PROCESS_HEARTBEAT,
+    PROCESS_LOOPS,
+    PROCESS_POSITION,
+    PROCESS_WORK,
+    STOP,
+)
+from ringbuf.syscalls import EPOLL_CTL_DEL, clock_ns, close, epoll_ctl, epoll_wait, event_drain
+from ringbuf.waiting import announce_sleep, bell_of, end_sleep, idle
+from shm_exchange.market import RESTING
+from shm_exchange.messages import EventKind
+from shm_exchange.replica import apply
+
+REPLACED = int(EventKind.REPLACED)
+HIDDEN = ord("N")
+PACKET_LENGTH_MAX = 1024  # of a client's packet: none that may come is near it
+TIMER_INTERVAL_NS = 50_000_000
+RETRY_NS = 1_000_000  # a socket that was full is left alone for so long
+SLEEP_MS = 1  # a sleep is bounded: a dead writer rings no bell
+
+# How the loop ends.
+STOPPED, LAPPED, LOG_FULL = 0, 1, 2
+
+
+@cold_kernel
+def _close(pump, number, reason):
+    """End a connection and tell the Python side."""
+    row = pump.connections.rows[at(number)]
+    epoll_ctl(pump.settings[SETTING_EPOLL], EPOLL_CTL_DEL, np.int64(row["fd"]), 0)
+    close(np.int64(row["fd"]))
+    row["fd"] = -1
+    row["state"] = c.CLOSING
+    row["asked"] = reason
+    pump.words[CLIENTS] -= 1
+    if reason == c.CLOSE_VIOLATION:
+        pump.words[FAULTS] += 1
+    _report_closed(pump, number)
+
+
+@cold_kernel
+def _report_closed(pump, number):
+    """Give the number back to the Python side; the timer tries again when its queue is full."""
+    row = pump.connections.rows[at(number)]
+    letter = pump.letter[0]
+    letter["kind"] = letters.CLOSED
+    letter["connection"] = number
+    letter["session"] = row["session"]
+    letter["detail"] = row["asked"]
+    if post_outward(pump.mailbox, pump.letter):
+        row["state"] = c.UNUSED
+
+
+@cold_kernel
+def _open(pump, now_ns):
+    """A client logged in: accept it on the wire; the log has everything from message 1 on."""
+    letter = pump.letter[0]
+    number = np.int64(letter["connection"])
+    fd = np.int64(letter["fd"])
+    asked = np.int64(letter["number"])
+    session, limit_ns = np.int64(letter["session"]), np.int64(letter["detail"])
+    c.reset(pump.connections, number, fd, session, limit_ns, asked, now_ns)
+    row = pump.connections.rows[at(number)]
+    last = pump.log.words[COUNT]
+    first = last + 1 if asked == 0 or asked > last + 1 else asked
+    row["position"] = seek(pump.log, first)
+    row["state"] = c.LIVE
+    row["asked"] = 0
+    scalars = pump.market.scalars[0]
+    offset = c.reserve_output(pump.connections, number, LOGIN_ACCEPTED_SIZE)
+    write_login_accepted(
+        pump.connections.outbound, offset, scalars["stream_0"], scalars["stream_1"], first
+    )
+    row["out_end"] = LOGIN_ACCEPTED_SIZE
+    pump.words[CLIENTS] += 1
+    pump.words[ROWS_USED] = max(pump.words[ROWS_USED], number + 1)
+    pump.words[BEHIND] = 1
+    c.watch(pump.settings[SETTING_EPOLL], fd, number, pump.ready)
+
+
+@kernel
+def _read_letters(pump, now_ns):
+    while take_inward(pump.mailbox, pump.letter):
+        if pump.letter[0]["kind"] == letters.OPEN:
+            _open(pump, now_ns)
+
+
+@cold_kernel
+def _serve_input(pump, number, now_ns):
+    """Read what a client sent: it can only say that it lives, or goodbye."""
+    row = pump.connections.rows[at(number)]
+    if c.receive(pump.connections, number, now_ns) < 0:
+        _close(pump, number, c.CLOSE_PEER)
+        return
+    base = number * c.inbound_size(pump.connections)
+    end = base + np.int64(row["in_end"])
+    while True:
+        offset = base + np.int64(row["in_start"])
+        kind, _, _, after = next_packet(pump.connections.inbound, offset, end, PACKET_LENGTH_MAX)
+        if kind == NEEDS_MORE:
+            return
+        if kind != CLIENT_HEARTBEAT_TYPE and kind != DEBUG_TYPE:
+            leaves = kind == LOGOUT_TYPE
+            _close(pump, number, c.CLOSE_LOGOUT if leaves else c.CLOSE_VIOLATION)
+            return
+        row["in_start"] = after - base
+
+
+@kernel
+def _poll_sockets(pump, now_ns, timeout_ms):
+    epoll = pump.settings[SETTING_EPOLL]
+    count = epoll_wait(epoll, address(pump.ready, 0), READY_PER_PASS, timeout_ms)
+    for place in range(count):
+        number = load_raw_4(pump.ready, place * EPOLL_EVENT_SIZE + 4)
+        if number == BELL:
+            event_drain(bell_of(pump.bells[pump.settings[SETTING_PROCESS]]))
+        elif pump.connections.rows[at(number)]["state"] == c.LIVE:
+            _serve_input(pump, number, now_ns)
+    return max(0, count)
+
+
+@kernel
+def ingest(pump, events, count, position):
+    """Apply `count` events, the first at `position`, and append them to the log; 0: it is full."""
+    market = pump.market
+    engine = pump.settings[SETTING_ENGINE]
+    for index in range(count):
+        event = events[at(index)]
+        reference = np.int64(0)
+        was_resting = 0
+        if event["kind"] == REPLACED:
+            order = market.orders[at(np.int64(event["slot"]))]
+            reference = np.int64(order["reference"])
+            was_resting = 1 if order["state"] == RESTING and order["display"] != HIDDEN else 0
+        apply(market, events, index, position + index)
+        if not append(
+            pump.log, event, position + index, market.instruments, engine, reference, was_resting
+        ):
+            return 0
+    return 1
+
+
+@kernel
+def _follow(pump):
+    """Copy, apply and encode a bounded number of new events: how many, or minus the outcome."""
+    ring = pump.ring
+    position = np.int64(pump.market.scalars[0]["position"])
+    count = min(published(ring) - position, EVENTS_PER_PASS)
+    if count <= 0:
+        return 0
+    mask = len(ring.records) - 1
+    for offset in range(count):
+        pump.copied[at(offset)] = ring.records[at((position + offset) & mask)]
+    if overwritten(ring, position):
+        return -LAPPED
+    if not ingest(pump, pump.copied, count, position):
+        return -LOG_FULL
+    pump.words[BEHIND] = 1
+    return count
+
+
+@kernel
+def _send_log(pump, number, now_ns):
+    """Send a client what it has not been sent: 1 when some is left."""
+    row = pump.connections.rows[at(number)]
+    done = c.flush(pump.connections, number, now_ns)
+    if done < 0:
+        _close(pump, number, c.CLOSE_PEER)
+        return 0
+    if done == 0:
+        row["asked"] = now_ns + RETRY_NS
+        return 1
+    position = np.int64(row["position"])
+    size = min(pump.log.words[SIZE] - position, BYTES_PER_PASS)
+    if size == 0:
+        return 0
+    count = c.send_bytes(np.int64(row["fd"]), pump.log.data, position, size)
+    if count < 0:
+        _close(pump, number, c.CLOSE_PEER)
+        return 0
+    if count == 0:
+        row["asked"] = now_ns + RETRY_NS
+        return 1
+    row["position"] = position + count
+    row["sent_ns"] = now_ns
+    return 1 if position + count < pump.log.words[SIZE] else 0
+
+
+@kernel
+def _send_all(pump, now_ns):
+    """Send every client that is behind a piece; how many sends were made."""
+    behind = 0
+    sent = 0
+    for number in range(pump.words[ROWS_USED]):
+        row = pump.connections.rows[at(number)]
+        if row["state"] != c.LIVE:
+            continue
+        if row["asked"] > now_ns:
+            behind = 1
+            continue
+        if row["out_start"] != row["out_end"] or row["position"] != pump.log.words[SIZE]:
+            behind |= _send_log(pump, number, now_ns)
+            sent += 1
+    pump.words[BEHIND] = behind
+    return sent
+
+
+@cold_kernel
+def _tick(pump, now_ns):
+    """Heartbeats, silent clients, and what the process says of itself."""
+    pump.words[NEXT_TIMER_NS] = now_ns + TIMER_INTERVAL_NS
+    for number in range(pump.words[ROWS_USED]):
+        row = pump.connections.rows[at(number)]
+        if row["state"] == c.CLOSING:
+            _report_closed(pump, number)
+        if row["state"] != c.LIVE:
+            continue
+        caught_up = row["position"] == pump.log.words[SIZE] and row["out_start"] == row["out_end"]
+        if now_ns - row["received_ns"] > row["silence_limit_ns"]:
+            _close(pump, number, c.CLOSE_SILENT)
+        elif caught_up and now_ns - row["sent_ns"] >= HEARTBEAT_INTERVAL_NS:
+            offset = c.reserve_output(pump.connections, number, HEADER_SIZE)
+            write_server_heartbeat(pump.connections.outbound, offset)
+            row["out_end"] = row["out_end"] + HEADER_SIZE
+            pump.words[BEHIND] = 1
+    line = pump.settings[SETTING_PROCESS] * WORDS_PER_LINE
+    words = pump.process_words
+    store_relaxed(words, line + PROCESS_HEARTBEAT, now_ns)
+    store_relaxed(words, line + PROCESS_POSITION, np.int64(pump.market.scalars[0]["position"]))
+    store_relaxed(words, line + PROCESS_LOOPS, pump.words[LOOPS])
+    store_relaxed(words, line + PROCESS_WORK, pump.words[WORK])
+    store_relaxed(words, line + PROCESS_CLIENTS, pump.words[CLIENTS])
+    store_relaxed(words, line + PROCESS_ERRORS, pump.words[FAULTS])
+
+
+@kernel
+def step(pump, timeout_ms):
+    """One pass; return how much was done, or minus the outcome when the loop must end."""
+    done = _poll_sockets(pump, clock_ns(pump.clock), timeout_ms)
+    now_ns = clock_ns(pump.clock)
+    _read_letters(pump, now_ns)
+    events = _follow(pump)
+    if events < 0:
+        return events
+    if pump.words[BEHIND]:
+        done += _send_all(pump, now_ns)
+    if now_ns >= pump.words[NEXT_TIMER_NS]:
+        _tick(pump, now_ns)
+    pump.words[LOOPS] += 1
+    pump.words[WORK] += events
+    return done + events
+
+
+@cold_kernel
+def _close_all(pump):
+    for number in range(pump.words[ROWS_USED]):
+        if pump.connections.rows[at(number)]["state"] == c.LIVE:
+            _send_log(pump, number, clock_ns(pump.clock))
+        if pump.connections.rows[at(number)]["state"] == c.LIVE:
+            _close(pump, number, c.CLOSE_DRAIN)
+
+
+@cold_kernel
+def run(pump):
+    """Pump until the stop word is set (STOPPED), or LAPPED, or LOG_FULL."""
+    me = pump.settings[SETTING_PROCESS]
+    policy = pump.settings[SETTING_POLICY]
+    idle_count = 0
+    c.watch(pump.settings[SETTING_EPOLL], bell_of(pump.bells[me]), BELL, pump.ready)
+    while load_acquire(pump.control_words, STOP) == 0:
+        done = step(pump, 0)
+        if done < 0:
+            return -done
+        idle_count = 0 if done else idle_count + 1
+        if done or not idle(policy, idle_count):
+            continue
+        announce_sleep(pump.doorbells, me)
+        work_waits = published(pump.ring) != pump.market.scalars[0]["position"]
+        done = step(pump, 0 if work_waits else SLEEP_MS)
+        end_sleep(pump.doorbells, me)
+        if done < 0:
+            return -done
+        idle_count = 0 if done else idle_count
+    _close_all(pump)
+    return STOPPED

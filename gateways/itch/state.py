@@ -1,0 +1,55 @@
+"""Declaration: everything that the loop of a market-data gateway touches, for one engine."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gateways.connection import Connections
+from gateways.itch.feed_log import FeedLog
+from gateways.mailbox import Mailbox
+from ringbuf.broadcast import Broadcast
+from shm_exchange.market import Market
+
+# Subscripts of FeedPump.words
+NEXT_TIMER_NS = 0
+LOOPS = 1
+WORK = 2
+ROWS_USED = 3  # no connection ever had this number or a larger one
+CLIENTS = 4
+FAULTS = 5
+BEHIND = 6  # connections that have not been sent all there is
+WORD_COUNT = 16
+
+# Subscripts of FeedPump.settings
+SETTING_PROCESS = 0
+SETTING_POLICY = 1
+SETTING_ENGINE = 2
+SETTING_EPOLL = 3
+SETTING_COUNT = 8
+
+WORDS_PER_LINE = 32
+EVENTS_PER_PASS = 256  # events that one pass copies and applies
+READY_PER_PASS = 64  # sockets that one pass serves
+BYTES_PER_PASS = 1 << 18  # bytes that one pass sends to one client
+EPOLL_EVENT_SIZE = 12
+BELL = (1 << 31) - 1  # epoll data of the doorbell
+
+
+class FeedPump(NamedTuple):
+    """Private to the pump's thread, but for ring, doorbells and the process line."""
+
+    market: Market
+    ring: Broadcast
+    log: FeedLog
+    connections: Connections
+    mailbox: Mailbox
+    doorbells: np.ndarray  # uint8[64]
+    control_words: np.ndarray  # int64[32], CONTROL_WORDS
+    process_words: np.ndarray  # int64[32 * 64]
+    bells: np.ndarray  # int64[64]
+    settings: np.ndarray  # int64[8]
+    words: np.ndarray  # int64[16]
+    clock: np.ndarray  # int64[2]
+    letter: np.ndarray  # LETTER[1]
+    copied: np.ndarray  # EVENT[256]
+    ready: np.ndarray  # uint8[12 * 64], struct epoll_event

@@ -1,0 +1,74 @@
+"""Shell: what every gateway does at its beginning and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from gateways.control import Control, PumpDoor
+from gateways.credentials import Credentials
+from ringbuf import layout
+from shm_exchange.market import Market
+from shm_exchange.roles import EXIT_DONE, EXIT_FAILED, RoleContext
+from shm_exchange.wiring import PROCESS_MATCHER
+
+POLL_SECONDS = 0.001
+_START_SECONDS = 60.0
+_JOIN_SECONDS = 5.0
+
+# How a pump ends.
+STOPPED, LAPPED, LOG_FULL = 0, 1, 2
+_OUTCOMES = {
+    LAPPED: "it was lapped by the matcher and starts anew",
+    LOG_FULL: "the feed's log is full; roll the day",
+}
+
+
+def stream_name(market: Market) -> str:
+    """SoupBinTCP session id of the engine's streams."""
+    scalars = market.scalars[0]
+    raw = int(scalars["stream_0"]).to_bytes(8, "little", signed=True)
+    return (raw + int(scalars["stream_1"]).to_bytes(8, "little")[:2]).decode("ascii")
+
+
+def wait_for_matcher(context: RoleContext) -> bool:
+    """Wait until the engine's matcher serves; False when the exchange stops first."""
+    deadline = time.monotonic() + _START_SECONDS
+    while context.control.processes[PROCESS_MATCHER]["state"] != layout.STATE_READY:
+        if context.stopping() or time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def serve_pumps(
+    contexts: list[RoleContext],
+    listener: socket.socket,
+    doors: list[PumpDoor],
+    runs: list[Callable[[], int]],
+) -> int:
+    """Run each pump in a thread of its own and accept clients until one ends; the exit code."""
+    outcomes: list[int] = []
+    threads = [
+        threading.Thread(target=lambda run=run: outcomes.append(run()), daemon=True) for run in runs
+    ]
+    for thread in threads:
+        thread.start()
+    for context in contexts:
+        context.control.processes[context.process]["counter"][0] = listener.getsockname()[1]
+        context.set_state(layout.STATE_READY)
+    control = Control(Credentials(contexts[0].configuration), doors)
+    asyncio.run(control.serve(listener, lambda: bool(outcomes)))
+    for thread in threads:
+        thread.join(_JOIN_SECONDS)
+    failures = [_OUTCOMES[outcome] for outcome in outcomes if outcome != STOPPED]
+    if failures:
+        print(f"{contexts[0].role} gateway: {failures[0]}", file=sys.stderr)
+        return EXIT_FAILED
+    for context in contexts:
+        context.set_state(layout.STATE_STOPPED)
+    return EXIT_DONE
