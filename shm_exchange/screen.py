@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+_PIPE_WIDTH = 200
+
 
 def show(result: dict[str, Any]) -> None:
     """Print a result as tables."""
-    console = Console(highlight=False, markup=False)
+    # A pipe has no width: nothing is cut there.
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    console = Console(highlight=False, markup=False, width=width)
     facts = {name: value for name, value in result.items() if not _is_rows(value)}
-    width = max(map(len, facts), default=0)
+    longest = max(map(len, facts), default=0)
     for name, value in facts.items():
         # Soft: a hash is longer than the room beside its name and must stay in one piece.
-        console.print(f"{name.replace('_', ' '):{width}}  {_text(value)}", soft_wrap=True)
+        console.print(f"{name.replace('_', ' '):{longest}}  {_text(value)}", soft_wrap=True)
     for name, rows in result.items():
         if _is_rows(rows):
             console.print(_rows(name, rows))
