@@ -185,7 +185,7 @@ def _best_from_root(market, number):
 def rest(market, slot):
     """Put an order (its fields are set) at the back of its level's queue. O(1), amortised."""
     order = market.orders[at(slot)]
-    number = side_number(order["instrument"], order["side"])
+    number = side_number(np.int64(order["instrument"]), order["side"])
     side = market.sides[at(number)]
     key = np.int64(order["price"]) ^ side["mirror"]
     if side["cached_page"] == key >> 6:
@@ -241,7 +241,7 @@ def remove(market, slot):
     """Take a resting order out of its queue; its remaining lots leave the state hash."""
     order = market.orders[at(slot)]
     add_to_hash(market, order_weight(order, slot), -np.int64(order["leaves"]))
-    number = side_number(order["instrument"], order["side"])
+    number = side_number(np.int64(order["instrument"]), order["side"])
     place = order["level"] + 0
     before = order["previous"] + 0
     behind = order["next"] + 0

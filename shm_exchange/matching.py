@@ -290,7 +290,8 @@ def enter(market, command, source, source_next, ring, position, limit):
     elif market.instruments[at(instrument)]["state"] != STATE_OPEN:
         code = HALTED
     else:
-        code = price_fault(market, instrument, command["price"], command["quantity"])
+        quantity = np.int64(command["quantity"])
+        code = price_fault(market, instrument, command["price"], quantity)
     if code:
         return emit_rejected(market, command, code, returned, source_next, ring, position)
     slot = np.int64(command["slot"])

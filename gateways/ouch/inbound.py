@@ -149,9 +149,8 @@ def _enter(desk, request, code, position, session, generation, now_ns):
         if instrument < 0:
             code = INVALID_SYMBOL
         else:
-            price = price_ticks(
-                desk.instruments, instrument, request["side"], np.int64(request["price"])
-            )
+            side = np.int64(request["side"])
+            price = price_ticks(desk.instruments, instrument, side, np.int64(request["price"]))
             code = (
                 quantity_fault(desk.instruments, instrument, np.int64(request["quantity"]))
                 if price > 0

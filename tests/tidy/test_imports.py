@@ -61,7 +61,7 @@ def test_packages_depend_downwards_only() -> None:
     offenders = offending_imports("ringbuf", "shm_exchange", "gateways", "perf", "tests")
     offenders += offending_imports("shm_exchange", "gateways", "perf", "tests")
     offenders += offending_imports("gateways", "perf", "tests")
-    assert offenders == []
+    assert not offenders, "\n".join(offenders)
 
 
 def test_gateways_cannot_match() -> None:
@@ -72,7 +72,7 @@ def test_gateways_cannot_match() -> None:
         for line, name in each.imports()
         if name.startswith("shm_exchange") and name not in GATEWAYS_MAY_USE
     ]
-    assert offenders == []
+    assert not offenders, "\n".join(offenders)
 
 
 def test_the_protocols_do_not_know_each_other() -> None:
@@ -84,7 +84,7 @@ def test_the_protocols_do_not_know_each_other() -> None:
         for line, name in each.imports()
         if name.startswith(f"gateways.{other}")
     ]
-    assert offenders == []
+    assert not offenders, "\n".join(offenders)
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -130,4 +130,4 @@ def test_ringbuf_has_no_word_of_the_market() -> None:
         for line, name in each.names()
         if MARKET_WORDS & set(name.lower().split("_"))
     ]
-    assert offenders == []
+    assert not offenders, "\n".join(offenders)

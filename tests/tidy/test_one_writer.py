@@ -36,7 +36,7 @@ def test_each_field_names_exactly_one_writer(record: Record) -> None:
         if field.order != LOCK_ORDER
         and (not field.writer or any(word in field.writer for word in (",", "/", " or ", " and ")))
     ]
-    assert offenders == []
+    assert not offenders, "\n".join(offenders)
 
 
 def test_only_the_lock_word_has_several_writers() -> None:
