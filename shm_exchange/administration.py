@@ -82,6 +82,8 @@ def _logout(market, command, source, source_next, ring, position):
         fault = UNKNOWN_SESSION
     elif market.sessions[at(session)]["generation"] != command["generation"]:
         fault = STALE_GENERATION
+    elif market.sessions[at(session)]["gateway"] != source:
+        fault = UNKNOWN_SESSION
     elif market.sessions[at(session)]["connected"] == 0:
         fault = ALREADY
     if fault:

@@ -17,7 +17,8 @@ from ringbuf.broadcast import Broadcast
 from ringbuf.layout import PROCESS_LIMIT, PROCESS_WORDS, STATE_FAILED, STATE_READY, STATE_STOPPED
 from ringbuf.layout import STOP as STOP_WORD
 from ringbuf.waiting import POLICY_NAMES
-from shm_exchange import engine as loop
+from shm_exchange import engine as states
+from shm_exchange import lifetime as loop
 from shm_exchange.engine import Engine
 from shm_exchange.instruments import symbol_word
 from shm_exchange.market import Market
@@ -45,14 +46,14 @@ def stream_words(engine: int, now_s: int) -> tuple[int, int]:
 
 def build_engine(context: RoleContext, market: Market, *, first: bool) -> Engine:
     """Everything the loop touches."""
-    settings = np.zeros(loop.SETTING_COUNT, np.int64)
-    settings[loop.SETTING_PROCESS] = context.process
-    settings[loop.SETTING_POLICY] = context.policy
-    settings[loop.SETTING_FIRST] = int(first)
-    settings[loop.SETTING_PID] = os.getpid()
+    settings = np.zeros(states.SETTING_COUNT, np.int64)
+    settings[states.SETTING_PROCESS] = context.process
+    settings[states.SETTING_POLICY] = context.policy
+    settings[states.SETTING_FIRST] = int(first)
+    settings[states.SETTING_PID] = os.getpid()
     stream_0, stream_1 = stream_words(context.engine, int(time.time()))
-    settings[loop.SETTING_STREAM_0] = stream_0
-    settings[loop.SETTING_STREAM_1] = stream_1
+    settings[states.SETTING_STREAM_0] = stream_0
+    settings[states.SETTING_STREAM_1] = stream_1
     return Engine(
         market=market,
         ring=context.wiring.ring,
@@ -67,7 +68,7 @@ def build_engine(context: RoleContext, market: Market, *, first: bool) -> Engine
         settings=settings,
         clock=np.zeros(2, np.int64),
         own=np.zeros(1, COMMAND_DTYPE),
-        copied=np.zeros(loop.BATCH_EVENTS, EVENT_DTYPE),
+        copied=np.zeros(states.BATCH_EVENTS, EVENT_DTYPE),
     )
 
 
@@ -76,8 +77,8 @@ def warm_up(engine: Engine) -> None:
     words = np.zeros_like(engine.words)
     words[STOP_WORD] = 1 << 30
     settings = engine.settings.copy()
-    settings[loop.SETTING_PROCESS] = settings[loop.SETTING_FIRST] = 0
-    settings[loop.SETTING_POLICY] = 0
+    settings[states.SETTING_PROCESS] = settings[states.SETTING_FIRST] = 0
+    settings[states.SETTING_POLICY] = 0
     cursors = np.zeros_like(engine.ring.cursors)
     cursors[:2] = int(engine.market.scalars[0]["position"])
     scratch = engine._replace(

@@ -30,7 +30,7 @@ END_OF_DAY = ord("E")  # code of a system event that every session is told
 
 @kernel
 def session_messages(event, session):
-    """How many sequenced messages the event gives to `session`: 0, 1, or 2 of a trade with itself."""
+    """How many sequenced messages the event gives to `session`; 2 when it trades with itself."""
     kind = np.int64(event["kind"])
     if kind == EXECUTED:
         maker = 1 if event["session"] == session else 0

@@ -3,7 +3,8 @@
 from ringbuf.bits import at
 from ringbuf.broadcast import claim, publish, published, record_until
 from ringbuf.jit import kernel
-from shm_exchange.matching import SWEEP_ROOM, match, resume
+from shm_exchange.matching import SWEEP_ROOM, match
+from shm_exchange.sweep import resume
 
 RECORDS_PER_RELEASE = 1_024  # a reader that moves the gate more often only moves cache lines
 

@@ -228,6 +228,8 @@ class Exchange:
         session = self.sessions[request.session]
         if session.generation != request.generation:
             return self._ignore(request, STALE)
+        if session.source != request.source:
+            return self._ignore(request, UNKNOWN_SESSION)
         if not session.connected:
             return self._ignore(request, ALREADY)
         session.connected = False
@@ -308,7 +310,7 @@ class Exchange:
         if request.session >= len(self.sessions):
             return UNKNOWN_SESSION
         session = self.sessions[request.session]
-        if session.generation != request.generation:
+        if session.generation != request.generation or not session.connected:
             return STALE
         return 0 if session.source == request.source else UNKNOWN_SESSION
 

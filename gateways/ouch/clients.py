@@ -1,0 +1,213 @@
+"""Pump: the clients of an order gateway: opened, logged in, read, closed.
+
+A client's number is given by the Python side; its session's LOGIN and LOGOUT travel through the
+command ring like its orders.
+"""
+
+import numpy as np
+
+from gateways import connection as c
+from gateways import mailbox as letters
+from gateways.mailbox import post_outward
+from gateways.ouch.codec import decode
+from gateways.ouch.inbound import FAULT, SAID, UNSUPPORTED, blank_command, take_request
+from gateways.ouch.state import (
+    CLIENTS,
+    COMMAND_POSITION,
+    COMMAND_PUBLISHED,
+    FAULTS,
+    MESSAGES_PER_PASS,
+    PENDING,
+    ROWS_USED,
+    SETTING_EPOLL,
+    SETTING_SOURCE,
+    UNSETTLED,
+)
+from gateways.ouch.stream import welcome
+from gateways.packets import (
+    CLIENT_HEARTBEAT_TYPE,
+    DEBUG_TYPE,
+    LOGOUT_TYPE,
+    UNSEQUENCED_TYPE,
+)
+from gateways.soupbintcp import NEEDS_MORE, next_packet
+from ringbuf import spsc
+from ringbuf.bits import at
+from ringbuf.jit import cold_kernel, kernel
+from ringbuf.syscalls import (
+    EPOLL_CTL_DEL,
+    close,
+    epoll_ctl,
+)
+from ringbuf.waiting import ring_one
+from shm_exchange.messages import CommandKind, EventKind
+from shm_exchange.replica import shift_source
+
+LOGIN = int(CommandKind.LOGIN)
+LOGOUT = int(CommandKind.LOGOUT)
+LOGGED_IN = int(EventKind.LOGGED_IN)
+WRITER = 0  # process number of the matcher
+PACKET_LENGTH_MAX = 1024  # of a client's packet: no OUCH message comes near it
+
+
+@kernel
+def publish_commands(pump):
+    """Make the commands written so far visible, and wake the matcher if it sleeps."""
+    position = pump.words[COMMAND_POSITION]
+    if position != pump.words[COMMAND_PUBLISHED]:
+        pump.words[COMMAND_PUBLISHED] = position
+        spsc.publish(pump.desk.commands, position)
+        ring_one(pump.doorbells, pump.bells, WRITER)
+
+
+@cold_kernel
+def _say_session(pump, kind, number, now_ns):
+    """LOGIN or LOGOUT of a connection's session; there is room."""
+    row = pump.connections.rows[at(number)]
+    position = pump.words[COMMAND_POSITION]
+    session, generation = np.int64(row["session"]), np.int64(row["generation"])
+    command = blank_command(pump.desk, position, kind, session, generation, now_ns)
+    command["slot"] = number
+    pump.words[COMMAND_POSITION] = position + 1
+
+
+@cold_kernel
+def settle_closed(pump, number, now_ns):
+    """Say the LOGOUT that a closed connection owes, then give its number back: 0 = no room yet."""
+    row = pump.connections.rows[at(number)]
+    if row["logged_in"]:
+        if spsc.room(pump.desk.commands, pump.words[COMMAND_POSITION]) < 1:
+            return 0
+        _say_session(pump, LOGOUT, number, now_ns)
+        row["logged_in"] = 0
+    letter = pump.letter[0]
+    letter["kind"] = letters.CLOSED
+    letter["connection"] = number
+    letter["session"] = row["session"]
+    letter["detail"] = row["asked"]
+    if not post_outward(pump.mailbox, pump.letter):
+        return 0
+    row["state"] = c.UNUSED
+    return 1
+
+
+@cold_kernel
+def close_client(pump, number, reason, now_ns):
+    """End a connection. Its LOGOUT follows at once, or when the command ring has room."""
+    row = pump.connections.rows[at(number)]
+    if row["fd"] < 0:
+        return
+    epoll_ctl(pump.settings[SETTING_EPOLL], EPOLL_CTL_DEL, np.int64(row["fd"]), 0)
+    close(np.int64(row["fd"]))
+    row["fd"] = -1
+    session = np.int64(row["session"])
+    if pump.by_session[at(session)] == number + 1:
+        pump.by_session[at(session)] = 0
+    if reason == c.CLOSE_DISPLACED:
+        row["logged_in"] = 0
+    if row["pending"]:
+        row["pending"] = 0
+        pump.words[PENDING] -= 1
+    row["asked"] = reason
+    row["out_start"] = row["out_end"]
+    row["state"] = c.CLOSING
+    pump.words[CLIENTS] -= 1
+    if reason == c.CLOSE_VIOLATION or reason == c.CLOSE_OUCH or reason == c.CLOSE_SLOW:
+        pump.words[FAULTS] += 1
+    if not settle_closed(pump, number, now_ns):
+        pump.words[UNSETTLED] = 1
+
+
+@cold_kernel
+def open_client(pump, now_ns):
+    """A client logged in at the Python side: post its LOGIN."""
+    letter = pump.letter[0]
+    number = np.int64(letter["connection"])
+    c.reset(
+        pump.connections,
+        number,
+        np.int64(letter["fd"]),
+        np.int64(letter["session"]),
+        np.int64(letter["detail"]),
+        np.int64(letter["number"]),
+        now_ns,
+    )
+    pump.words[CLIENTS] += 1
+    pump.words[ROWS_USED] = max(pump.words[ROWS_USED], number + 1)
+    _say_session(pump, LOGIN, number, now_ns)
+
+
+@cold_kernel
+def logged_in(pump, event, position, now_ns):
+    """LOGGED_IN: displace whoever has the session here, and welcome the new one if it is ours."""
+    session = np.int64(event["session"])
+    number = np.int64(event["slot"])
+    is_ours = shift_source(event) == pump.settings[SETTING_SOURCE]
+    before = np.int64(pump.by_session[at(session)]) - 1
+    if before >= 0 and not (is_ours and before == number):
+        close_client(pump, before, c.CLOSE_DISPLACED, now_ns)
+    if not is_ours:
+        return
+    row = pump.connections.rows[at(number)]
+    if row["state"] != c.LOGGING_IN or row["session"] != session:
+        return  # of an earlier life of this gateway
+    pump.by_session[at(session)] = number + 1
+    c.watch(pump.settings[SETTING_EPOLL], np.int64(row["fd"]), number, pump.ready)
+    if not welcome(pump, number, np.int64(event["generation"]), position + 1):
+        close_client(pump, number, c.CLOSE_NO_SESSION, now_ns)
+
+
+@kernel
+def _packet(pump, number, kind, offset, length, now_ns):
+    """One packet of a client; a reason to close the connection, or 0."""
+    row = pump.connections.rows[at(number)]
+    if kind == UNSEQUENCED_TYPE:
+        request = pump.request[0]
+        result = decode(pump.connections.inbound, offset, length, request)
+        position = pump.words[COMMAND_POSITION]
+        session, generation = np.int64(row["session"]), np.int64(row["generation"])
+        said = take_request(
+            pump.market, pump.desk, request, result, position, session, generation, now_ns
+        )
+        if said == SAID:
+            pump.words[COMMAND_POSITION] = position + 1
+        return c.CLOSE_OUCH if said == FAULT or said == UNSUPPORTED else 0
+    if kind == CLIENT_HEARTBEAT_TYPE or kind == DEBUG_TYPE:
+        return 0
+    return c.CLOSE_LOGOUT if kind == LOGOUT_TYPE else c.CLOSE_VIOLATION
+
+
+@kernel
+def _read_packets(pump, number, now_ns):
+    """Handle a bounded number of packets from the buffer; 1 when some may be left."""
+    row = pump.connections.rows[at(number)]
+    base = number * c.inbound_size(pump.connections)
+    end = base + np.int64(row["in_end"])
+    for _ in range(MESSAGES_PER_PASS):
+        if spsc.room(pump.desk.commands, pump.words[COMMAND_POSITION]) < 1:
+            return 1
+        offset = base + np.int64(row["in_start"])
+        kind, payload, length, after = next_packet(
+            pump.connections.inbound, offset, end, PACKET_LENGTH_MAX
+        )
+        if kind == NEEDS_MORE:
+            return 0
+        reason = c.CLOSE_VIOLATION
+        if kind > 0:
+            reason = _packet(pump, number, kind, payload, length, now_ns)
+            row["in_start"] = after - base
+        if reason:
+            close_client(pump, number, reason, now_ns)
+            return 0
+    return 1
+
+
+@kernel
+def serve_input(pump, number, now_ns):
+    """Read and handle what a connection sent; remember it when something is left."""
+    row = pump.connections.rows[at(number)]
+    left = _read_packets(pump, number, now_ns)
+    if row["fd"] >= 0 and left != row["pending"]:
+        pump.words[PENDING] += left - np.int64(row["pending"])
+        row["pending"] = left
+    publish_commands(pump)

@@ -1,0 +1,177 @@
+"""Pump: the life of a matcher's process, and of a standby's that becomes one, in one compiled call.
+
+    stand_by  ->  take_over  ->  serve            (the first matcher finds the lock free)
+
+It applies events until the thread that holds the writer lock dies, takes the lock, finishes the
+committed tail, and goes on with the next command. On the way nothing is allocated, compiled or
+opened, and Python is not entered.
+"""
+
+import numpy as np
+
+from ringbuf.atomics import load_acquire, store_relaxed
+from ringbuf.bits import at
+from ringbuf.broadcast import overwritten, published
+from ringbuf.jit import cold_kernel, kernel
+from ringbuf.layout import (
+    PROCESS_EPOCH,
+    PROCESS_HEARTBEAT,
+    PROCESS_LOOPS,
+    PROCESS_POSITION,
+    PROCESS_WORK,
+    STATE_READY,
+    STOP,
+)
+from ringbuf.spsc import PUBLISHED
+from ringbuf.syscalls import clock_ns
+from ringbuf.waiting import announce_sleep, end_sleep, idle, sleep_on
+from ringbuf.writer_lock import BROKEN, BUSY, owner_died, try_lock, unlock
+from shm_exchange.engine import (
+    BATCH_EVENTS,
+    SETTING_FIRST,
+    SETTING_POLICY,
+    SETTING_PROCESS,
+    WORDS_PER_SOURCE,
+    WRITER,
+    step,
+)
+from shm_exchange.reign import open_streams, take_over
+from shm_exchange.replica import apply
+from shm_exchange.wiring import STOP_MATCHER
+
+SLEEP_US = 1000  # a sleep is bounded: a dead writer rings no bell
+
+# How it ends.
+OURS = -1  # of `stand_by`: the lock is ours
+STOPPED, LAPPED, LOCK_BROKEN, LOCK_HELD = 0, 1, 2, 3
+
+
+@kernel
+def _beat(engine, number, loops, work):
+    """Store what the process says of itself."""
+    words = engine.process_words
+    base = number * WORDS_PER_SOURCE
+    store_relaxed(words, base + PROCESS_HEARTBEAT, clock_ns(engine.clock))
+    store_relaxed(words, base + PROCESS_POSITION, np.int64(engine.market.scalars[0]["position"]))
+    store_relaxed(words, base + PROCESS_EPOCH, np.int64(engine.market.scalars[0]["epoch"]))
+    store_relaxed(words, base + PROCESS_LOOPS, loops)
+    store_relaxed(words, base + PROCESS_WORK, work)
+
+
+@cold_kernel
+def _nothing_published(engine):
+    """1 when no source has a command that is not done."""
+    for source in range(1, len(engine.command_cursors) // WORDS_PER_SOURCE):
+        base = source * WORDS_PER_SOURCE
+        done = np.int64(engine.market.gateways[at(source)]["command_next"])
+        if load_acquire(engine.command_cursors, base + PUBLISHED) > done:
+            return 0
+    return 1
+
+
+@cold_kernel
+def _park_writer(engine):
+    announce_sleep(engine.doorbells, WRITER)
+    if _nothing_published(engine) and load_acquire(engine.words, STOP) < STOP_MATCHER:
+        sleep_on(engine.bells[WRITER], SLEEP_US)
+    end_sleep(engine.doorbells, WRITER)
+
+
+@cold_kernel
+def serve(engine):
+    """Be the matcher until the stop word is set and every command is done. Holder of the lock."""
+    policy = engine.settings[SETTING_POLICY]
+    loops = work = idle_count = 0
+    while True:
+        stopping = load_acquire(engine.words, STOP) >= STOP_MATCHER
+        done = step(engine)
+        loops += 1
+        work += done
+        if done:
+            idle_count = 0
+        elif stopping and _nothing_published(engine):
+            return STOPPED
+        else:
+            idle_count += 1
+        if done or loops & 255 == 1:
+            _beat(engine, WRITER, loops, work)
+        if not done and idle(policy, idle_count):
+            _park_writer(engine)
+            _beat(engine, WRITER, loops, work)
+
+
+@kernel
+def _follow(engine):
+    """Apply what is published, a copied batch at a time: count of events, or -1 when lapped."""
+    market = engine.market
+    ring = engine.ring
+    position = np.int64(market.scalars[0]["position"])
+    count = min(published(ring) - position, BATCH_EVENTS)
+    if count <= 0:
+        return 0
+    mask = len(ring.records) - 1
+    for offset in range(count):
+        engine.copied[at(offset)] = ring.records[at((position + offset) & mask)]
+    if overwritten(ring, position):
+        return -1
+    for offset in range(count):
+        apply(market, engine.copied, offset, position + offset)
+    return count
+
+
+@cold_kernel
+def _park_standby(engine, me):
+    announce_sleep(engine.doorbells, me)
+    caught_up = published(engine.ring) == engine.market.scalars[0]["position"]
+    stopping = load_acquire(engine.words, STOP) >= STOP_MATCHER
+    if caught_up and not owner_died(engine.lock) and not stopping:
+        sleep_on(engine.bells[me], SLEEP_US)
+    end_sleep(engine.doorbells, me)
+
+
+@cold_kernel
+def stand_by(engine):
+    """Follow until the lock is ours (OURS), or STOPPED, LAPPED, LOCK_BROKEN, LOCK_HELD."""
+    me = engine.settings[SETTING_PROCESS]
+    policy = engine.settings[SETTING_POLICY]
+    first = engine.settings[SETTING_FIRST] != 0
+    loops = work = idle_count = 0
+    while True:
+        count = _follow(engine)
+        if count < 0:
+            return LAPPED
+        loops += 1
+        work += count
+        if count:
+            idle_count = 0
+        else:
+            if first or owner_died(engine.lock):
+                code = try_lock(engine.lock)
+                if code == BROKEN:
+                    return LOCK_BROKEN
+                if code != BUSY:
+                    return OURS
+                if first:
+                    return LOCK_HELD
+            if load_acquire(engine.words, STOP) >= STOP_MATCHER:
+                return STOPPED
+            idle_count += 1
+        if loops & 255 == 1:
+            _beat(engine, me, loops, work)
+        if not count and idle(policy, idle_count):
+            _park_standby(engine, me)
+            _beat(engine, me, loops, work)
+
+
+@cold_kernel
+def run(engine):
+    """Stand by, take over, serve; return how it ended. Runs in the thread that owns the lock."""
+    code = stand_by(engine)
+    if code != OURS:
+        return code
+    take_over(engine)
+    open_streams(engine)
+    engine.processes[WRITER]["state"] = STATE_READY
+    code = serve(engine)
+    unlock(engine.lock)
+    return code

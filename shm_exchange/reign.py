@@ -1,0 +1,151 @@
+"""Pump: how a reign begins: the committed tail, the epoch, and streams that are new.
+
+The lock is held. Nothing here allocates or calls what could wait, save for room in the ring, which
+the recorder makes.
+"""
+
+import numpy as np
+
+from ringbuf.atomics import load_acquire, store_release
+from ringbuf.bits import at
+from ringbuf.broadcast import published
+from ringbuf.jit import cold_kernel
+from ringbuf.layout import EPOCH, STATE_NONE, STOP
+from ringbuf.spsc import CONSUMED
+from ringbuf.syscalls import sched_yield
+from ringbuf.waiting import end_sleep
+from ringbuf.writer_lock import begin_reign
+from shm_exchange.emit import new_event
+from shm_exchange.engine import (
+    SETTING_PID,
+    SETTING_PROCESS,
+    SETTING_STREAM_0,
+    SETTING_STREAM_1,
+    WORDS_PER_SOURCE,
+    WRITER,
+    finish_command,
+    has_room,
+    part_limit,
+    publish_events,
+    stamp_now,
+)
+from shm_exchange.matching import match
+from shm_exchange.messages import COMMAND_NEXT_BITS, SOURCE_MATCHER, CommandKind, EventKind
+from shm_exchange.replica import apply
+from shm_exchange.wiring import ROLE_MATCHER, STOP_RECORDER
+
+EVENT_EPOCH = int(EventKind.EPOCH)
+LIST = int(CommandKind.LIST)
+INSTRUMENT_STATE = int(CommandKind.INSTRUMENT_STATE)
+SYSTEM = int(CommandKind.SYSTEM)
+SESSIONS = int(CommandKind.SESSIONS)
+START_OF_MESSAGES, START_OF_SYSTEM, START_OF_MARKET = ord("O"), ord("S"), ord("Q")
+OPEN = ord("T")
+
+
+@cold_kernel
+def _wait_for_room(engine, position):
+    """Until the recorder has made room: these events may not be left out."""
+    while not has_room(engine.ring, position):
+        assert load_acquire(engine.words, STOP) < STOP_RECORDER
+        sched_yield()
+
+
+@cold_kernel
+def _execute_own(engine):
+    """Match `engine.own[0]` as a command of the matcher itself and publish its events."""
+    market = engine.market
+    scalars = market.scalars[0]
+    position = np.int64(scalars["position"])
+    _wait_for_room(engine, position)
+    command_next = np.int64(market.gateways[at(SOURCE_MATCHER)]["command_next"]) + 1
+    limit = part_limit(engine.ring, position)
+    position = match(
+        market,
+        engine.own,
+        0,
+        SOURCE_MATCHER,
+        command_next,
+        stamp_now(engine),
+        engine.ring,
+        position,
+        limit,
+    )
+    publish_events(engine, position)
+
+
+@cold_kernel
+def _say_system(engine, code):
+    own = engine.own[0]
+    own["kind"] = SYSTEM
+    own["reason"] = code
+    _execute_own(engine)
+
+
+@cold_kernel
+def open_streams(engine):
+    """Begin the streams: system events, instruments and sessions that were not known before."""
+    scalars = engine.market.scalars[0]
+    own = engine.own[0]
+    first = scalars["stream_0"] == 0
+    own["client_order_id_0"] = 0
+    own["client_order_id_1"] = 0
+    if first:
+        own["client_order_id_0"] = engine.settings[SETTING_STREAM_0]
+        own["client_order_id_1"] = engine.settings[SETTING_STREAM_1]
+        _say_system(engine, START_OF_MESSAGES)
+        own["client_order_id_0"] = 0
+    listed = np.int64(scalars["instruments_listed"])
+    for pass_kind in range(2):
+        for instrument in range(listed, len(engine.market.instruments)):
+            own["kind"] = LIST if pass_kind == 0 else INSTRUMENT_STATE
+            own["instrument"] = instrument
+            own["reason"] = OPEN
+            own["firm"] = 0
+            _execute_own(engine)
+    if first:
+        _say_system(engine, START_OF_SYSTEM)
+        _say_system(engine, START_OF_MARKET)
+    known = np.int64(scalars["sessions_known"])
+    if known < len(engine.market.sessions):
+        own["kind"] = SESSIONS
+        own["session"] = known
+        own["quantity"] = len(engine.market.sessions) - known
+        _execute_own(engine)
+
+
+@cold_kernel
+def take_over(engine):
+    """Become the matcher: the lock is ours, the old writer is dead or there was none."""
+    market = engine.market
+    scalars = market.scalars[0]
+    end = published(engine.ring)
+    mask = len(engine.ring.records) - 1
+    while scalars["position"] < end:  # nobody writes: what is committed is intact
+        position = np.int64(scalars["position"])
+        apply(market, engine.ring.records, position & mask, position)
+    for source in range(len(engine.command_cursors) // WORDS_PER_SOURCE):
+        done = np.int64(market.gateways[at(source)]["command_next"])
+        store_release(engine.command_cursors, source * WORDS_PER_SOURCE + CONSUMED, done)
+    if load_acquire(engine.words, EPOCH) < scalars["epoch"]:
+        store_release(engine.words, EPOCH, np.int64(scalars["epoch"]))  # the journal knows more
+    epoch = begin_reign(engine.words)
+    scalars["epoch"] = epoch
+    position = np.int64(scalars["position"])
+    _wait_for_room(engine, position)
+    command_next = np.int64(market.gateways[at(SOURCE_MATCHER)]["command_next"])
+    source_next = (SOURCE_MATCHER << COMMAND_NEXT_BITS) | command_next
+    scalars["stamp_ns"] = stamp_now(engine)
+    event = new_event(market, engine.ring, position, EVENT_EPOCH, source_next)
+    event["epoch"] = epoch
+    event["process"] = engine.settings[SETTING_PID]
+    scalars["position"] = position + 1
+    publish_events(engine, position + 1)
+    me = engine.settings[SETTING_PROCESS]
+    if me != WRITER:
+        engine.processes[WRITER] = engine.processes[at(me)]
+        engine.processes[WRITER]["role"] = ROLE_MATCHER
+        engine.processes[at(me)]["state"] = STATE_NONE
+        engine.processes[at(me)]["pid"] = 0
+        end_sleep(engine.doorbells, me)
+    finish_command(engine)

@@ -1,0 +1,142 @@
+"""Kernel: an order meets the other side: trades, and what becomes of the rest.
+
+Price, then time. A sweep that does not fit into one part goes on in the next, with no other
+command in between.
+"""
+
+import numpy as np
+
+from ringbuf.bits import at
+from ringbuf.jit import cold_kernel, kernel
+from shm_exchange.book import remove, rest, side_number, take
+from shm_exchange.emit import emit_cancelled, emit_order, new_event
+from shm_exchange.market import FREE
+from shm_exchange.messages import EventFlag, EventKind
+
+TIF_IOC = ord("3")
+LIQUIDITY_ADDED = ord("A")
+LIQUIDITY_REMOVED = ord("R")
+REASON_IOC = ord("I")
+
+RESTED = int(EventKind.RESTED)
+EXECUTED = int(EventKind.EXECUTED)
+CONTINUED = int(EventKind.CONTINUED)
+DONE = int(EventFlag.DONE)
+TAKER_DONE = int(EventFlag.TAKER_DONE)
+RESTS = int(EventFlag.RESTS)
+
+
+@kernel
+def crosses(market, order):
+    """1 when the order would trade with the best price of the other side."""
+    number = side_number(np.int64(order["instrument"]), order["side"]) ^ 1
+    other = market.sides[at(number)]
+    return 1 if other["best"] <= (np.int64(order["price"]) ^ other["mirror"]) else 0
+
+
+@kernel
+def emit_trade(market, maker_slot, taker_slot, quantity, source_next, ring, position):
+    """Write EXECUTED for both sides. The maker's leaves are already lowered."""
+    maker = market.orders[at(maker_slot)]
+    taker = market.orders[at(taker_slot)]
+    event = new_event(market, ring, position, EXECUTED, source_next)
+    flags = DONE if maker["leaves"] == 0 else 0
+    event["flags"] = flags | (TAKER_DONE if taker["leaves"] == 0 else 0)
+    event["side"] = maker["side"]
+    event["instrument"] = maker["instrument"]
+    event["price"] = maker["price"]
+    event["quantity"] = quantity
+    event["slot"] = maker_slot
+    event["user_ref"] = maker["user_ref"]
+    event["session"] = maker["session"]
+    event["user_ref_index"] = maker["user_ref_index"]
+    event["liquidity"] = LIQUIDITY_ADDED
+    event["taker_session"] = taker["session"]
+    event["taker_user_ref_index"] = taker["user_ref_index"]
+    event["taker_liquidity"] = LIQUIDITY_REMOVED
+    event["reference"] = maker["reference"]
+    event["taker_slot"] = taker_slot
+    event["taker_user_ref"] = taker["user_ref"]
+
+
+@kernel
+def sweep(market, slot, source_next, ring, position, limit):
+    """Match a WORKING order against the other side, then rest or cancel what is left.
+
+    Stops before `limit` with CONTINUED: the order goes on in the next batch, before any other
+    command. Returns the position behind the last event.
+    """
+    order = market.orders[at(slot)]
+    number = side_number(np.int64(order["instrument"]), order["side"]) ^ 1
+    other = market.sides[at(number)]
+    worst = np.int64(order["price"]) ^ other["mirror"]
+    leaves = np.int64(order["leaves"])
+    while leaves > 0 and other["best"] <= worst:
+        if position >= limit:
+            order["leaves"] = leaves
+            order["displayed"] = leaves
+            return emit_continued(market, slot, source_next, ring, position)
+        maker_slot = np.int64(market.levels[at(other["best_level"])]["first"])
+        maker = market.orders[at(maker_slot)]
+        open_quantity = np.int64(maker["leaves"])
+        quantity = min(leaves, open_quantity)
+        leaves -= quantity
+        order["leaves"] = leaves
+        order["executed"] = order["executed"] + quantity
+        maker["executed"] = maker["executed"] + quantity
+        if quantity == open_quantity:
+            remove(market, maker_slot)
+            maker["leaves"] = 0
+            maker["displayed"] = 0
+            maker["state"] = FREE
+        else:
+            take(market, maker_slot, quantity)
+        emit_trade(market, maker_slot, slot, quantity, source_next, ring, position)
+        position += 1
+    order["displayed"] = leaves
+    if leaves == 0:
+        order["state"] = FREE
+        return position
+    if order["time_in_force"] == TIF_IOC:
+        order["state"] = FREE
+        order["leaves"] = 0
+        order["displayed"] = 0
+        emit_cancelled(market, slot, leaves, REASON_IOC, DONE, source_next, ring, position)
+        return position + 1
+    rest(market, slot)
+    event = emit_order(market, slot, RESTED, source_next, ring, position)
+    event["quantity"] = leaves
+    event["reference"] = order["reference"]
+    event["leaves"] = leaves
+    return position + 1
+
+
+@cold_kernel
+def emit_continued(market, slot, source_next, ring, position):
+    """Say that the command of `slot` is not finished; remember it."""
+    event = emit_order(market, slot, CONTINUED, source_next, ring, position)
+    event["leaves"] = market.orders[at(slot)]["leaves"]
+    scalars = market.scalars[0]
+    scalars["continuing"] = slot
+    scalars["continuing_next"] = source_next
+    return position + 1
+
+
+@cold_kernel
+def resume(market, ring, position, limit):
+    """Go on with the command that did not fit into a batch, by the writer or its successor."""
+    scalars = market.scalars[0]
+    slot = np.int64(scalars["continuing"])
+    scalars["continuing"] = 0
+    return sweep(market, slot, scalars["continuing_next"] + 0, ring, position, limit)
+
+
+@kernel
+def enter_into_book(market, slot, event, source_next, ring, position, limit):
+    """Rest the order at once, or let it trade. `event` (ACCEPTED, REPLACED) is at position - 1."""
+    order = market.orders[at(slot)]
+    if order["time_in_force"] != TIF_IOC and not crosses(market, order):
+        event["flags"] |= RESTS
+        rest(market, slot)
+        return position
+    return sweep(market, slot, source_next, ring, position, limit)
