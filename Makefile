@@ -21,7 +21,8 @@ test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(TEST_FLAGS)
 
 bench: $(VENV)/.installed-test
-	$(BIN)/python -m perf $(BENCH_FLAGS)
+	mkdir -p perf/results
+	$(BIN)/python -m pytest perf --benchmark-json=perf/results/benchmark.json $(BENCH_FLAGS)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
