@@ -1,8 +1,9 @@
 """Shell: the journal's writer: EVENT records to disk, in blocks, in segments.
 
 Segments follow each other without a gap; a new one begins when the next append does not fit, so an
-append is never split over two. `append` makes bytes visible to other processes, `sync` makes them
-survive a loss of power. The journal ends where an append ended: never within a commit.
+append is never split over two. `append` makes bytes visible to other processes and waits for no
+disk; `sync` makes them survive a loss of power, and seals the segments that are finished. The
+journal ends where an append ended: never within a commit.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from shm_exchange.journal_layout import (
     BLOCK_COMMIT,
     BLOCK_EVENTS,
     BLOCK_RECORDS_MAX,
-    BLOCK_SEAL,
     CELL_SIZE,
     PAGE_SIZE,
 )
@@ -29,19 +29,20 @@ from shm_exchange.journal_segment import (
     Block,
     JournalError,
     Owner,
+    SegmentEnd,
     SegmentHeader,
-    check_seal,
     create_segment,
-    find_end,
     pack_block,
     raise_for,
-    read_header,
+    seal_segment,
     segment_path,
     segment_paths,
+    sync_directory,
 )
+from shm_exchange.journal_tail import find_tail
 from shm_exchange.messages import EVENT
 
-SEGMENT_SIZE = 64 << 20  # a million events
+SEGMENT_SIZE = 128 << 20  # two million events
 _LOCK_WAIT_SECONDS = 5.0  # a killed recorder's lock lives until its memory is torn down
 _VECTOR_MAX = 1000  # below IOV_MAX
 
@@ -81,9 +82,11 @@ class Journal:
         self._offset = 0
         self._allocated = 0
         self._checksum = 0
-        self._sealed = False
-        # Held by sync for as long as it needs the descriptor; taken by append for a new segment.
-        self._segment_lock = threading.Lock()
+        self._sealed = False  # nothing was appended since the segment was sealed
+        self._finished: list[SegmentEnd] = []  # segments that sync has to seal
+        self._new_names = True  # names that sync has to make durable
+        # Held for moments only: sync takes over what append leaves to it.
+        self._hand_over = threading.Lock()
         self._writer_lock = self._take_writer_lock()
         try:
             self._open_last()
@@ -117,19 +120,26 @@ class Journal:
         Raise OSError when the kernel could not: what is on disk is unknown then, and another try
         would report a success that it is not. The caller must end.
         """
-        with self._segment_lock:
-            position = self.position
-            if position > self.durable:
-                os.fdatasync(self._descriptor)
-                self.durable = position
-        return self.durable
+        with self._hand_over:
+            descriptor, position = self._descriptor, self.position
+            finished, self._finished = self._finished, []
+            new_names, self._new_names = self._new_names, False
+        if position == self.durable and not finished:
+            return self.durable
+        for each in finished:
+            seal_segment(each)
+            os.close(each.descriptor)
+        if new_names:
+            sync_directory(self.directory)
+        os.fdatasync(descriptor)
+        self.durable = position
+        return position
 
     def close(self, now_ns: int) -> None:
-        """Seal, sync and give up the lock."""
-        if self._descriptor >= 0:
-            with self._segment_lock:
-                if not self._sealed:
-                    self._seal(now_ns)
+        """Sync, seal and give up the lock. No other thread may use the journal any more."""
+        self.sync()
+        if self._descriptor >= 0 and not self._sealed:
+            seal_segment(self._segment_end(now_ns))
         self._release()
 
     def abandon(self) -> None:
@@ -156,33 +166,41 @@ class Journal:
             time.sleep(0.01)
 
     def _release(self) -> None:
-        for descriptor in (self._descriptor, self._writer_lock):
+        finished = [each.descriptor for each in self._finished]
+        for descriptor in (self._descriptor, self._writer_lock, *finished):
             if descriptor >= 0:
                 os.close(descriptor)
         self._descriptor = self._writer_lock = -1
+        self._finished = []
 
     def _open_last(self) -> None:
-        engine = self.owner.engine
-        for path in self.directory.glob(f"journal-e{engine}-*.new"):
+        for path in self.directory.glob(f"journal-e{self.owner.engine}-*.new"):
             path.unlink()
-        paths = segment_paths(self.directory, engine)
-        for number, (_, path) in enumerate(paths[:-1]):
-            check_seal(path, self.owner, *paths[number + 1])
-        if not paths:
+        tail = find_tail(self.directory, self.owner)
+        if tail is None:
+            for _, path in segment_paths(self.directory, self.owner.engine):
+                path.unlink()  # never begun
             return
-        path = self._path = paths[-1][1]
+        self.torn_bytes, self.torn_records = tail.torn_bytes, tail.torn_records
+        self._path = tail.path
         try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            end = find_end(self._descriptor, path, read_header(self._descriptor, path, self.owner))
+            for path in reversed(tail.torn_paths):
+                path.unlink()
+            for each in tail.unsealed:
+                descriptor = os.open(each.path, os.O_RDWR | os.O_CLOEXEC)
+                seal_segment(SegmentEnd(descriptor, *each[:4], 0))
+                os.close(descriptor)
+            self._descriptor = os.open(tail.path, os.O_RDWR | os.O_CLOEXEC)
             # Cut even when nothing is torn: what is allocated beyond is allocated again on need.
-            os.ftruncate(self._descriptor, end.offset)
+            os.ftruncate(self._descriptor, tail.offset)
             os.fsync(self._descriptor)
+            sync_directory(self.directory)
         except OSError as error:
-            raise_for(error, path)
-        self._offset = self._allocated = end.offset
-        self.position = self.durable = end.position
-        self._checksum = end.checksum
-        self.torn_bytes, self.torn_records = end.torn_bytes, end.torn_records
+            raise_for(error, tail.path)
+        self._offset = self._allocated = tail.offset
+        self.position = self.durable = tail.position
+        self._checksum = tail.checksum
+        self._sealed = tail.checksum != tail.checksum_before
 
     def _make_room(self, needed: int, now_ns: int) -> None:
         """Let `needed` bytes be allocated behind `_offset`, in this segment or in a new one."""
@@ -201,36 +219,20 @@ class Journal:
         self._allocated = size
 
     def _begin_segment(self, size: int, now_ns: int) -> None:
-        with self._segment_lock:
-            if self._descriptor >= 0 and not self._sealed:
-                self._seal(now_ns)
-            header = SegmentHeader(self.position, self._checksum, 0, self.stream)
-            created = create_segment(self.directory, self.owner, header, size, now_ns)
+        header = SegmentHeader(self.position, self._checksum, 0, self.stream)
+        created = create_segment(self.directory, self.owner, header, size, now_ns)
+        with self._hand_over:
             if self._descriptor >= 0:
-                os.close(self._descriptor)
+                self._finished.append(self._segment_end(now_ns))
+            self._new_names = True
             self._descriptor, self._checksum = created
         self._path = segment_path(self.directory, self.owner.engine, self.position)
-        self._offset, self._allocated, self._sealed = PAGE_SIZE, size, False
+        self._offset, self._allocated = PAGE_SIZE, size
 
-    def _seal(self, now_ns: int) -> None:
-        """Sync, and say so in a last block: what is bad from now on was damaged, not torn."""
-        os.fdatasync(self._descriptor)
-        self.durable = self.position
-        block = Block(
-            self._offset, BLOCK_SEAL, BLOCK_COMMIT, self.position, 0, now_ns, self.durable,
-            xxh3_64_intdigest(b""), self._checksum, 0,
-        )  # fmt: skip
-        header = pack_block(block)
-        try:
-            os.pwrite(self._descriptor, header, self._offset)
-            os.ftruncate(self._descriptor, self._offset + CELL_SIZE)
-        except OSError as error:
-            raise_for(error, self._path)
-        self._offset += CELL_SIZE
-        self._checksum = int.from_bytes(header[-8:], "little")
-        os.fdatasync(self._descriptor)
-        self._allocated = self._offset
-        self._sealed = True
+    def _segment_end(self, now_ns: int) -> SegmentEnd:
+        return SegmentEnd(
+            self._descriptor, self._path, self._offset, self.position, self._checksum, now_ns
+        )
 
     def _blocks(
         self, slices: Sequence[memoryview], now_ns: int

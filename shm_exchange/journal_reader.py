@@ -22,12 +22,12 @@ from shm_exchange.journal_segment import (
     JournalError,
     Owner,
     SegmentHeader,
-    find_end,
     read_blocks,
     read_header,
     segment_paths,
     unpack_block,
 )
+from shm_exchange.journal_tail import find_tail
 from shm_exchange.messages import EVENT_DTYPE
 
 BATCH_RECORDS_MAX = BLOCK_RECORDS_MAX
@@ -106,16 +106,10 @@ class JournalReader:
     def end(self) -> int | None:
         """Where the journal ends (its last commit), or None when there is none.
 
-        Checks the whole of the last segment; raise JournalDamaged as opening it for writing would.
+        Checks what a crash may have torn; raise JournalDamaged as opening it for writing would.
         """
-        self.refresh()
-        if not self._segments:
-            return None
-        segment = _Segment(self._segments[-1][1], self.owner)
-        try:
-            return find_end(segment.descriptor, segment.path, segment.header).position
-        finally:
-            segment.close()
+        tail = find_tail(self.directory, self.owner)
+        return None if tail is None else tail.position
 
     def read(self, position: int, count: int) -> np.ndarray:
         """Up to `count` records from `position` on; fewer where the proof ends (see `end`)."""
@@ -212,7 +206,7 @@ class JournalReader:
     def _blocks(self, position: int, stop: int) -> Iterator[tuple[Block, memoryview]]:
         """Every block with records of [position, stop), over all segments."""
         self.refresh()
-        checksum: int | None = None
+        checksums: tuple[int, ...] = ()
         path = self.directory
         while position < stop:
             segment = self._segment_with(position)
@@ -220,13 +214,14 @@ class JournalReader:
             if segment is None or block is None:
                 raise JournalDamaged(path, position, f"ends here; it must reach {stop}")
             path = segment.path
-            if checksum is not None and segment.header.previous_checksum != checksum:
+            if checksums and segment.header.previous_checksum not in checksums:
                 raise JournalDamaged(path, position, "does not follow the segment before it")
             before = position
             for each, records in read_blocks(
                 segment.descriptor, block.offset, block.first_position, block.previous_checksum
             ):
-                checksum = each.checksum
+                # A seal is written later than the next segment, which names the block before it.
+                checksums = (each.checksum, each.previous_checksum)
                 position = max(position, each.end_position)
                 if each.record_count:
                     yield each, records

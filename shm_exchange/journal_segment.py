@@ -1,9 +1,7 @@
-"""Shell: one segment file of the journal: its name, its header, its blocks, its end.
+"""Shell: one segment file of the journal: its name, its header, its blocks.
 
 A block proves itself: its header and its records are checksummed, and each header names the
-checksum of the one before. Where the proof ends, the file ends - if what is missing can have been
-lost by a crash. Every header also says up to which position everything was synced when it was
-written: a bad block below that was damaged later, and a journal with such a block is refused.
+checksum of the one before.
 """
 
 from __future__ import annotations
@@ -62,6 +60,10 @@ class JournalDamaged(JournalError):
         self.position = position
 
 
+class TornHeader(JournalDamaged):
+    """A file header of which a part never reached the disk."""
+
+
 class Owner(NamedTuple):
     """Whose journal it is."""
 
@@ -99,14 +101,15 @@ class Block(NamedTuple):
         return self.first_position + self.record_count
 
 
-class End(NamedTuple):
-    """Where a segment ends and the next append goes."""
+class SegmentEnd(NamedTuple):
+    """A segment to which nothing will be appended, and where its seal goes."""
 
+    descriptor: int
+    path: Path
     offset: int
     position: int
-    checksum: int  # of the last header
-    torn_bytes: int  # what follows `offset` and is no block
-    torn_records: int  # good records behind the last commit
+    checksum: int  # of its last header
+    now_ns: int
 
 
 class SegmentHeader(NamedTuple):
@@ -153,7 +156,7 @@ def create_segment(
 ) -> tuple[int, int]:
     """Make a segment of `size` bytes; return its descriptor and its header's checksum.
 
-    It gets its name only when it is whole, so a segment without a good header was damaged.
+    Nothing is synced: that would keep the next append waiting. The first sync does it.
     """
     path = segment_path(directory, owner.engine, header.first_position)
     aside = path.with_suffix(".new")
@@ -176,9 +179,7 @@ def create_segment(
         descriptor = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
         os.posix_fallocate(descriptor, 0, size)
         os.pwrite(descriptor, page.tobytes(), 0)
-        os.fsync(descriptor)
         os.rename(aside, path)
-        sync_directory(directory)
     except OSError as error:
         if descriptor >= 0:
             os.close(descriptor)
@@ -192,7 +193,9 @@ def read_header(descriptor: int, path: Path, owner: Owner) -> SegmentHeader:
     page = os.pread(descriptor, PAGE_SIZE, 0)
     row = np.frombuffer(page.ljust(PAGE_SIZE, b"\0"), JOURNAL_HEADER.dtype)[0]
     named = int(path.stem.rsplit("-", 1)[1])
-    if len(page) < PAGE_SIZE or int(row["magic"]) != JOURNAL_MAGIC:
+    if len(page) < PAGE_SIZE or int(row["magic"]) == 0 or int(row["checksum"]) == 0:
+        raise TornHeader(path, named, "its header was never wholly written")
+    if int(row["magic"]) != JOURNAL_MAGIC:
         raise JournalDamaged(path, named, "this is not the header of a journal segment")
     if int(row["version"]) != JOURNAL_VERSION:
         raise LayoutError(
@@ -218,28 +221,6 @@ def read_header(descriptor: int, path: Path, owner: Owner) -> SegmentHeader:
     return SegmentHeader(
         named, int(row["previous_checksum"]), int(row["checksum"]), row["stream"].tobytes()
     )
-
-
-def check_seal(path: Path, owner: Owner, next_position: int, next_path: Path) -> None:
-    """Check that a segment ends where the next begins: it was sealed before that was made."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        read_header(descriptor, path, owner)
-        offset = os.fstat(descriptor).st_size - CELL_SIZE
-        seal = unpack_block(os.pread(descriptor, CELL_SIZE, offset), 0, offset)
-    finally:
-        os.close(descriptor)
-    descriptor = os.open(next_path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        after = read_header(descriptor, next_path, owner)
-    finally:
-        os.close(descriptor)
-    if seal is None or seal.kind != BLOCK_SEAL:
-        raise JournalDamaged(path, next_position, "its last block is missing or was changed")
-    if (seal.first_position, seal.checksum) != (next_position, after.previous_checksum):
-        raise JournalDamaged(
-            next_path, seal.first_position, f"this segment does not follow {path.name}"
-        )
 
 
 def pack_block(block: Block) -> bytes:
@@ -309,54 +290,16 @@ def read_blocks(
         offset, position, checksum = block.end_offset, block.end_position, block.checksum
 
 
-def _proof_of_damage(descriptor: int, offset: int, position: int) -> Block | None:
-    """A good block header behind `offset` which says that `position` was once safe on disk."""
-    magic = np.uint32(BLOCK_MAGIC)
-    while chunk := os.pread(descriptor, _BUFFER_SIZE, offset):
-        whole = len(chunk) // CELL_SIZE * CELL_SIZE
-        cells = np.frombuffer(chunk, np.uint32, whole // 4)[:: CELL_SIZE // 4]
-        for cell in np.flatnonzero(cells == magic):
-            start = int(cell) * CELL_SIZE
-            block = unpack_block(chunk, start, offset + start)
-            if block is not None and block.durable > position:
-                return block
-        if whole == 0:
-            return None
-        offset += whole
-    return None
-
-
-def find_end(descriptor: int, path: Path, header: SegmentHeader) -> End:
-    """Check the whole of the journal's last segment and say where it ends.
-
-    The end is the last good block that closes an append. Raise JournalDamaged if what follows
-    cannot be the torn tail of a crash. Reads only.
-    """
-    offset, position, checksum = PAGE_SIZE, header.first_position, header.checksum
-    end = End(offset, position, checksum, 0, 0)
-    for block, _ in read_blocks(descriptor, offset, position, checksum):
-        offset, position, checksum = block.end_offset, block.end_position, block.checksum
-        if block.flags & BLOCK_COMMIT:
-            end = End(offset, position, checksum, 0, 0)
-    later = _proof_of_damage(descriptor, offset, position)
-    if later is not None:
-        raise JournalDamaged(
-            path,
-            position,
-            f"the block at byte {offset} is not what was synced there (the block at byte"
-            f" {later.offset} says that all before position {later.durable} was)",
-        )
-    return end._replace(
-        torn_bytes=_written_bytes(descriptor, end.offset), torn_records=position - end.position
-    )
-
-
-def _written_bytes(descriptor: int, offset: int) -> int:
-    """Bytes from `offset` to the last one that is not zero."""
-    start, last = offset, offset
-    while chunk := os.pread(descriptor, _BUFFER_SIZE, offset):
-        stripped = len(chunk.rstrip(b"\0"))
-        if stripped:
-            last = offset + stripped
-        offset += len(chunk)
-    return last - start
+def seal_segment(end: SegmentEnd) -> None:
+    """Sync a segment, and say so in a last block; give back what it has too much of the disk."""
+    os.fdatasync(end.descriptor)
+    seal = Block(
+        end.offset, BLOCK_SEAL, BLOCK_COMMIT, end.position, 0, end.now_ns, end.position,
+        xxh3_64_intdigest(b""), end.checksum, 0,
+    )  # fmt: skip
+    try:
+        os.pwrite(end.descriptor, pack_block(seal), end.offset)
+        os.ftruncate(end.descriptor, end.offset + CELL_SIZE)
+    except OSError as error:
+        raise_for(error, end.path)
+    os.fdatasync(end.descriptor)

@@ -102,7 +102,8 @@ def test_segments(tmp_path: Path) -> None:
     for count in (30, 30, 30, 500, 1, 62, 63):
         append(journal, count)
     assert len(list(tmp_path.glob("*.shmj"))) == 6
-    assert journal.durable >= 65
+    assert journal.durable == 5
+    assert journal.sync() == 721
     reader = JournalReader(tmp_path, OWNER)
     assert same(reader.read(5, 1000), 5, 716)
     gathered = b""
@@ -242,13 +243,11 @@ def test_unsynced_blocks_may_reach_the_disk_in_any_order(tmp_path: Path) -> None
 
 def test_every_byte_of_the_file_header(tmp_path: Path) -> None:
     """Goal: a damaged file header is refused, whatever byte it is."""
-    path = write(tmp_path, [3], segment_size=PAGE_SIZE)
+    path = write(tmp_path, [3, 3], sync=True, segment_size=PAGE_SIZE + 10 * CELL_SIZE)
     data = bytearray(path.read_bytes())
     for place in [*range(128), *range(128, PAGE_SIZE, 61), *range(PAGE_SIZE - 8, PAGE_SIZE)]:
         data[place] ^= 0x10
         overwrite(path, data)
-        with pytest.raises((JournalError, LayoutError), match=path.name):
-            Journal(tmp_path, OWNER)
         with pytest.raises((JournalError, LayoutError), match=path.name):
             JournalReader(tmp_path, OWNER).end()
         assert path.read_bytes() == data
@@ -284,24 +283,78 @@ def test_another_exchange(tmp_path: Path) -> None:
         Journal(tmp_path, Owner(OWNER.identity, 2))
 
 
-def _three_segments(directory: Path) -> list[Path]:
-    write(directory, [30, 30, 30], segment_size=PAGE_SIZE + 40 * CELL_SIZE)
+def _three_segments(directory: Path, *, sync: bool = True) -> list[Path]:
+    write(directory, [30, 20, 30, 30], sync=sync, segment_size=PAGE_SIZE + 60 * CELL_SIZE)
     return sorted(directory.glob("*.shmj"))
 
 
 def test_missing_segment(tmp_path: Path) -> None:
     """Goal: a journal with a segment missing in the middle is refused."""
     _three_segments(tmp_path)[1].unlink()
-    with pytest.raises(JournalDamaged, match="does not follow"):
+    with pytest.raises(JournalDamaged, match="damaged at position 50: what was synced there"):
         Journal(tmp_path, OWNER)
 
 
 def test_shortened_segment(tmp_path: Path) -> None:
-    """Goal: a segment that has lost its end, with another behind it, was damaged, not torn."""
+    """Goal: a segment that has lost its end, with another behind it, was damaged, not torn; one
+    that has lost its seal only has lost nothing."""
     path = _three_segments(tmp_path)[0]
-    os.truncate(path, path.stat().st_size - CELL_SIZE)
-    with pytest.raises(JournalDamaged, match="damaged at position 30: its last block"):
+    size = path.stat().st_size
+    os.truncate(path, size - CELL_SIZE)
+    journal = Journal(tmp_path, OWNER)
+    assert journal.position == 110
+    journal.close(NOW_NS)
+    assert path.stat().st_size == size, "sealed again"
+    os.truncate(path, size - 2 * CELL_SIZE)
+    with pytest.raises(JournalDamaged, match="damaged at position 30: what was synced"):
         Journal(tmp_path, OWNER)
+
+
+def test_segments_that_were_never_synced(tmp_path: Path) -> None:
+    """Goal: a killed recorder may leave several segments without a seal; nothing is lost."""
+    for path in _three_segments(tmp_path, sync=False):
+        assert path.stat().st_size == PAGE_SIZE + 60 * CELL_SIZE
+    assert JournalReader(tmp_path, OWNER).end() == 110
+    assert same(read_all(tmp_path), 0, 110)
+    journal = Journal(tmp_path, OWNER)
+    assert (journal.position, journal.torn_bytes) == (110, 0)
+    append(journal, 5)
+    journal.close(NOW_NS)
+    assert same(read_all(tmp_path), 0, 115)
+    reader = JournalReader(tmp_path, OWNER)
+    assert sum(len(batch) for _, batch in reader.batches(0, 115)) == 115
+    reader.close()
+
+
+def test_power_lost_before_segments_were_synced(tmp_path: Path) -> None:
+    """Goal: of segments that were never synced any part may be missing: the journal ends at the
+    last commit before the first hole, and what is behind goes."""
+    first, second, third = _three_segments(tmp_path, sync=False)
+    whole = {path: path.read_bytes() for path in (first, second, third)}
+    page, zeros = bytes(PAGE_SIZE), bytes(len(whole[first]))
+    hole = PAGE_SIZE + 33 * CELL_SIZE  # within the second append of the first segment
+    cases = [
+        ({third: page + whole[third][PAGE_SIZE:]}, 80),
+        ({third: zeros}, 80),
+        ({second: zeros}, 50),
+        ({second: page + whole[second][PAGE_SIZE:], third: zeros}, 50),
+        ({first: whole[first][:hole] + zeros[hole:]}, 30),
+        ({first: zeros, second: zeros, third: zeros}, 0),
+        ({first: zeros}, 0),
+    ]
+    for spoilt, position in cases:
+        for path, data in whole.items():
+            path.write_bytes(spoilt.get(path, data))
+        reader = JournalReader(tmp_path, OWNER)
+        assert (reader.end() or 0) == position
+        reader.close()
+        journal = Journal(tmp_path, OWNER)
+        assert journal.position == position
+        append(journal, 7)
+        journal.close(NOW_NS)
+        assert same(read_all(tmp_path), 0, position + 7)
+        for path in tmp_path.glob("*.shmj"):
+            path.unlink()
 
 
 def test_damage_in_an_old_segment_is_found_by_reading(tmp_path: Path) -> None:
@@ -312,10 +365,10 @@ def test_damage_in_an_old_segment_is_found_by_reading(tmp_path: Path) -> None:
     path.write_bytes(data)
     Journal(tmp_path, OWNER).close(NOW_NS)
     reader = JournalReader(tmp_path, OWNER)
-    assert same(reader.read(0, 90), 0, 30)
-    with pytest.raises(JournalDamaged, match="damaged at position 30"):
-        list(reader.batches(0, 90))
-    assert same(reader.read(60, 90), 60, 30)
+    assert same(reader.read(0, 110), 0, 50)
+    with pytest.raises(JournalDamaged, match="damaged at position 50"):
+        list(reader.batches(0, 110))
+    assert same(reader.read(80, 110), 80, 30)
     reader.close()
 
 
@@ -378,13 +431,22 @@ def test_full_disk_at_a_new_segment(tmp_path: Path) -> None:
         for _ in range(3):
             with pytest.raises(JournalFull, match="File too large"):
                 append(journal, 30)
-        assert journal.position == journal.durable == 30
+        assert journal.position == 30
     assert not list(tmp_path.glob("*.new"))
     append(journal, 30)
     append(journal, 2)
     journal.close(NOW_NS)
     assert same(read_all(tmp_path), 0, 62)
     assert Journal(tmp_path, OWNER).position == 62
+
+
+def test_the_seal_is_not_repeated(tmp_path: Path) -> None:
+    """Goal: opening and closing without an append does not grow the journal."""
+    path = write(tmp_path, [3])
+    Journal(tmp_path, OWNER).close(NOW_NS)
+    size = path.stat().st_size
+    Journal(tmp_path, OWNER).close(NOW_NS)
+    assert path.stat().st_size == size == PAGE_SIZE + 5 * CELL_SIZE
 
 
 def test_failed_sync_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
