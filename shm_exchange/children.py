@@ -34,7 +34,7 @@ RESTART_WINDOW_SECONDS = 60.0
 _LABELS = {"order": "order gateway", "market_data": "market data gateway"}
 
 
-@dataclass
+@dataclass(eq=False)
 class Child:
     """One process that was started."""
 
@@ -52,7 +52,7 @@ class Child:
             os.kill(self.pid, signal.SIGKILL)
 
 
-@dataclass
+@dataclass(eq=False)
 class Post:
     """A place to be filled by one process. lines: (engine, number of its PROCESS line)."""
 

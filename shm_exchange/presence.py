@@ -20,6 +20,7 @@ from typing import Any
 from shm_exchange.errors import AnotherWriterError, ExchangeError, NotRunningError
 
 SHARED_MEMORY = Path("/dev/shm")
+CONFIGURATION_COPY = "configuration.toml"  # in the state directory: what the roles read
 _MODE = 0o600
 _RUNNING, _LOCK, _IDENTITY = "running.json", "exchange.lock", "identity"
 _INFO_SIZE_MAX = 1 << 16
@@ -113,7 +114,10 @@ class Claim:
 
 
 def find(name: str) -> dict[str, Any]:
-    """What the supervisor of a running exchange announced. Raises NotRunningError."""
+    """What the supervisor of a running exchange announced, and its `state_directory`.
+
+    Raises NotRunningError.
+    """
     missing = NotRunningError(f"no exchange named {name} runs here; `shmx run` starts one")
     try:
         descriptor = os.open(info_path(name), os.O_RDONLY | os.O_CLOEXEC)
@@ -131,7 +135,7 @@ def find(name: str) -> dict[str, Any]:
         running: dict[str, Any] = json.loads((Path(directory) / _RUNNING).read_bytes())
     except FileNotFoundError:
         raise missing from None
-    return running
+    return running | {"state_directory": directory}
 
 
 def _open(path: Path) -> int:

@@ -21,7 +21,7 @@ from typing import Any
 
 from ringbuf import layout
 from ringbuf.broadcast import NO_GATE, RECORDED
-from shm_exchange import leftovers, placement, presence, status, wiring
+from shm_exchange import leftovers, machine_code, placement, presence, status, wiring
 from shm_exchange.addresses import split_address
 from shm_exchange.children import Bells, Child, Launcher, Post, posts_of
 from shm_exchange.config import Configuration
@@ -34,7 +34,6 @@ from shm_exchange.roles import EXIT_FAILED, ROLES
 from shm_exchange.wiring import COUNTER_PORT, Wiring
 
 PATIENCE_SECONDS = 10.0  # how long a role may take to end before it is killed
-_CONFIGURATION_COPY = "configuration.toml"
 _WAIT_SECONDS = {"starting": 0.005, "degraded": 0.01, "draining": 0.01, "ready": 0.1}
 _HANGING_SECONDS = 5.0
 _STOP_VALUES = (wiring.STOP_GATEWAYS, wiring.STOP_MATCHER, wiring.STOP_RECORDER)
@@ -85,9 +84,10 @@ def say(text: str) -> None:
 
 def _copy_configuration(source: Path | None, state_directory: Path) -> Path | None:
     """What the roles read, so that editing the file does not reach a running exchange."""
+    copy = state_directory / presence.CONFIGURATION_COPY
     if source is None:
+        copy.unlink(missing_ok=True)
         return None
-    copy = state_directory / _CONFIGURATION_COPY
     presence.write_file(copy, source.read_bytes())
     return copy
 
@@ -150,12 +150,15 @@ class Supervisor:
         self._children: list[Child] = []  # everybody who is not reaped, in a post or succeeded
         self._state = "starting"
         self._opened = False
+        self._compiling = not machine_code.is_complete()
         self._beat = time.monotonic()
         self._metrics: MetricsServer | None = None
         self._running: dict[str, Any] = {}
 
     def run(self) -> int:
         """Start, watch, drain; the exit code."""
+        if self._compiling:
+            say("compiling: the first start of a build takes a minute or two")
         try:
             self._announce()
             self._listen()
@@ -185,13 +188,21 @@ class Supervisor:
 
     def _fill(self) -> None:
         """Start a process for every empty post that nobody will fill by himself."""
+        if self._compiling and self._posts[0].is_ready(self._wirings):
+            self._compiling = False
         for post in self._posts:
             if post.child is not None or (post.role == "matcher" and self._has_standby(post)):
+                continue
+            if self._compiling and not self._compiles(post):
                 continue
             self._launcher.start(post)
             assert post.child is not None
             self._children.append(post.child)
             self._selector.register(post.child.descriptor, selectors.EVENT_READ, post.child)
+
+    def _compiles(self, post: Post) -> bool:
+        """Whether to start it when there is no machine code: those who share none with another."""
+        return post.engine == self._posts[0].engine and post.role in ("matcher", "recorder")
 
     def _has_standby(self, post: Post) -> bool:
         return any(
@@ -256,6 +267,7 @@ class Supervisor:
             self._announce()
         if state == "ready" and not self._opened:
             self._opened = True
+            machine_code.set_complete()
             self._say_ready()
 
     def _announce(self) -> None:
