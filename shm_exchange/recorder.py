@@ -10,7 +10,6 @@ their messages until `durable`, so it waits as its policy says and syncs without
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -43,7 +42,6 @@ GATHER_SECONDS = 0.0005  # durability "memory": how long events gather
 EVENTS_PER_SECOND_MAX = 20_000_000  # bounds the gathering: never more than a part of the ring
 FULL_RETRY_NS = 50_000_000
 SLEEP_US = 1000
-_NICE = 10  # of the thread with the replica
 _SWITCH_SECONDS = 0.0005  # how long another thread may keep the appends waiting
 _AT_WORK = (layout.STATE_STARTING, layout.STATE_READY, layout.STATE_DRAINING)
 
@@ -169,19 +167,19 @@ class SyncWorker(_Worker):
 
 
 class SnapshotWorker(_Worker):
-    """The replica, behind the appends and at a lower priority."""
+    """The replica, behind the appends.
+
+    Not at a lower priority: on a busy host it would lose the core while it holds the
+    interpreter's lock, and the appends would wait for it (seconds were measured).
+    """
 
     def __init__(self, recorder: Recorder, snapshotter: Snapshotter) -> None:
         super().__init__("snapshots")
         self._recorder = recorder
         self.snapshotter = snapshotter
-        self._begun = False
 
     def step(self) -> None:
         """Apply a bounded batch, or rest."""
-        if not self._begun:
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
-            self._begun = True
         journal = self._recorder.journal
         if self.snapshotter.step(journal.position, journal.durable, time.time_ns()) == 0:
             self.stop.wait(0.01)
