@@ -111,9 +111,9 @@ def replay(
     """
     from shm_exchange.config import load
 
-    configuration = load(config)
+    configuration = load(config) if config else None  # None: that of the running exchange
     driver = importlib.import_module("gateways.replay")
-    name = name or configuration.exchange.name
+    name = name or (configuration.exchange.name if configuration else DEFAULT_NAME)
     report = driver.run(flow, configuration=configuration, name=name, **options)
     _print(report, as_json)
     sys.exit(0 if report["feed_matches_book"] else 1)

@@ -233,7 +233,7 @@ def test_replay_hands_everything_to_its_driver(
     ((positional, named),) = calls
     assert positional == (Path("f.npz"),)
     assert named == {
-        "configuration": built_in(),
+        "configuration": None,
         "name": "main",
         "sessions": 8,
         "rate": 1e5,

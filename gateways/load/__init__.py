@@ -1,0 +1,1 @@
+"""The load driver: an order flow over real connections, and the book that the feed then says."""

@@ -1,0 +1,136 @@
+"""Shell: where an exchange can be reached, and logging in there, again if need be."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import NamedTuple
+
+from gateways.packets import (
+    DEBUG_TYPE,
+    HEADER_SIZE,
+    LENGTH_SIZE,
+    LOGIN_ACCEPTED_TYPE,
+    LOGIN_REJECTED_TYPE,
+    REJECT_NOT_AUTHORIZED,
+    SERVER_HEARTBEAT_TYPE,
+)
+from gateways.sessions import ClientSession, PeerError
+from shm_exchange import presence
+from shm_exchange.addresses import split_address
+from shm_exchange.config import Configuration
+from shm_exchange.errors import ExchangeError
+
+PATIENCE_SECONDS = 60.0  # how long a gateway may be away
+_ATTEMPT_SECONDS = 5.0
+_PAUSE_SECONDS = 0.02
+
+
+class ReplayError(ExchangeError):
+    """The replay cannot begin, or cannot go on."""
+
+
+class Credential(NamedTuple):
+    """What a session logs in with."""
+
+    username: str
+    password: str
+
+
+class Door(NamedTuple):
+    """The gateways of one kind that serve an engine, by the name of its streams."""
+
+    name: str  # of the exchange
+    kind: str  # "order" or "market_data"
+    engine: int
+    stream: str
+
+    def addresses(self) -> list[str]:
+        """As the supervisor announces them now: a gateway may have come back elsewhere."""
+        found = [
+            each["address"]
+            for each in presence.find(self.name)["gateways"]
+            if each["kind"] == self.kind and self.engine in each["engines"]
+        ]
+        if not found:
+            raise ReplayError(
+                f"the exchange named {self.name} has no gateway of kind {self.kind} for engine "
+                f"{self.engine}; add one to its configuration"
+            )
+        return found
+
+    def log_in(self, number: int, credential: Credential, sequence: int) -> tuple[int, int]:
+        """A descriptor, logged in, and the number of the next sequenced message.
+
+        The gateways are tried in turn, the first one by `number`. sequence: as in a login request.
+        Raises ReplayError when nobody lets us in for a minute, or the password is wrong.
+        """
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        attempt = number
+        while True:
+            addresses = self.addresses()
+            address = addresses[attempt % len(addresses)]
+            try:
+                return self._try(address, credential, sequence)
+            except (OSError, PeerError) as problem:
+                if time.monotonic() > deadline:
+                    raise ReplayError(
+                        f"{address}: {credential.username} cannot log in ({problem}); "
+                        "see what the exchange says"
+                    ) from problem
+            attempt += 1
+            time.sleep(_PAUSE_SECONDS)
+
+    def _try(self, address: str, credential: Credential, sequence: int) -> tuple[int, int]:
+        session = ClientSession(*credential, self.stream, sequence)
+        with socket.create_connection(split_address(address), _ATTEMPT_SECONDS) as client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client.sendall(session.login())
+            # No byte behind the answer is taken: that belongs to the loop.
+            packet = _packet(client)
+            while packet[LENGTH_SIZE] in (DEBUG_TYPE, SERVER_HEARTBEAT_TYPE):
+                packet = _packet(client)
+            if packet[LENGTH_SIZE] == LOGIN_REJECTED_TYPE:
+                if packet[HEADER_SIZE] == REJECT_NOT_AUTHORIZED:
+                    raise ReplayError(
+                        f"{address}: wrong password for {credential.username}; "
+                        "name the exchange's configuration with --config"
+                    )
+                raise PeerError("the session is not available")
+            if packet[LENGTH_SIZE] != LOGIN_ACCEPTED_TYPE:
+                raise PeerError("the login was not answered")
+            session.receive(packet)
+            client.setblocking(False)
+            return client.detach(), session.sequence
+
+
+def _packet(client: socket.socket) -> bytes:
+    """Exactly one packet."""
+    header = _exactly(client, HEADER_SIZE)
+    length = int.from_bytes(header[:LENGTH_SIZE], "big")
+    return header + _exactly(client, length - (HEADER_SIZE - LENGTH_SIZE))
+
+
+def _exactly(client: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        received = client.recv(size - len(data))
+        if not received:
+            raise PeerError("the connection was closed")
+        data += received
+    return data
+
+
+def credentials_of(configuration: Configuration, count: int) -> list[Credential]:
+    """The first `count` sessions whose password is known. Raises ReplayError."""
+    known = [
+        Credential(each.username, each.password)
+        for each in configuration.sessions
+        if each.password is not None
+    ]
+    if len(known) < count:
+        raise ReplayError(
+            f"the configuration has {len(known)} sessions with a password in clear, "
+            f"{count} are asked for; add some or ask for fewer with --sessions"
+        )
+    return known[:count]
