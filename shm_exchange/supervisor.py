@@ -33,10 +33,11 @@ from shm_exchange.presence import Claim
 from shm_exchange.roles import EXIT_FAILED, ROLES
 from shm_exchange.wiring import COUNTER_PORT, Wiring
 
-PATIENCE_SECONDS = 10.0  # how long a role may take to end before it is killed
+# How long a role may take to end before it is killed, by the value of the stop word: the recorder
+# has the most to do and is the last to be lost.
+_PATIENCE_SECONDS = {wiring.STOP_GATEWAYS: 10, wiring.STOP_MATCHER: 10, wiring.STOP_RECORDER: 30}
 _WAIT_SECONDS = {"starting": 0.005, "degraded": 0.01, "draining": 0.01, "ready": 0.1}
 _HANGING_SECONDS = 5.0
-_STOP_VALUES = (wiring.STOP_GATEWAYS, wiring.STOP_MATCHER, wiring.STOP_RECORDER)
 _PROTOCOLS = {"order": "OUCH", "market_data": "ITCH"}
 
 
@@ -321,7 +322,7 @@ class Supervisor:
         clean = True
         try:
             self._announce()
-            for value in _STOP_VALUES:
+            for value in _PATIENCE_SECONDS:
                 clean &= self._stop(value)
         finally:
             if self._metrics:
@@ -342,7 +343,8 @@ class Supervisor:
         for each in self._wirings.values():
             each.control.words[layout.STOP] = value
         self._bells.ring()
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        patience = _PATIENCE_SECONDS[value]
+        deadline = time.monotonic() + patience
         killed: set[int] = set()
         while waiting := [
             (post, post.child)
@@ -353,7 +355,7 @@ class Supervisor:
             for post, child in waiting:
                 if child.pid not in killed and (late or self._may_hurry(post)):
                     if late:
-                        say(f"{post.label} did not end within {PATIENCE_SECONDS:.0f} s: killing it")
+                        say(f"{post.label} did not end within {patience} s: killing it")
                     killed.add(child.pid)
                     child.kill()
             self._pass()
