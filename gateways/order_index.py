@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ringbuf.bits import at, mix
-from ringbuf.jit import kernel
-from shm_exchange.market import sparse
+from ringbuf.jit import cold_kernel, kernel
+from shm_exchange.market import RESTING, sparse
 
 NO_KEY = 0
 NO_SLOT = 0
@@ -85,6 +85,17 @@ def remove_order(index, key, slot):
             empty = cell
     index.keys[at(empty)] = NO_KEY
     return 1
+
+
+@cold_kernel
+def index_slots(index, orders, first, count):
+    """Enter the live orders among `count` slots from `first` on."""
+    for slot in range(first, first + count):
+        order = orders[slot]
+        if order["state"] == RESTING:
+            session = np.int64(order["session"])
+            channel = np.int64(order["user_ref_index"])
+            insert_order(index, order_key(session, channel, np.int64(order["user_ref"])), slot)
 
 
 def create_order_index(capacity: int) -> OrderIndex:

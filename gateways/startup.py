@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gateways.control import Control, PumpDoor
 from gateways.credentials import Credentials
@@ -49,7 +49,7 @@ def serve_pumps(
     contexts: list[RoleContext],
     listener: socket.socket,
     doors: list[PumpDoor],
-    runs: list[Callable[[], int]],
+    runs: Sequence[Callable[[], int]],
 ) -> int:
     """Run each pump in a thread of its own and accept clients until one ends; the exit code."""
     outcomes: list[int] = []

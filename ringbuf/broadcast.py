@@ -38,6 +38,7 @@ DURABLE = BROADCAST_CURSORS.offset_of("durable") // WORD_SIZE
 NO_GATE = 1 << 62
 
 READY, EMPTY, LAPPED = 0, 1, 2
+TORN = -1  # of `read_batch`
 
 
 class Broadcast(NamedTuple):
@@ -96,6 +97,23 @@ def poll(ring, position, out):
     if overwritten(ring, position):
         return LAPPED
     return READY
+
+
+@kernel
+def read_batch(ring, position, limit, out):
+    """Copy up to `limit` records from `position` on into `out`; their count, or TORN. Reader.
+
+    TORN: the publisher was a ring ahead and may have overwritten them; `out` is worth nothing.
+    """
+    count = min(published(ring) - position, limit)
+    if count <= 0:
+        return 0
+    mask = len(ring.records) - 1
+    for offset in range(count):
+        out[at(offset)] = ring.records[at((position + offset) & mask)]
+    if overwritten(ring, position):
+        return TORN
+    return count
 
 
 @kernel

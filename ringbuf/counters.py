@@ -57,16 +57,15 @@ def add(words, index, amount):
 
 
 @kernel
-def beat(line, now_ns, position, work):
-    """Say that this process is alive, after one more pass of its loop that did `work`.
+def beat(words, base, now_ns, position, loops, work):
+    """Say that this process is alive, after `loops` passes of its loop that did `work` in all.
 
-    line: int64[32], our own PROCESS; position: our next position.
+    words: int64, PROCESS lines; base: subscript of our own line; position: our next position.
     """
-    store_relaxed(line, PROCESS_HEARTBEAT, now_ns)
-    store_relaxed(line, PROCESS_POSITION, position)
-    add(line, PROCESS_LOOPS, 1)
-    if work != 0:
-        add(line, PROCESS_WORK, work)
+    store_relaxed(words, base + PROCESS_HEARTBEAT, now_ns)
+    store_relaxed(words, base + PROCESS_POSITION, position)
+    store_relaxed(words, base + PROCESS_LOOPS, loops)
+    store_relaxed(words, base + PROCESS_WORK, work)
 
 
 @kernel

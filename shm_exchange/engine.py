@@ -74,6 +74,7 @@ def stamp_now(engine):
 
 @kernel
 def publish_events(engine, position):
+    """Commit every event below `position` by one store, and wake whoever sleeps."""
     publish(engine.ring, position)
     ring_others(engine.doorbells, engine.bells, WRITER)
 

@@ -11,17 +11,10 @@ import numpy as np
 
 from ringbuf.atomics import load_acquire, store_relaxed
 from ringbuf.bits import at
-from ringbuf.broadcast import overwritten, published
+from ringbuf.broadcast import TORN, published, read_batch
+from ringbuf.counters import beat
 from ringbuf.jit import cold_kernel, kernel
-from ringbuf.layout import (
-    PROCESS_EPOCH,
-    PROCESS_HEARTBEAT,
-    PROCESS_LOOPS,
-    PROCESS_POSITION,
-    PROCESS_WORK,
-    STATE_READY,
-    STOP,
-)
+from ringbuf.layout import PROCESS_EPOCH, STATE_READY, STOP
 from ringbuf.spsc import PUBLISHED
 from ringbuf.syscalls import clock_ns
 from ringbuf.waiting import announce_sleep, end_sleep, idle, sleep_on
@@ -51,11 +44,9 @@ def _beat(engine, number, loops, work):
     """Store what the process says of itself."""
     words = engine.process_words
     base = number * WORDS_PER_SOURCE
-    store_relaxed(words, base + PROCESS_HEARTBEAT, clock_ns(engine.clock))
-    store_relaxed(words, base + PROCESS_POSITION, np.int64(engine.market.scalars[0]["position"]))
-    store_relaxed(words, base + PROCESS_EPOCH, np.int64(engine.market.scalars[0]["epoch"]))
-    store_relaxed(words, base + PROCESS_LOOPS, loops)
-    store_relaxed(words, base + PROCESS_WORK, work)
+    scalars = engine.market.scalars[0]
+    beat(words, base, clock_ns(engine.clock), np.int64(scalars["position"]), loops, work)
+    store_relaxed(words, base + PROCESS_EPOCH, np.int64(scalars["epoch"]))
 
 
 @cold_kernel
@@ -102,18 +93,10 @@ def serve(engine):
 
 @kernel
 def _follow(engine):
-    """Apply what is published, a copied batch at a time: count of events, or -1 when lapped."""
+    """Apply what is published, a copied batch at a time: count of events, or TORN."""
     market = engine.market
-    ring = engine.ring
     position = np.int64(market.scalars[0]["position"])
-    count = min(published(ring) - position, BATCH_EVENTS)
-    if count <= 0:
-        return 0
-    mask = len(ring.records) - 1
-    for offset in range(count):
-        engine.copied[at(offset)] = ring.records[at((position + offset) & mask)]
-    if overwritten(ring, position):
-        return -1
+    count = read_batch(engine.ring, position, BATCH_EVENTS, engine.copied)
     for offset in range(count):
         apply(market, engine.copied, offset, position + offset)
     return count
@@ -138,7 +121,7 @@ def stand_by(engine):
     loops = work = idle_count = 0
     while True:
         count = _follow(engine)
-        if count < 0:
+        if count == TORN:
             return LAPPED
         loops += 1
         work += count

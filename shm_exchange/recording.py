@@ -1,15 +1,12 @@
 """Kernel: the words by which a recorder and the rest of its engine know of each other."""
 
+from ringbuf import counters
 from ringbuf.atomics import fence_full, load_acquire, store_relaxed, store_release
 from ringbuf.broadcast import DURABLE, RECORDED, overwritten, record_until
 from ringbuf.jit import kernel
 from ringbuf.layout import (
     PROCESS_COUNTER,
     PROCESS_ERRORS,
-    PROCESS_HEARTBEAT,
-    PROCESS_LOOPS,
-    PROCESS_POSITION,
-    PROCESS_WORK,
 )
 
 # Subscripts of what `beat` stores: five words of PROCESS, then counters from PROCESS.counter[0] on.
@@ -53,10 +50,14 @@ def take_gate(ring, position):
 @kernel
 def beat(words, values):
     """Say what a recorder has done. words: its PROCESS line, int64[32]; values: int64[10]."""
-    store_relaxed(words, PROCESS_HEARTBEAT, values[VALUE_HEARTBEAT])
-    store_relaxed(words, PROCESS_POSITION, values[VALUE_POSITION])
-    store_relaxed(words, PROCESS_LOOPS, values[VALUE_LOOPS])
-    store_relaxed(words, PROCESS_WORK, values[VALUE_WORK])
+    counters.beat(
+        words,
+        0,
+        values[VALUE_HEARTBEAT],
+        values[VALUE_POSITION],
+        values[VALUE_LOOPS],
+        values[VALUE_WORK],
+    )
     store_relaxed(words, PROCESS_ERRORS, values[VALUE_ERRORS])
     for number in range(COUNTER_COUNT):
         store_relaxed(words, PROCESS_COUNTER + number, values[VALUE_COUNTERS + number])

@@ -22,7 +22,8 @@ from ringbuf import layout
 from ringbuf.broadcast import Broadcast
 from ringbuf.syscalls import EPOLL_CLOEXEC, epoll_create1
 from ringbuf.waiting import SPIN
-from shm_exchange.config import Gateway, split_address
+from shm_exchange.addresses import split_address
+from shm_exchange.config import Gateway
 from shm_exchange.errors import ExchangeError
 from shm_exchange.history import History
 from shm_exchange.messages import EVENT_DTYPE

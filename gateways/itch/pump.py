@@ -46,15 +46,12 @@ from gateways.soupbintcp import (
 )
 from ringbuf.atomics import load_acquire, store_relaxed
 from ringbuf.bits import address, at, load_raw_4
-from ringbuf.broadcast import overwritten, published
+from ringbuf.broadcast import TORN, published, read_batch
+from ringbuf.counters import beat
 from ringbuf.jit import cold_kernel, kernel
 from ringbuf.layout import (
     PROCESS_CLIENTS,
     PROCESS_ERRORS,
-    PROCESS_HEARTBEAT,
-    PROCESS_LOOPS,
-    PROCESS_POSITION,
-    PROCESS_WORK,
     STOP,
 )
 from ringbuf.syscalls import EPOLL_CTL_DEL, clock_ns, close, epoll_ctl, epoll_wait, event_drain
@@ -194,16 +191,12 @@ def ingest(pump, events, count, position):
 @kernel
 def _follow(pump):
     """Copy, apply and encode a bounded number of new events: how many, or minus the outcome."""
-    ring = pump.ring
     position = np.int64(pump.market.scalars[0]["position"])
-    count = min(published(ring) - position, EVENTS_PER_PASS)
-    if count <= 0:
-        return 0
-    mask = len(ring.records) - 1
-    for offset in range(count):
-        pump.copied[at(offset)] = ring.records[at((position + offset) & mask)]
-    if overwritten(ring, position):
+    count = read_batch(pump.ring, position, EVENTS_PER_PASS, pump.copied)
+    if count == TORN:
         return -LAPPED
+    if count == 0:
+        return 0
     if not ingest(pump, pump.copied, count, position):
         return -LOG_FULL
     pump.words[BEHIND] = 1
@@ -276,10 +269,8 @@ def _tick(pump, now_ns):
             pump.words[BEHIND] = 1
     line = pump.settings[SETTING_PROCESS] * WORDS_PER_LINE
     words = pump.process_words
-    store_relaxed(words, line + PROCESS_HEARTBEAT, now_ns)
-    store_relaxed(words, line + PROCESS_POSITION, np.int64(pump.market.scalars[0]["position"]))
-    store_relaxed(words, line + PROCESS_LOOPS, pump.words[LOOPS])
-    store_relaxed(words, line + PROCESS_WORK, pump.words[WORK])
+    position = np.int64(pump.market.scalars[0]["position"])
+    beat(words, line, now_ns, position, pump.words[LOOPS], pump.words[WORK])
     store_relaxed(words, line + PROCESS_CLIENTS, pump.words[CLIENTS])
     store_relaxed(words, line + PROCESS_ERRORS, pump.words[FAULTS])
 

@@ -35,7 +35,7 @@ def _key(event, user_ref):
 def _end_order(desk, event):
     """The event's order (a trade's maker) is finished."""
     slot = np.int64(event["slot"])
-    remove_order(desk.index, _key(event, np.int64(event["user_ref"])), slot)
+    remove_order(desk.order_index, _key(event, np.int64(event["user_ref"])), slot)
     give_slot(desk.slots, slot)
 
 
@@ -46,7 +46,7 @@ def _unheard(market, desk, event):
     user_ref = np.int64(event["user_ref"])
     kind = np.int64(event["command_kind"])
     if kind == ENTER:
-        remove_order(desk.index, _key(event, user_ref), slot)
+        remove_order(desk.order_index, _key(event, user_ref), slot)
     elif kind == REPLACE:
         order = market.orders[at(slot)]
         # A replace may name the number of the very order that lives in this slot: that one stays.
@@ -57,7 +57,7 @@ def _unheard(market, desk, event):
             and order["user_ref_index"] == event["user_ref_index"]
         )
         if not is_its_own:
-            remove_order(desk.index, _key(event, user_ref), slot)
+            remove_order(desk.order_index, _key(event, user_ref), slot)
     if event["flags"] & SLOT_RETURNED:
         give_slot(desk.slots, slot)
 
@@ -68,7 +68,7 @@ def keep_books(market, desk, event):
     kind = event["kind"]
     if kind == ACCEPTED:
         slot = np.int64(event["slot"])
-        insert_order(desk.index, _key(event, np.int64(event["user_ref"])), slot)
+        insert_order(desk.order_index, _key(event, np.int64(event["user_ref"])), slot)
     elif kind == EXECUTED:
         if event["flags"] & DONE:
             _end_order(desk, event)
@@ -77,14 +77,14 @@ def keep_books(market, desk, event):
             session = np.int64(event["taker_session"])
             channel = np.int64(event["taker_user_ref_index"])
             key = order_key(session, channel, np.int64(event["taker_user_ref"]))
-            remove_order(desk.index, key, slot)
+            remove_order(desk.order_index, key, slot)
             give_slot(desk.slots, slot)
     elif kind == CANCELLED:
         if event["flags"] & DONE:
             _end_order(desk, event)
     elif kind == REPLACED:
         slot = np.int64(event["slot"])
-        remove_order(desk.index, _key(event, np.int64(event["original_user_ref"])), slot)
-        insert_order(desk.index, _key(event, np.int64(event["user_ref"])), slot)
+        remove_order(desk.order_index, _key(event, np.int64(event["original_user_ref"])), slot)
+        insert_order(desk.order_index, _key(event, np.int64(event["user_ref"])), slot)
     elif kind == REJECTED or kind == IGNORED:
         _unheard(market, desk, event)

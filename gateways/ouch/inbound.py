@@ -70,7 +70,7 @@ class Desk(NamedTuple):
     """What turns requests into commands: private to one pump and engine."""
 
     commands: Spsc
-    index: OrderIndex
+    order_index: OrderIndex
     symbols: OrderIndex  # raw symbol -> instrument + 1
     slots: Slots
     instruments: np.ndarray  # INSTRUMENT[n]
@@ -139,7 +139,7 @@ def _refuse(desk, request, code, position, session, generation, now_ns):
 @kernel
 def _enter(desk, request, code, position, session, generation, now_ns):
     key = order_key(session, np.int64(request["user_ref_index"]), np.int64(request["user_ref"]))
-    if find_order(desk.index, key) != NO_SLOT:
+    if find_order(desk.order_index, key) != NO_SLOT:
         return SILENT  # this number is live or on its way: a retransmission
     instrument = find_instrument(desk.symbols, request)
     if code == 0:
@@ -174,7 +174,7 @@ def _enter(desk, request, code, position, session, generation, now_ns):
     command["slot"] = slot
     command["price"] = price
     command["quantity"] = request["quantity"]
-    insert_order(desk.index, key, slot)
+    insert_order(desk.order_index, key, slot)
     side = np.int64(request["side"])
     desk.offered[at(slot & SLOT_INDEX_MASK)] = (instrument << 8) | side
     return SAID
@@ -196,7 +196,7 @@ def _cancel_for_fault(desk, request, slot, position, session, generation, now_ns
 def _replace(market, desk, request, code, position, session, generation, now_ns):
     channel = np.int64(request["user_ref_index"])
     original = order_key(session, channel, np.int64(request["original_user_ref"]))
-    slot = find_order(desk.index, original)
+    slot = find_order(desk.order_index, original)
     if slot == NO_SLOT:
         return SILENT
     identity = identity_of(market, desk, slot)
@@ -221,14 +221,14 @@ def _replace(market, desk, request, code, position, session, generation, now_ns)
     command["slot"] = slot
     command["price"] = price
     command["quantity"] = request["quantity"]
-    insert_order(desk.index, order_key(session, channel, np.int64(request["user_ref"])), slot)
+    insert_order(desk.order_index, order_key(session, channel, np.int64(request["user_ref"])), slot)
     return SAID
 
 
 @kernel
 def _cancel(desk, request, kind, position, session, generation, now_ns):
     key = order_key(session, np.int64(request["user_ref_index"]), np.int64(request["user_ref"]))
-    slot = find_order(desk.index, key)
+    slot = find_order(desk.order_index, key)
     if slot == NO_SLOT:
         return SILENT
     command = blank_command(desk, position, kind, session, generation, now_ns)

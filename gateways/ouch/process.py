@@ -15,7 +15,7 @@ import numpy as np
 from gateways.connection import create_connections
 from gateways.control import PumpDoor, listen
 from gateways.mailbox import LETTER, create_mailbox
-from gateways.order_index import OrderIndex, create_order_index, insert_order, order_key
+from gateways.order_index import OrderIndex, create_order_index, index_slots, insert_order
 from gateways.ouch import pump as loop
 from gateways.ouch import state
 from gateways.ouch.inbound import Desk, blank_command
@@ -25,13 +25,13 @@ from gateways.ouch.tags import OUCH_REQUEST_DTYPE
 from gateways.startup import POLL_SECONDS, serve_pumps, stream_name, wait_for_matcher
 from ringbuf import layout, spsc
 from ringbuf.broadcast import Broadcast
-from ringbuf.jit import cold_kernel
 from ringbuf.spsc import Spsc
 from ringbuf.syscalls import EPOLL_CLOEXEC, epoll_create1
 from ringbuf.waiting import SPIN
-from shm_exchange.config import Gateway, split_address
+from shm_exchange.addresses import split_address
+from shm_exchange.config import Gateway
 from shm_exchange.history import History
-from shm_exchange.market import RESTING, Market, sparse
+from shm_exchange.market import Market, sparse
 from shm_exchange.messages import (
     COMMAND_DTYPE,
     EVENT_DTYPE,
@@ -45,17 +45,6 @@ from shm_exchange.slots import create_slots
 MAILBOX_LETTERS = 1 << 14
 INDEX_CELLS_MIN = 1 << 12
 GATEWAY_STARTED = int(CommandKind.GATEWAY_STARTED)
-
-
-@cold_kernel
-def index_slots(index, orders, first, count):
-    """Enter the live orders among `count` slots from `first` on."""
-    for slot in range(first, first + count):
-        order = orders[slot]
-        if order["state"] == RESTING:
-            session = np.int64(order["session"])
-            channel = np.int64(order["user_ref_index"])
-            insert_order(index, order_key(session, channel, np.int64(order["user_ref"])), slot)
 
 
 def symbol_index(market: Market) -> OrderIndex:
@@ -81,7 +70,7 @@ def build_desk(context: RoleContext, market: Market) -> Desk:
     offered[:used] = (own["instrument"].astype(np.int32) << 8) | own["side"]
     return Desk(
         commands=context.wiring.command_ring(context.source),
-        index=index,
+        order_index=index,
         symbols=symbol_index(market),
         slots=create_slots(market, context.source),
         instruments=market.instruments,

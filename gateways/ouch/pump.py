@@ -48,15 +48,12 @@ from gateways.soupbintcp import write_server_heartbeat
 from ringbuf import spsc
 from ringbuf.atomics import load_acquire, store_relaxed
 from ringbuf.bits import address, at, load_raw_4
-from ringbuf.broadcast import overwritten, published
+from ringbuf.broadcast import published, read_batch
+from ringbuf.counters import beat
 from ringbuf.jit import cold_kernel, kernel
 from ringbuf.layout import (
     PROCESS_CLIENTS,
     PROCESS_ERRORS,
-    PROCESS_HEARTBEAT,
-    PROCESS_LOOPS,
-    PROCESS_POSITION,
-    PROCESS_WORK,
     STOP,
 )
 from ringbuf.syscalls import (
@@ -139,18 +136,10 @@ def _settle(pump, now_ns):
 
 @kernel
 def _follow(pump, now_ns):
-    """Apply a bounded number of new events and send what they say: how many, or -1: lapped."""
+    """Apply a bounded number of new events and send what they say: how many, or TORN."""
     market = pump.market
-    ring = pump.ring
     position = np.int64(market.scalars[0]["position"])
-    count = min(published(ring) - position, EVENTS_PER_PASS)
-    if count <= 0:
-        return 0
-    mask = len(ring.records) - 1
-    for offset in range(count):
-        pump.copied[at(offset)] = ring.records[at((position + offset) & mask)]
-    if overwritten(ring, position):
-        return -1
+    count = read_batch(pump.ring, position, EVENTS_PER_PASS, pump.copied)
     for offset in range(count):
         event = pump.copied[at(offset)]
         keep_books(market, pump.desk, event)
@@ -202,10 +191,8 @@ def _tick(pump, now_ns):
             c.commit_output(pump.connections, number, HEADER_SIZE)
     line = pump.settings[SETTING_PROCESS] * WORDS_PER_LINE
     words = pump.process_words
-    store_relaxed(words, line + PROCESS_HEARTBEAT, now_ns)
-    store_relaxed(words, line + PROCESS_POSITION, np.int64(pump.market.scalars[0]["position"]))
-    store_relaxed(words, line + PROCESS_LOOPS, pump.words[LOOPS])
-    store_relaxed(words, line + PROCESS_WORK, pump.words[WORK])
+    position = np.int64(pump.market.scalars[0]["position"])
+    beat(words, line, now_ns, position, pump.words[LOOPS], pump.words[WORK])
     store_relaxed(words, line + PROCESS_CLIENTS, pump.words[CLIENTS])
     store_relaxed(words, line + PROCESS_ERRORS, pump.words[FAULTS])
 

@@ -13,53 +13,13 @@ import numpy as np
 
 from gateways import mailbox as letters
 from gateways.mailbox import LETTER, post_inward
-from gateways.ouch.outbound import MAKER, TAKER, encode
+from gateways.ouch.backlog import encode_events, skip_messages
 from gateways.ouch.state import SETTING_ENGINE, OrderPump
-from gateways.ouch.stream import MESSAGE_SIZE_MAX, NO_POSITION
-from ringbuf.bits import at
-from ringbuf.jit import cold_kernel
+from gateways.ouch.stream import NO_POSITION
 from shm_exchange.history import History
-from shm_exchange.messages import EVENT_DTYPE, EventKind
-from shm_exchange.streams import count_in, session_messages
+from shm_exchange.streams import count_in
 
-EXECUTED = int(EventKind.EXECUTED)
 EVENTS_PER_READ = 16_384
-
-
-@cold_kernel
-def skip_messages(events, session, count):
-    """Subscript of the event with message `count` (from 0) of the session, and which of its own."""
-    seen = 0
-    for index in range(len(events)):
-        here = session_messages(events[at(index)], session)
-        if seen + here > count:
-            return index, count - seen
-        seen += here
-    return len(events), 0
-
-
-@cold_kernel
-def encode_events(events, position, session, skip, instruments, engine, buffer):
-    """Encode what `events`, the first at `position`, say to a session, while there is room.
-
-    skip: messages of the first event to leave out. Returns bytes, messages, events finished.
-    """
-    size = 0
-    count = 0
-    for index in range(len(events)):
-        event = events[at(index)]
-        here = session_messages(event, session)
-        if size + here * MESSAGE_SIZE_MAX > len(buffer):
-            return size, count, index
-        for place in range(here):
-            if index == 0 and place < skip:
-                continue
-            which = MAKER
-            if event["kind"] == EXECUTED and (event["session"] != session or place == 1):
-                which = TAKER
-            size += encode(event, position + index, which, instruments, engine, buffer, size)
-            count += 1
-    return size, count, len(events)
 
 
 class ReplayService:
@@ -120,11 +80,10 @@ class ReplayService:
         """Where the last `needed` messages below `end` begin: position, messages to skip there."""
         while end > 0:
             first = max(0, end - EVENTS_PER_READ)
-            parts = []
-            while first + sum(map(len, parts)) < end:
-                start = first + sum(map(len, parts))
-                parts.append(self._history.read(start, end - start))
-            events = np.concatenate(parts) if parts else np.empty(0, EVENT_DTYPE)
+            events = self._history.read(first, end - first)
+            while first + len(events) < end:  # the journal and the ring each had a part
+                start = first + len(events)
+                events = np.concatenate((events, self._history.read(start, end - start)))
             here = int(count_in(events, len(events), session))
             if here >= needed:
                 index, skip = skip_messages(events, session, here - needed)

@@ -27,7 +27,7 @@ from gateways.ouch.state import (
 from gateways.packets import HEADER_SIZE
 from gateways.soupbintcp import LOGIN_ACCEPTED_SIZE, write_login_accepted
 from ringbuf.bits import at, copy_bytes
-from ringbuf.broadcast import overwritten
+from ringbuf.broadcast import TORN, read_batch
 from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.messages import EventKind
 from shm_exchange.streams import session_messages
@@ -194,12 +194,10 @@ def catch_up(pump, number):
     session = np.int64(row["session"])
     end = np.int64(pump.market.scalars[0]["position"])
     position = np.int64(row["position"])
-    mask = len(pump.ring.records) - 1
     while position < end:
-        count = min(end - position, EVENTS_PER_PASS)
-        for offset in range(count):
-            pump.passed[at(offset)] = pump.ring.records[at((position + offset) & mask)]
-        if overwritten(pump.ring, position):
+        limit = min(end - position, EVENTS_PER_PASS)
+        count = read_batch(pump.ring, position, limit, pump.passed)
+        if count == TORN:
             row["state"] = REPLAYING
             row["position"] = position
             return ask_replay(pump, number, position, end, 0)

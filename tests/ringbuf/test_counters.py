@@ -72,8 +72,8 @@ def test_an_empty_histogram_says_zero() -> None:
 def test_a_heartbeat_is_one_line() -> None:
     row = np.zeros(1, PROCESS.dtype)
     line = row.view(np.int64)
-    beat(line, 1000, 7, 0)
-    beat(line, 2000, 9, 2)
+    beat(line, 0, 1000, 7, 1, 0)
+    beat(line, 0, 2000, 9, 2, 2)
     assert row["heartbeat_ns"] == 2000 and row["position"] == 9
     assert row["loops"] == 2 and row["work"] == 2
 

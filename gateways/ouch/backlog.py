@@ -1,0 +1,46 @@
+"""Kernel: what past events said to one session: where a message is, and its bytes once more."""
+
+from gateways.ouch.outbound import MAKER, TAKER, encode
+from gateways.ouch.stream import MESSAGE_SIZE_MAX
+from ringbuf.bits import at
+from ringbuf.jit import cold_kernel
+from shm_exchange.messages import EventKind
+from shm_exchange.streams import session_messages
+
+EXECUTED = int(EventKind.EXECUTED)
+
+
+@cold_kernel
+def skip_messages(events, session, count):
+    """Subscript of the event with message `count` (from 0) of the session, and which of its own."""
+    seen = 0
+    for index in range(len(events)):
+        here = session_messages(events[at(index)], session)
+        if seen + here > count:
+            return index, count - seen
+        seen += here
+    return len(events), 0
+
+
+@cold_kernel
+def encode_events(events, position, session, skip, instruments, engine, buffer):
+    """Encode what `events`, the first at `position`, say to a session, while there is room.
+
+    skip: messages of the first event to leave out. Returns bytes, messages, events finished.
+    """
+    size = 0
+    count = 0
+    for index in range(len(events)):
+        event = events[at(index)]
+        here = session_messages(event, session)
+        if size + here * MESSAGE_SIZE_MAX > len(buffer):
+            return size, count, index
+        for place in range(here):
+            if index == 0 and place < skip:
+                continue
+            which = MAKER
+            if event["kind"] == EXECUTED and (event["session"] != session or place == 1):
+                which = TAKER
+            size += encode(event, position + index, which, instruments, engine, buffer, size)
+            count += 1
+    return size, count, len(events)
