@@ -16,12 +16,14 @@ from ringbuf.broadcast import (
     PUBLISHED,
     READY,
     RECORDED,
+    TORN,
     Broadcast,
     claim,
     overwritten,
     poll,
     publish,
     published,
+    read_batch,
     record_until,
 )
 from ringbuf.jit import COMPILED, signatures
@@ -99,6 +101,21 @@ def test_a_slow_reader_is_told(ring: Broadcast) -> None:
     assert poll(ring, oldest - 1, out) == LAPPED
     assert poll(ring, oldest, out) == READY
     assert out[0]["word_0"] == oldest
+
+
+def test_a_batch_is_copied_whole_or_not_at_all(ring: Broadcast) -> None:
+    """Goal: a batch never has a record of another lap. Method: read it, lap it, read it again."""
+    out = np.zeros(4, RECORD_DTYPE)
+    assert read_batch(ring, 0, 4, out) == 0
+    for position in range(6):
+        _append(ring, position)
+    assert read_batch(ring, 0, 4, out) == 4
+    assert list(out["word_0"]) == [0, 1, 2, 3]
+    assert read_batch(ring, 4, 4, out) == 2
+    assert list(out["word_0"][:2]) == [4, 5]
+    for position in range(6, CAPACITY + 1):
+        _append(ring, position)
+    assert read_batch(ring, 0, 4, out) == TORN
 
 
 def test_overwritten_judges_at_the_claim_not_at_the_publish(ring: Broadcast) -> None:
