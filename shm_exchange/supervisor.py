@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ringbuf import layout
 from ringbuf.broadcast import NO_GATE, RECORDED
@@ -28,10 +28,12 @@ from shm_exchange.config import Configuration
 from shm_exchange.errors import ExchangeError
 from shm_exchange.journal_reader import JournalReader
 from shm_exchange.journal_segment import Owner
-from shm_exchange.metrics import MetricsServer
 from shm_exchange.presence import Claim
 from shm_exchange.roles import EXIT_FAILED, ROLES
 from shm_exchange.wiring import COUNTER_PORT, Wiring
+
+if TYPE_CHECKING:
+    from shm_exchange.metrics import MetricsServer
 
 # How long a role may take to end before it is killed, by the value of the stop word: the recorder
 # has the most to do and is the last to be lost.
@@ -162,6 +164,7 @@ class Supervisor:
             say("compiling: the first start of a build takes a minute or two")
         try:
             self._announce()
+            self._fill()  # first: roles take their time, and what follows can use it
             self._listen()
             while not self._stops.count:
                 self._fill()
@@ -183,6 +186,8 @@ class Supervisor:
 
         def is_alive() -> bool:
             return time.monotonic() - self._beat < _HANGING_SECONDS
+
+        from shm_exchange.metrics import MetricsServer
 
         self._metrics = MetricsServer(wanted.address, self._configuration, source, is_alive)
         self._announce()
