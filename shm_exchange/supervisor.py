@@ -21,13 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from ringbuf import layout
 from ringbuf.broadcast import NO_GATE, RECORDED
-from shm_exchange import leftovers, machine_code, placement, presence, status, wiring
+from shm_exchange import leftovers, machine_code, memory, placement, presence, status, wiring
 from shm_exchange.addresses import split_address
 from shm_exchange.children import Bells, Child, Launcher, Post, posts_of
 from shm_exchange.config import Configuration
 from shm_exchange.errors import ExchangeError
-from shm_exchange.journal_reader import JournalReader
-from shm_exchange.journal_segment import Owner
 from shm_exchange.presence import Claim
 from shm_exchange.roles import EXIT_FAILED, ROLES
 from shm_exchange.wiring import COUNTER_PORT, Wiring
@@ -73,7 +71,7 @@ def run(
         for each in leftovers.remove(name):
             say(f"removed {each}, left by an exchange that died")
         copy = _copy_configuration(source, claim.state_directory)
-        wirings = create_wirings(configuration, name, claim.state_directory)
+        wirings = memory.create(configuration, name, claim.state_directory)
         supervisor = Supervisor(configuration, claim, wirings, stops, cores, copy)
         return supervisor.run()
     finally:
@@ -93,39 +91,6 @@ def _copy_configuration(source: Path | None, state_directory: Path) -> Path | No
         return None
     presence.write_file(copy, source.read_bytes())
     return copy
-
-
-def create_wirings(
-    configuration: Configuration, name: str, state_directory: Path
-) -> dict[int, Wiring]:
-    """Shared memory of every engine, positions going on where its journal ends."""
-    identity = presence.identity_of(state_directory)
-    wirings: dict[int, Wiring] = {}
-    try:
-        for engine in configuration.engines:
-            owner = Owner.of(identity, engine.id)
-            end = JournalReader(state_directory, owner).end() if engine.recorder else None
-            wirings[engine.id] = wiring.create(
-                name,
-                engine.id,
-                identity,
-                end or 0,
-                event_records=engine.event_ring_records,
-                command_records=engine.command_ring_records,
-                gateway_count=len(configuration.gateways),
-                gated=engine.recorder,
-            )
-    except BaseException:
-        _remove(wirings)
-        raise
-    return wirings
-
-
-def _remove(wirings: dict[int, Wiring]) -> None:
-    for each in wirings.values():
-        for segment in each.segments:
-            segment.unlink()
-        each.close()
 
 
 class Supervisor:
@@ -338,7 +303,7 @@ class Supervisor:
             lost = self._unrecorded()
             self._bells.close()
             self._selector.close()
-            _remove(self._wirings)
+            memory.remove(self._wirings)
         if lost and self._opened:
             say(f"{lost} events were not recorded and are lost")
         return clean and not (lost and self._opened)
