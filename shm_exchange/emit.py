@@ -98,6 +98,7 @@ def emit_ignored(market, command, reason, flags, source_next, ring, position):
 @cold_kernel
 def emit_rejected(market, command, reason, flags, source_next, ring, position):
     """REJECTED: OUCH J with `reason`; returns the position behind it."""
+    flags |= LONG_FORM  # it answers `O` or `U`, which always carry an appendage length
     event = _about(market, command, REJECTED, flags, source_next, ring, position)
     event["reason"] = reason
     event["client_order_id_0"] = command["client_order_id_0"]

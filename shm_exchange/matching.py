@@ -202,7 +202,8 @@ def replace(market, command, source, source_next, ring, position, limit):
         order["displayed"] = 0
         order["state"] = FREE
         reason = REASON_SYSTEM if bad else REASON_USER
-        emit_cancelled(market, slot, leaves, reason, RESTS | DONE, source_next, ring, position)
+        flags = RESTS | DONE | LONG_FORM
+        emit_cancelled(market, slot, leaves, reason, flags, source_next, ring, position)
         return position + 1
     use_user_ref(market, command)
     _set_terms(order, command, position, left)

@@ -22,6 +22,7 @@ RESTED = int(EventKind.RESTED)
 EXECUTED = int(EventKind.EXECUTED)
 CONTINUED = int(EventKind.CONTINUED)
 DONE = int(EventFlag.DONE)
+LONG_FORM = int(EventFlag.LONG_FORM)  # everything that does not answer `X`, `M` or `Q` has it
 TAKER_DONE = int(EventFlag.TAKER_DONE)
 RESTS = int(EventFlag.RESTS)
 
@@ -101,7 +102,8 @@ def sweep(market, slot, source_next, ring, position, limit):
         order["state"] = FREE
         order["leaves"] = 0
         order["displayed"] = 0
-        emit_cancelled(market, slot, leaves, REASON_IOC, DONE, source_next, ring, position)
+        flags = DONE | LONG_FORM
+        emit_cancelled(market, slot, leaves, REASON_IOC, flags, source_next, ring, position)
         return position + 1
     rest(market, slot)
     event = emit_order(market, slot, RESTED, source_next, ring, position)

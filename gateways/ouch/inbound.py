@@ -123,7 +123,7 @@ def _terms(command, request):
     command["time_in_force"] = request["time_in_force"]
     command["display"] = request["display"]
     flags = FLAG_SWEEP if request["sweep"] == YES else 0
-    command["flags"] = flags | (FLAG_GTC if is_gtc(request) else 0)
+    command["flags"] |= flags | (FLAG_GTC if is_gtc(request) else 0)
 
 
 @cold_kernel

@@ -169,9 +169,9 @@ class Exchange:
             return self._reject(request, CLOSED, returned=False)
         left = request.quantity - (0 if request.open_quantity else order.executed)
         if self._limits_fault(order.instrument, request.price, max(1, left)):
-            return self._reduce(order, 0, ord("Z"))
+            return self._reduce(order, 0, ord("Z"), long_form=True)
         if left <= 0:
-            return self._reduce(order, 0, ord("U"))
+            return self._reduce(order, 0, ord("U"), long_form=True)
         self._use_number(request)
         self._take_out(order)
         order.user_ref = request.user_ref
@@ -263,7 +263,7 @@ class Exchange:
         if not order.leaves:
             return
         if order.tif == "3":
-            return self._reduce(order, 0, ord("I"))
+            return self._reduce(order, 0, ord("I"), long_form=True)
         self._rest(order)
         about = (order.instrument, order.side, order.price, order.leaves, order.reference)
         self._say("rested", *order.owner, *about)
@@ -357,7 +357,7 @@ class Exchange:
 
     def _reject(self, request: Request, reason: int, *, returned: bool) -> None:
         owner = (request.slot, request.session, request.channel, request.user_ref)
-        about = (request.client_id, request.long_form)
+        about = (request.client_id, True)  # it answers `O` or `U`: always the long form
         self._say("rejected", request.kind, reason, *owner, returned, *about)
 
 
