@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,7 @@ class Recorder:
         return durable
 
 
-class _Worker(threading.Thread):
+class _Worker(threading.Thread, ABC):
     """Calls `step` until told to stop; an error is kept for the main thread."""
 
     def __init__(self, name: str) -> None:
@@ -123,9 +124,9 @@ class _Worker(threading.Thread):
         except BaseException as error:  # the main thread raises it
             self.error = error
 
+    @abstractmethod
     def step(self) -> None:
         """One pass; may wait a moment."""
-        raise NotImplementedError
 
     def end(self) -> None:
         """Stop, wait, and raise what went wrong."""
