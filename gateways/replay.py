@@ -22,6 +22,7 @@ import numpy as np
 from gateways.connection import create_connections
 from gateways.itch.messages import ITCH_MESSAGE_DTYPE
 from gateways.load import client_pump, state
+from gateways.load.live_prices import create_live_prices
 from gateways.load.logins import Credential, Door, ReplayError, credentials_of
 from gateways.load.own_replica import OwnReplica, feed_book
 from gateways.load.rebuilt_book import COUNT, FAULTS, create_rebuilt_book
@@ -77,7 +78,7 @@ def run(
             )
         row = replica.market.instruments[number]
         limit = min(_FEED_ORDERS_MAX, _order_limit(configuration, engine))
-        load = prepare(flow, sessions, int(row["tick"]), int(row["symbol"]), limit, rate)
+        load = prepare(flow, sessions, row, limit, rate, strangers=allow_resting)
         warm_up(load)
         with Driver(load, name, engine, replica.stream, credentials) as driver:
             driver.send_flow()
@@ -108,9 +109,19 @@ def _order_limit(configuration: Configuration, engine: int) -> int:
 
 
 def prepare(
-    flow: Flow, sessions: int, tick: int, symbol: int, order_limit: int, rate: float | None
+    flow: Flow,
+    sessions: int,
+    instrument: np.void,
+    order_limit: int,
+    rate: float | None,
+    *,
+    strangers: bool,
 ) -> Load:
-    """Everything the loop needs, nothing sent yet. tick: units of 0.0001; symbol: raw."""
+    """Everything the loop needs, nothing sent yet.
+
+    instrument: INSTRUMENT row; strangers: orders of others may be in its book.
+    """
+    symbol = int(instrument["symbol"])
     ids, orders = np.unique(flow.order_id, return_inverse=True)
     messages = np.zeros(flow.messages, state.FLOW_MESSAGE.dtype)
     messages["kind"] = flow.kind
@@ -119,9 +130,12 @@ def prepare(
     messages["session"] = flow.order_id % sessions
     messages["order"] = orders
     messages["quantity"] = flow.quantity
-    messages["price"] = flow.price_ticks.astype(np.int64) * tick
+    messages["price"] = flow.price_ticks.astype(np.int64) * int(instrument["tick"])
     messages["order_id"] = flow.order_id
     numbered = np.isin(flow.kind, (NEW, MODIFY))
+    lowest = int(flow.price_ticks[numbered].min(initial=flow.price_ticks.max()))
+    messages["level"] = np.maximum(0, flow.price_ticks.astype(np.int64) - lowest)
+    levels = int(messages["level"].max()) + 1
     rows = np.zeros(sessions, state.LOAD_SESSION.dtype)
     rows["owners_count"] = np.bincount(messages["session"][numbered], minlength=sessions)
     rows["owners_first"] = np.cumsum(rows["owners_count"]) - rows["owners_count"]
@@ -133,6 +147,7 @@ def prepare(
         owners=np.zeros(int(numbered.sum()) + 1, np.int32),
         trades=np.zeros(4 * flow.messages + 1024, state.TRADE.dtype),
         latencies=np.full(flow.messages, -1, np.int64),
+        live=create_live_prices(levels, flow.messages, strangers),
         book=create_rebuilt_book(symbol, order_limit),
         connections=create_connections(sessions + 1, INBOUND_SIZE, OUTBOUND_SIZE),
         words=np.zeros(state.WORD_COUNT, np.int64),

@@ -29,6 +29,7 @@ from gateways.load.client_codec import (
     write_query,
     write_replace,
 )
+from gateways.load.live_prices import count_gone, count_live, may_take
 from gateways.load.state import (
     ACCEPTED,
     CANCELLED,
@@ -51,6 +52,7 @@ from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.flow import CANCEL, MODIFY, NEW, REDUCE
 
 SIDE_BUY = ord("B")
+IMMEDIATE = ord("3")  # time in force
 NOT_OURS = -1
 
 
@@ -89,6 +91,23 @@ def _number_request(load, session, index, request):
 
 
 @kernel
+def _message_of(load, number, user_ref):
+    """The flow message that was sent under this UserRefNum, or NOT_OURS: of an earlier run."""
+    session = load.sessions[at(number)]
+    place = user_ref - session["base_ref"]
+    if place < 0 or user_ref >= session["next_ref"]:
+        return NOT_OURS
+    return np.int64(load.owners[at(session["owners_first"] + place)])
+
+
+@kernel
+def _gone(load, index):
+    """Nothing is open any more at the price that message `index` gave its order."""
+    message = load.messages[at(index)]
+    count_gone(load.live, index, np.int64(message["side"]), message["level"])
+
+
+@kernel
 def send_message(load, number, index, now_ns):
     """Send message `index` of the flow: 0 when the connection has no room for it."""
     session = load.sessions[at(number)]
@@ -110,11 +129,19 @@ def send_message(load, number, index, now_ns):
         order["total"] = total
         order["price"] = message["price"]
         order["side"] = message["side"]
+        side, level = np.int64(message["side"]), message["level"]
+        request["may_take"] = may_take(load.live, side, level)
+        if message["time_in_force"] != IMMEDIATE:
+            count_live(load.live, index, side, level)
     elif kind == REDUCE:
         total = max(0, order["total"] - quantity)
         order["total"] = total
     else:
         total = 0
+    if kind == MODIFY or total == 0:  # whatever comes later will not find it where it is
+        before = _message_of(load, number, request["original"] + 0)
+        if before != NOT_OURS:
+            _gone(load, before)
     request["quantity"] = total
     _write(load, number, request)
     session["next"] = session["next"] + 1
@@ -122,19 +149,22 @@ def send_message(load, number, index, now_ns):
 
 
 @kernel
-def _may_trade(load, request, price, side):
-    """1 while a request that was sent may still trade with an order of this price and side."""
+def _may_hit(load, request, which):
+    """1 while a request that was sent may trade, or have traded unheard, with order `which`."""
     message = load.messages[at(request["message"])]
-    if message["kind"] == CANCEL or message["kind"] == REDUCE:
+    if message["kind"] == CANCEL or message["kind"] == REDUCE or request["may_take"] == 0:
         return 0
-    order = load.orders[at(np.int64(message["order"]))]
-    if request["answered"] and order["leaves"] == 0:
+    own = np.int64(message["order"])
+    if request["answered"] and load.orders[at(own)]["leaves"] == 0:
         return 0  # all that it did has been told
-    if message["side"] == side:
+    order = load.orders[at(which)]
+    if own == which:
+        return 1
+    if message["side"] == order["side"]:
         return 0
-    if side == SIDE_BUY:
-        return 1 if message["price"] <= price else 0
-    return 1 if message["price"] >= price else 0
+    if order["side"] == SIDE_BUY:
+        return 1 if message["price"] <= order["price"] else 0
+    return 1 if message["price"] >= order["price"] else 0
 
 
 @kernel
@@ -142,15 +172,8 @@ def must_wait(load, number, index):
     """1 when an answer on its way may change what the order of a modify has executed."""
     session = load.sessions[at(number)]
     which = np.int64(load.messages[at(index)]["order"])
-    order = load.orders[at(which)]
     for position in range(session["first"], session["next"]):
-        request = _request(load, number, position)
-        message = load.messages[at(request["message"])]
-        if message["order"] == which:
-            numbered = message["kind"] == NEW or message["kind"] == MODIFY
-            if numbered and not (request["answered"] and order["leaves"] == 0):
-                return 1
-        elif _may_trade(load, request, order["price"] + 0, order["side"] + 0):
+        if _may_hit(load, _request(load, number, position), which):
             return 1
     return 0
 
@@ -190,8 +213,10 @@ def _settle(load, number, position):
     """The requests below `position` will not be answered any more."""
     session = load.sessions[at(number)]
     for each in range(session["first"], position):
-        if not _request(load, number, each)["answered"]:
+        request = _request(load, number, each)
+        if not request["answered"]:
             load.words[IGNORED] += 1
+            _gone(load, request["message"] + 0)
     session["first"] = max(session["first"], position)
 
 
@@ -230,13 +255,12 @@ def _find_ending(load, number, user_ref):
 
 
 @kernel
-def _message_of(load, number, user_ref):
-    """The flow message that was sent under this UserRefNum, or NOT_OURS: of an earlier run."""
-    session = load.sessions[at(number)]
-    place = user_ref - session["base_ref"]
-    if place < 0 or user_ref >= session["next_ref"]:
-        return NOT_OURS
-    return np.int64(load.owners[at(session["owners_first"] + place)])
+def _accepted(load, number, position, quantity, now_ns):
+    """The order is entered, or lives on in another place."""
+    _answer(load, number, position, now_ns)
+    request = _request(load, number, position)
+    order = load.orders[at(np.int64(load.messages[at(request["message"])]["order"]))]
+    order["leaves"] = quantity
 
 
 @kernel
@@ -245,6 +269,8 @@ def _executed(load, data, offset, index):
     quantity = answer_quantity(data, offset)
     order["executed"] = order["executed"] + quantity
     order["leaves"] = order["leaves"] - quantity
+    if order["leaves"] == 0:
+        _gone(load, index)
     taker = is_taker(data, offset)
     load.words[TRADES] += taker
     place = load.words[TRADES_KEPT]
@@ -262,6 +288,7 @@ def _canceled(load, number, data, offset, index, now_ns):
     order["leaves"] = order["leaves"] - answer_quantity(data, offset)
     if order["leaves"] == 0:
         load.words[CANCELLED] += 1
+        _gone(load, index)
     if is_remainder(data, offset):
         return
     position = _find_ending(load, number, answer_user_ref(data, offset))
@@ -281,6 +308,11 @@ def _rejected(load, number, user_ref, now_ns):
         order = load.orders[at(np.int64(message["order"]))]
         if order["user_ref"] == user_ref:
             order["user_ref"] = request["original"]
+            before = _message_of(load, number, request["original"] + 0)
+            if before != NOT_OURS:
+                original = load.messages[at(before)]
+                count_live(load.live, before, np.int64(original["side"]), original["level"])
+    _gone(load, request["message"] + 0)
     _answer(load, number, position, now_ns)
 
 
@@ -317,10 +349,7 @@ def take_answer(load, number, data, offset, length, now_ns):
         user_ref = answer_user_ref(data, offset)
         position = _find_numbered(load, number, user_ref)
         if position != NOT_OURS:
-            _answer(load, number, position, now_ns)
-            index = _message_of(load, number, user_ref)
-            order = load.orders[at(np.int64(load.messages[at(index)]["order"]))]
-            order["leaves"] = answer_quantity(data, offset)
+            _accepted(load, number, position, answer_quantity(data, offset), now_ns)
             load.words[ACCEPTED] += 1 if kind == TYPE_ACCEPTED else 0
     elif kind == TYPE_EXECUTED or kind == TYPE_CANCELED:
         index = _message_of(load, number, answer_user_ref(data, offset))

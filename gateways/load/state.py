@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gateways.connection import Connections
+from gateways.load.live_prices import LivePrices
 from gateways.load.rebuilt_book import RebuiltBook
 from ringbuf.schema import Field, Record
 
@@ -57,7 +58,7 @@ FLOW_MESSAGE = Record(
         Field("quantity", "i4"),
         Field("price", "i8", doc="units of 0.0001"),
         Field("order_id", "i8", doc="as in the flow"),
-        Field("reserved_1", "i8"),
+        Field("level", "i8", doc="NEW, MODIFY: price in ticks above the lowest of the flow"),
     ),
 )
 
@@ -87,7 +88,8 @@ REQUEST = Record(
         Field("original", "i8", doc="the order's UserRefNum when it was sent"),
         Field("quantity", "i8", doc="as sent"),
         Field("answered", "i8"),
-        Field("reserved_0", "i8", repeat=2),
+        Field("may_take", "i8", doc="1: when it was sent it could have found somebody"),
+        Field("reserved_0", "i8"),
     ),
 )
 
@@ -133,6 +135,7 @@ class Load(NamedTuple):
     owners: np.ndarray  # int32: flow message by UserRefNum, a part for each session
     trades: np.ndarray  # TRADE[n]; what does not fit is counted only
     latencies: np.ndarray  # int64[messages]: ns to the first answer, -1 = none
+    live: LivePrices
     book: RebuiltBook
     connections: Connections
     words: np.ndarray  # int64[32]
