@@ -26,7 +26,7 @@ from ringbuf.syscalls import (
 from shm_exchange.market import sparse
 
 # States of a connection
-UNUSED, LOGGING_IN, REPLAYING, CATCHING_UP, LIVE, CLOSING = 0, 1, 2, 3, 4, 5
+UNUSED, LOGGING_IN, REPLAYING, CATCHING_UP, LIVE, CLOSING, OVERFLOWED = 0, 1, 2, 3, 4, 5, 6
 
 # Why a connection was closed: the log says it.
 CLOSE_PEER, CLOSE_VIOLATION, CLOSE_SLOW, CLOSE_SILENT, CLOSE_LOGOUT = 1, 2, 3, 4, 5

@@ -104,7 +104,6 @@ def build_pump(context: RoleContext, market: Market, gateway: Gateway) -> OrderP
         clock=np.zeros(2, np.int64),
         request=np.zeros(1, OUCH_REQUEST_DTYPE),
         letter=np.zeros(1, LETTER.dtype),
-        chunk=np.zeros(1, LETTER.dtype),
         copied=np.zeros(state.EVENTS_PER_PASS, EVENT_DTYPE),
         passed=np.zeros(state.EVENTS_PER_PASS, EVENT_DTYPE),
         ready=np.zeros(state.EPOLL_EVENT_SIZE * state.READY_PER_PASS, np.uint8),

@@ -21,7 +21,6 @@ from gateways.ouch.clients import (
 from gateways.ouch.follow import keep_books
 from gateways.ouch.state import (
     BELL,
-    CHUNK_WAITS,
     CLIENTS,
     COMMAND_POSITION,
     EPOLL_EVENT_SIZE,
@@ -35,11 +34,12 @@ from gateways.ouch.state import (
     SETTING_EPOLL,
     SETTING_POLICY,
     SETTING_PROCESS,
+    TAKEN_DUE,
     UNSETTLED,
     WORDS_PER_LINE,
     WORK,
 )
-from gateways.ouch.stream import catch_up, deliver, is_open, take_chunk
+from gateways.ouch.stream import catch_up, deliver, is_open, say_taken, take_chunk
 from gateways.packets import (
     HEADER_SIZE,
     HEARTBEAT_INTERVAL_NS,
@@ -78,7 +78,7 @@ STOPPED, LAPPED = 0, 1
 @kernel
 def _read_letters(pump, now_ns):
     """Take what the Python side sent."""
-    while pump.words[CHUNK_WAITS] == 0:
+    while True:
         if spsc.room(pump.desk.commands, pump.words[COMMAND_POSITION]) < 1:
             return
         if not take_inward(pump.mailbox, pump.letter):
@@ -86,8 +86,7 @@ def _read_letters(pump, now_ns):
         if pump.letter[0]["kind"] == letters.OPEN:
             open_client(pump, now_ns)
         elif pump.letter[0]["kind"] == letters.CHUNK:
-            pump.chunk[0] = pump.letter[0]
-            pump.words[CHUNK_WAITS] = 1
+            take_chunk(pump)
 
 
 @kernel
@@ -121,7 +120,7 @@ def _serve_pending(pump, now_ns):
 
 @cold_kernel
 def _settle(pump, now_ns):
-    """Connections that catch up, and closed ones that still owe a LOGOUT."""
+    """Connections that catch up, that do not read, and closed ones that still owe a LOGOUT."""
     pump.words[UNSETTLED] = 0
     for number in range(pump.words[ROWS_USED]):
         row = pump.connections.rows[at(number)]
@@ -130,6 +129,8 @@ def _settle(pump, now_ns):
                 close_client(pump, number, c.CLOSE_NO_SESSION, now_ns)
             elif row["state"] == c.CATCHING_UP:
                 pump.words[UNSETTLED] = 1
+        elif row["state"] == c.OVERFLOWED:
+            close_client(pump, number, c.CLOSE_SLOW, now_ns)
         elif row["state"] == c.CLOSING and not settle_closed(pump, number, now_ns):
             pump.words[UNSETTLED] = 1
 
@@ -147,9 +148,7 @@ def _follow(pump, now_ns):
         if event["kind"] == LOGGED_IN:
             logged_in(pump, event, position + offset, now_ns)
         else:
-            full = deliver(pump, event, position + offset)
-            if full >= 0:
-                close_client(pump, full, c.CLOSE_SLOW, now_ns)
+            deliver(pump, event, position + offset)
     return count
 
 
@@ -209,8 +208,8 @@ def step(pump, timeout_ms):
     events = _follow(pump, now_ns)
     if events < 0:
         return -1
-    if pump.words[CHUNK_WAITS]:
-        take_chunk(pump)
+    if pump.words[TAKEN_DUE]:
+        say_taken(pump)
     if pump.words[UNSETTLED]:
         _settle(pump, now_ns)
     publish_commands(pump)
@@ -225,6 +224,7 @@ def step(pump, timeout_ms):
 @cold_kernel
 def _close_all(pump):
     now_ns = clock_ns(pump.clock)
+    _send_output(pump, now_ns)
     for number in range(pump.words[ROWS_USED]):
         close_client(pump, number, c.CLOSE_DRAIN, now_ns)
     publish_commands(pump)
@@ -246,7 +246,7 @@ def run(pump):
             continue
         announce_sleep(pump.doorbells, me)
         timeout_ms = SLEEP_MS
-        if published(pump.ring) != pump.market.scalars[0]["position"] or pump.words[CHUNK_WAITS]:
+        if published(pump.ring) != pump.market.scalars[0]["position"]:
             timeout_ms = 0
         done = step(pump, timeout_ms)
         end_sleep(pump.doorbells, me)

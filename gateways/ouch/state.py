@@ -18,8 +18,8 @@ LOOPS = 3
 WORK = 4
 ROWS_USED = 5  # no connection ever had this number or a larger one
 PENDING = 6  # connections whose input waits in their buffer
-UNSETTLED = 7  # connections that catch up, or whose LOGOUT waits for room
-CHUNK_WAITS = 8  # 1: a replayed chunk waits for room in an outbound buffer
+UNSETTLED = 7  # 1: some catch up, do not read, or owe a LOGOUT
+TAKEN_DUE = 8  # 1: the Python side is to be told that the replay buffer is free
 CLIENTS = 9
 FAULTS = 10
 WORD_COUNT = 16
@@ -58,7 +58,6 @@ class OrderPump(NamedTuple):
     clock: np.ndarray  # int64[2]
     request: np.ndarray  # OUCH_REQUEST[1]
     letter: np.ndarray  # LETTER[1]: being read or written
-    chunk: np.ndarray  # LETTER[1]: the chunk that waits
     copied: np.ndarray  # EVENT[256]
     passed: np.ndarray  # EVENT[256]: for connections that catch up
     ready: np.ndarray  # uint8[12 * 64], struct epoll_event

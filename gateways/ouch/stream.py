@@ -11,17 +11,19 @@ from gateways import mailbox as letters
 from gateways.connection import (
     CATCHING_UP,
     LIVE,
+    OVERFLOWED,
     REPLAYING,
     commit_output,
+    outbound_size,
     reserve_output,
 )
 from gateways.mailbox import post_outward
 from gateways.ouch.messages import OUTBOUND_SIZE_MAX
 from gateways.ouch.outbound import MAKER, TAKER, encode
 from gateways.ouch.state import (
-    CHUNK_WAITS,
     EVENTS_PER_PASS,
     SETTING_ENGINE,
+    TAKEN_DUE,
     UNSETTLED,
 )
 from gateways.packets import HEADER_SIZE
@@ -79,41 +81,42 @@ def _write_all(pump, number, session, event, position):
 
 @kernel
 def _deliver_to(pump, session, event, position, which):
-    """Send one message of a live event; the number of a connection whose buffer is full, or -1."""
+    """Send one message of a live event, if the session is here and live."""
     number = np.int64(pump.by_session[at(session)]) - 1
     if number < 0 or pump.connections.rows[at(number)]["state"] != LIVE:
-        return -1
-    return number if _write(pump, number, event, position, which) == FULL else -1
+        return
+    if _write(pump, number, event, position, which) == FULL:
+        _give_up(pump, number)
+
+
+@cold_kernel
+def _give_up(pump, number):
+    """The client does not read: nothing more is written to it, and the next pass closes it."""
+    pump.connections.rows[at(number)]["state"] = OVERFLOWED
+    pump.words[UNSETTLED] = 1
 
 
 @cold_kernel
 def _deliver_to_many(pump, event, position):
-    full = -1
     for number in range(len(pump.connections.rows)):
         row = pump.connections.rows[at(number)]
         if row["state"] == LIVE and session_messages(event, np.int64(row["session"])):
             if _write(pump, number, event, position, MAKER) == FULL:
-                full = number
-    return full
+                _give_up(pump, number)
 
 
 @kernel
 def deliver(pump, event, position):
-    """Send an event that was just applied to the sessions it concerns.
-
-    Returns -1, or the number of a connection whose buffer is full (of two, either).
-    """
+    """Send an event that was just applied to the sessions it concerns."""
     kind = np.int64(event["kind"])
     session = np.int64(event["session"])
     if kind == EXECUTED:
-        full = _deliver_to(pump, session, event, position, MAKER)
-        taker = np.int64(event["taker_session"])
-        return max(full, _deliver_to(pump, taker, event, position, TAKER))
-    if kind == SESSIONS or kind == SYSTEM:
-        return _deliver_to_many(pump, event, position)
-    if session_messages(event, session):
-        return _deliver_to(pump, session, event, position, MAKER)
-    return -1
+        _deliver_to(pump, session, event, position, MAKER)
+        _deliver_to(pump, np.int64(event["taker_session"]), event, position, TAKER)
+    elif kind == SESSIONS or kind == SYSTEM:
+        _deliver_to_many(pump, event, position)
+    elif session_messages(event, session):
+        _deliver_to(pump, session, event, position, MAKER)
 
 
 @cold_kernel
@@ -163,28 +166,39 @@ def ask_replay(pump, number, position, end_position, count):
     return post_outward(pump.mailbox, pump.letter)
 
 
+@kernel
+def room_for_chunk(pump, number):
+    """1 when the connection's buffer has room for a whole chunk: asked for before it is ordered."""
+    row = pump.connections.rows[at(number)]
+    used = np.int64(row["out_end"]) - np.int64(row["out_start"])
+    return 1 if used + len(pump.replay) <= outbound_size(pump.connections) else 0
+
+
 @cold_kernel
 def take_chunk(pump):
-    """Copy the chunk that waits into its connection's buffer, once there is room."""
-    chunk = pump.chunk[0]
+    """Copy the chunk of pump.letter[0] into its connection's buffer, if it is still wanted."""
+    chunk = pump.letter[0]
     number = np.int64(chunk["connection"])
     row = pump.connections.rows[at(number)]
-    size = np.int64(chunk["count"])
-    wanted = row["state"] == REPLAYING and row["serial"] == chunk["serial"]
-    if wanted:
+    if row["state"] == REPLAYING and row["serial"] == chunk["serial"]:
+        size = np.int64(chunk["count"])
         offset = reserve_output(pump.connections, number, size)
-        if offset < 0:
-            return
+        assert offset >= 0
         copy_bytes(pump.connections.outbound, offset, pump.replay, 0, size)
         commit_output(pump.connections, number, size)
         row["next_number"] = chunk["number"]
         row["position"] = chunk["position"]
         row["state"] = CATCHING_UP
         pump.words[UNSETTLED] = 1
-    pump.words[CHUNK_WAITS] = 0
-    letter = pump.letter[0]
-    letter["kind"] = letters.TAKEN
-    post_outward(pump.mailbox, pump.letter)
+    pump.words[TAKEN_DUE] = 1
+
+
+@cold_kernel
+def say_taken(pump):
+    """Give the replay buffer back to the Python side, now or, its queue being full, next pass."""
+    pump.letter[0]["kind"] = letters.TAKEN
+    if post_outward(pump.mailbox, pump.letter):
+        pump.words[TAKEN_DUE] = 0
 
 
 @cold_kernel
@@ -197,6 +211,8 @@ def catch_up(pump, number):
     while position < end:
         limit = min(end - position, EVENTS_PER_PASS)
         count = read_batch(pump.ring, position, limit, pump.passed)
+        if count == TORN and not room_for_chunk(pump, number):
+            return 1
         if count == TORN:
             row["state"] = REPLAYING
             row["position"] = position
