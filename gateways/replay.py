@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,12 @@ from shm_exchange.flow import load as load_flow
 from shm_exchange.instruments import symbol_text
 
 SLICE_NS = 50_000_000  # after so long the loop lets Python look for signals
+SLICE_LOST_NS = 5_000_000  # and for a gateway that takes a lost connection
+_PAUSE_SECONDS = 0.02
 INBOUND_SIZE, OUTBOUND_SIZE = 1 << 18, 1 << 16
 FEED_SECONDS_MAX = 60.0  # how long the feed may take to say what the ring has
-RECONNECTS_MAX = 1_000  # two replays with the same sessions would displace each other for ever
+PATIENCE_SECONDS = 60.0  # how long a gateway may be away
+LOSSES_MAX = 1_000  # two replays with the same sessions would displace each other for ever
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99_9": 99.9, "max": 100.0}
 _FEED_ORDERS_MAX = 1 << 22
 _PS_PER_SECOND = 1_000_000_000_000
@@ -157,6 +161,7 @@ def prepare(
     )
     load.words[state.SYMBOL] = symbol
     load.words[state.FEED_STOP] = state.NO_STOP
+    load.words[state.LIMIT] = max(state.WINDOW_MIN, state.WINDOW // sessions)
     load.words[state.INTERVAL_PS] = 0 if rate is None else max(1, int(_PS_PER_SECOND / rate))
     return load
 
@@ -173,6 +178,14 @@ def warm_up(load: Load) -> None:
     assert client_pump.run(scratch, 0) == state.SLICE
 
 
+@dataclass
+class Missing:
+    """A connection that is to be opened."""
+
+    since: float
+    attempts: int = 0
+
+
 class Driver:
     """The loop and its connections. Use as a context manager: it closes them."""
 
@@ -184,7 +197,8 @@ class Driver:
         self._credentials = [*credentials, credentials[0]]  # connection n is the feed
         order = Door(name, "order", engine, stream)
         self._doors = [order] * len(credentials) + [Door(name, "market_data", engine, stream)]
-        self._reconnects = 0
+        self._missing: dict[int, Missing] = {}
+        self._losses = 0
         load.words[state.EPOLL] = epoll_create1(EPOLL_CLOEXEC)
         self._stack.callback(os.close, int(load.words[state.EPOLL]))
         self._stack.callback(self._close_connections)
@@ -192,9 +206,10 @@ class Driver:
     def __enter__(self) -> Driver:
         feed = len(self._doors) - 1
         try:
-            self._open(feed, 1)  # from the first message: only then is the book whole
-            for number in range(feed):
-                self._open(number, 0)
+            # The feed from its first message: only then is the book whole.
+            for number, sequence in [(feed, 1), *((number, 0) for number in range(feed))]:
+                while not self._open(number, sequence):
+                    time.sleep(_PAUSE_SECONDS)
         except BaseException:
             self._stack.close()
             raise
@@ -237,20 +252,44 @@ class Driver:
 
     def _pass(self) -> bool:
         """One slice of the loop; True when it is done."""
-        outcome = client_pump.run(self._load, SLICE_NS)
+        outcome = client_pump.run(self._load, SLICE_LOST_NS if self._missing else SLICE_NS)
         if outcome in _OUTCOMES:
             who = int(self._load.words[state.WHO])
             raise ReplayError(
                 f"the connection of {self._credentials[who].username} to the "
                 f"{self._doors[who].kind} gateway {_OUTCOMES[outcome]}"
             )
-        if outcome == state.LOST:
-            self._reconnect()
+        self._reopen()
         return bool(outcome == state.DONE)
 
-    def _open(self, number: int, sequence: int) -> None:
-        """Log in, and give the connection to the loop."""
-        descriptor, first = self._doors[number].log_in(number, self._credentials[number], sequence)
+    def _reopen(self) -> None:
+        """Try each lost connection once, at the next number of its stream; the others go on."""
+        rows = self._load.connections.rows
+        for number in np.flatnonzero(rows["fd"] < 0).tolist():
+            if number not in self._missing:
+                self._missing[number] = Missing(time.monotonic())
+                self._losses += 1
+            if self._losses > LOSSES_MAX:
+                raise ReplayError(
+                    f"connections were lost {LOSSES_MAX} times; "
+                    "does another replay use the same sessions?"
+                )
+            self._open(number, int(rows[number]["next_number"]))
+
+    def _open(self, number: int, sequence: int) -> bool:
+        """Log in and give the connection to the loop; False when that has to be tried again."""
+        missing = self._missing.setdefault(number, Missing(time.monotonic()))
+        door, credential = self._doors[number], self._credentials[number]
+        opened = door.log_in(credential, sequence, number, missing.attempts)
+        missing.attempts += 1
+        if isinstance(opened, Exception):
+            if time.monotonic() - missing.since > PATIENCE_SECONDS:
+                raise ReplayError(
+                    f"{credential.username} cannot log in to any {door.kind} gateway ({opened}); "
+                    "see what the exchange says"
+                )
+            return False
+        descriptor, first = opened
         if sequence and first != sequence:
             os.close(descriptor)
             raise ReplayError(
@@ -259,18 +298,8 @@ class Driver:
             )
         if not client_pump.attach(self._load, number, descriptor, first):
             raise ReplayError("a connection cannot be watched; raise the limit of open files")
-
-    def _reconnect(self) -> None:
-        """Every lost connection again, at the next number of its stream."""
-        rows = self._load.connections.rows
-        for number in np.flatnonzero(rows["fd"] < 0).tolist():
-            self._reconnects += 1
-            if self._reconnects > RECONNECTS_MAX:
-                raise ReplayError(
-                    f"connections were lost {RECONNECTS_MAX} times; "
-                    "does another replay use the same sessions?"
-                )
-            self._open(number, int(rows[number]["next_number"]))
+        del self._missing[number]
+        return True
 
     def _close_connections(self) -> None:
         rows = self._load.connections.rows

@@ -23,6 +23,7 @@ from gateways.load.state import (
     FEED_STOP,
     FINISHED,
     INTERVAL_PS,
+    LIMIT,
     LOST,
     NEXT_TIMER_NS,
     NO_STOP,
@@ -32,7 +33,6 @@ from gateways.load.state import (
     STARTED_NS,
     VIOLATION,
     WHO,
-    WINDOW,
 )
 from gateways.packets import (
     DEBUG_TYPE,
@@ -153,7 +153,7 @@ def _may_send(load, number, index, now_ns):
     row = load.connections.rows[at(number)]
     if session["state"] != SENDING or session["awaited"] != 0 or row["fd"] < 0:
         return 0
-    if session["next"] - session["first"] >= WINDOW:
+    if session["next"] - session["first"] >= load.words[LIMIT]:
         if now_ns - row["received_ns"] > STALL_NS:
             ask_barrier(load, number)
         return 0

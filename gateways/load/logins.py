@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from typing import NamedTuple
 
 from gateways.packets import (
@@ -21,9 +20,7 @@ from shm_exchange.addresses import split_address
 from shm_exchange.config import Configuration
 from shm_exchange.errors import ExchangeError
 
-PATIENCE_SECONDS = 60.0  # how long a gateway may be away
-_ATTEMPT_SECONDS = 5.0
-_PAUSE_SECONDS = 0.02
+_ATTEMPT_SECONDS_MIN, _ATTEMPT_SECONDS_MAX = 0.25, 5.0
 
 
 class ReplayError(ExchangeError):
@@ -59,31 +56,28 @@ class Door(NamedTuple):
             )
         return found
 
-    def log_in(self, number: int, credential: Credential, sequence: int) -> tuple[int, int]:
+    def log_in(
+        self, credential: Credential, sequence: int, number: int, attempt: int
+    ) -> tuple[int, int] | Exception:
         """A descriptor, logged in, and the number of the next sequenced message.
 
-        The gateways are tried in turn, the first one by `number`. sequence: as in a login request.
-        Raises ReplayError when nobody lets us in for a minute, or the password is wrong.
+        Or why that was not possible now. sequence: as in a login request. The gateways are tried in
+        turn, the first one by the connection's number, and with more patience at each attempt.
+        Raises ReplayError when it will never be possible.
         """
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        attempt = number
-        while True:
-            addresses = self.addresses()
-            address = addresses[attempt % len(addresses)]
-            try:
-                return self._try(address, credential, sequence)
-            except (OSError, PeerError) as problem:
-                if time.monotonic() > deadline:
-                    raise ReplayError(
-                        f"{address}: {credential.username} cannot log in ({problem}); "
-                        "see what the exchange says"
-                    ) from problem
-            attempt += 1
-            time.sleep(_PAUSE_SECONDS)
+        addresses = self.addresses()
+        address = addresses[(number + attempt) % len(addresses)]
+        seconds = min(_ATTEMPT_SECONDS_MIN * 2.0 ** min(attempt, 8), _ATTEMPT_SECONDS_MAX)
+        try:
+            return self._try(address, credential, sequence, seconds)
+        except (OSError, PeerError) as problem:
+            return problem
 
-    def _try(self, address: str, credential: Credential, sequence: int) -> tuple[int, int]:
+    def _try(
+        self, address: str, credential: Credential, sequence: int, seconds: float
+    ) -> tuple[int, int]:
         session = ClientSession(*credential, self.stream, sequence)
-        with socket.create_connection(split_address(address), _ATTEMPT_SECONDS) as client:
+        with socket.create_connection(split_address(address), seconds) as client:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client.sendall(session.login())
             # No byte behind the answer is taken: that belongs to the loop.

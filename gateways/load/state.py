@@ -14,7 +14,8 @@ from gateways.load.live_prices import LivePrices
 from gateways.load.rebuilt_book import RebuiltBook
 from ringbuf.schema import Field, Record
 
-WINDOW = 512  # requests of one session that are on their way, a power of two
+WINDOW = 512  # requests that are on their way, of all sessions about; a power of two
+WINDOW_MIN = 16  # of one session, if there are many
 READY_PER_PASS = 64  # sockets that one pass serves
 EPOLL_EVENT_SIZE = 12
 NO_STOP = 1 << 62
@@ -36,6 +37,7 @@ CANCELLED = 12
 REJECTED = 13
 IGNORED = 14
 TRADES_KEPT = 15
+LIMIT = 16  # requests that one session may have on their way, at most WINDOW
 WORD_COUNT = 32
 
 # How the loop ends: the time slice is over, everything is done, or something happened to WHO.
