@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ringbuf import layout
 from ringbuf.broadcast import NO_GATE, RECORDED
+from ringbuf.writer_lock import LOCK_WORD, OWNER_DIED_BIT
 from shm_exchange import leftovers, machine_code, memory, placement, presence, status, wiring
 from shm_exchange.addresses import split_address
 from shm_exchange.children import Bells, Child, Launcher, Post, posts_of
@@ -162,22 +163,31 @@ class Supervisor:
         if self._compiling and self._posts[0].is_ready(self._wirings):
             self._compiling = False
         for post in self._posts:
-            if post.child is not None or (post.role == "matcher" and self._has_standby(post)):
-                continue
-            if self._compiling and not self._compiles(post):
+            if post.child is not None or not self._may_fill(post):
                 continue
             self._launcher.start(post)
             assert post.child is not None
             self._children.append(post.child)
             self._selector.register(post.child.descriptor, selectors.EVENT_READ, post.child)
 
-    def _compiles(self, post: Post) -> bool:
-        """Whether to start it when there is no machine code: those who share none with another."""
-        return post.engine == self._posts[0].engine and post.role in ("matcher", "recorder")
+    def _may_fill(self, post: Post) -> bool:
+        """Whether to start a process for an empty post now.
 
-    def _has_standby(self, post: Post) -> bool:
+        Nobody but a standby takes over from a dead matcher as long as one lives; when none does, a
+        new matcher does so, and no standby is started that could be there before it.
+        """
+        if self._compiling:  # those first who share no kernels with each other
+            return post.engine == self._posts[0].engine and post.role in ("matcher", "recorder")
+        if post.role not in ("matcher", "standby"):
+            return True
+        lock = int(self._wirings[post.engine].control.lock[LOCK_WORD])
+        if post.role == "matcher":
+            return lock == 0 or not self._is_filled("standby", post.engine)
+        return not lock & OWNER_DIED_BIT or not self._is_filled("matcher", post.engine)
+
+    def _is_filled(self, role: str, engine: int) -> bool:
         return any(
-            each.role == "standby" and each.engine == post.engine and each.child is not None
+            each.role == role and each.engine == engine and each.child is not None
             for each in self._posts
         )
 
