@@ -25,7 +25,7 @@ from gateways.itch.messages import ITCH_MESSAGE_DTYPE
 from gateways.load import client_pump, state
 from gateways.load.live_prices import create_live_prices
 from gateways.load.logins import Credential, Door, ReplayError, credentials_of
-from gateways.load.own_replica import OwnReplica, feed_book
+from gateways.load.own_replica import OwnReplica, feed_book, market_book
 from gateways.load.rebuilt_book import COUNT, FAULTS, create_rebuilt_book
 from gateways.load.state import Load
 from gateways.packets import LOGOUT_TYPE
@@ -238,7 +238,7 @@ class Driver:
                     )
             if int(load.book.words[COUNT]) == replica.feed_messages:
                 break
-        told, own = feed_book(load.book), replica.book(instrument)
+        told, own = feed_book(load.book), market_book(replica.market, replica.engine, instrument)
         faults = int(load.book.words[FAULTS])
         matches = faults == 0 and np.array_equal(told, own)
         if not matches:

@@ -18,7 +18,7 @@ from shm_exchange import wiring
 from shm_exchange.config import Configuration
 from shm_exchange.history import History
 from shm_exchange.journal_segment import Owner
-from shm_exchange.market import RESTING
+from shm_exchange.market import RESTING, Market
 from shm_exchange.messages import COMMAND_NEXT_BITS, SLOT_BITS
 from shm_exchange.recovery import catch_up, empty_market, recover
 
@@ -97,42 +97,41 @@ class OwnReplica:
         """How many orders rest in an instrument's book."""
         return int(self.market.sides["orders"][2 * instrument : 2 * instrument + 2].sum())
 
-    def book(self, instrument: int) -> np.ndarray:
-        """The displayed orders of an instrument, BOOK_ROW[n] in order of side, price and queue."""
-        orders = self._orders(instrument)
-        rows = np.zeros(len(orders), BOOK_ROW)
-        rows["side"] = np.where(orders["side"] == _BUY, _BUY, _SELL)
-        tick = int(self.market.instruments[instrument]["tick"])
-        rows["price"] = orders["price"].astype(np.int64) * tick
-        rows["rank"] = self._ranks(orders)
-        rows["reference"] = orders["reference"] | (self.engine << COMMAND_NEXT_BITS)
-        rows["shares"] = orders["displayed"]
-        return _in_order(rows)
 
-    def _orders(self, instrument: int) -> np.ndarray:
-        """A copy of every displayed order of the instrument."""
-        parts = []
-        for source, gateway in enumerate(self.market.gateways):
-            first = source << SLOT_BITS
-            rows = self.market.orders[first : first + int(gateway["slots_high_water"])]
-            wanted = (rows["state"] == RESTING) & (rows["instrument"] == instrument)
-            parts.append(rows[wanted & (rows["display"] != _HIDDEN)])
-        return np.concatenate(parts)
+def market_book(market: Market, engine: int, instrument: int) -> np.ndarray:
+    """The displayed orders of an instrument, BOOK_ROW[n] in order of side, price and queue."""
+    orders = _resting_orders(market, instrument)
+    rows = np.zeros(len(orders), BOOK_ROW)
+    rows["side"] = np.where(orders["side"] == _BUY, _BUY, _SELL)
+    rows["price"] = orders["price"].astype(np.int64) * int(market.instruments[instrument]["tick"])
+    rows["rank"] = _ranks(market, orders)
+    rows["reference"] = orders["reference"] | (engine << COMMAND_NEXT_BITS)
+    rows["shares"] = orders["displayed"]
+    return _in_order(rows)
 
-    def _ranks(self, orders: np.ndarray) -> np.ndarray:
-        """Place of each order in its level's queue: all levels are walked at once."""
-        levels = np.unique(orders["level"])
-        rank_of: dict[int, int] = {}
-        slots = self.market.levels[levels]["first"].astype(np.int64)
-        rank = 0
-        while len(slots):
-            references = self.market.orders[slots]["reference"]
-            rank_of.update(dict.fromkeys(references.tolist(), rank))
-            slots = self.market.orders[slots]["next"].astype(np.int64)
-            slots = slots[slots != 0]
-            rank += 1
-        ranks = [rank_of[each] for each in orders["reference"].tolist()]
-        return np.array(ranks, np.int64)
+
+def _resting_orders(market: Market, instrument: int) -> np.ndarray:
+    """A copy of every displayed order of the instrument."""
+    parts = []
+    for source, gateway in enumerate(market.gateways):
+        first = source << SLOT_BITS
+        rows = market.orders[first : first + int(gateway["slots_high_water"])]
+        wanted = (rows["state"] == RESTING) & (rows["instrument"] == instrument)
+        parts.append(rows[wanted & (rows["display"] != _HIDDEN)])
+    return np.concatenate(parts)
+
+
+def _ranks(market: Market, orders: np.ndarray) -> np.ndarray:
+    """Place of each order in its level's queue: all levels are walked at once."""
+    slots = market.levels[np.unique(orders["level"])]["first"].astype(np.int64)
+    rank_of: dict[int, int] = {}
+    rank = 0
+    while len(slots):
+        rank_of.update(dict.fromkeys(market.orders[slots]["reference"].tolist(), rank))
+        slots = market.orders[slots]["next"].astype(np.int64)
+        slots = slots[slots != 0]
+        rank += 1
+    return np.array([rank_of[each] for each in orders["reference"].tolist()], np.int64)
 
 
 def feed_book(book: RebuiltBook) -> np.ndarray:
