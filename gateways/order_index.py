@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ringbuf.bits import at, mix
+from ringbuf.bits import at, mix, shift_left
 from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.market import RESTING, sparse
 
@@ -32,7 +32,7 @@ def order_key(session, channel, user_ref):
 
 @kernel
 def _home(index, key):
-    return ((mix(key >> 3) << 3) | (key & 7)) & (len(index.keys) - 1)
+    return (shift_left(mix(key >> 3), 3) | (key & 7)) & (len(index.keys) - 1)
 
 
 @kernel
