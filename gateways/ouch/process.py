@@ -141,10 +141,12 @@ def start_pump(context: RoleContext, gateway: Gateway) -> tuple[OrderPump, PumpD
     position = recover(market, context.state_directory, context.owner, ring).position
     history = History(ring, context.state_directory, context.owner)
     commands = context.wiring.command_ring(context.source)
-    start = int(spsc.published(commands))
-    while int(market.gateways[context.source]["command_next"]) < start:
+    left = int(spsc.published(commands))
+    while int(market.gateways[context.source]["command_next"]) < left:
         time.sleep(POLL_SECONDS)
         position = catch_up(market, history, position)
+    # After a restart the ring is a new one, but its positions go on where the journal ends.
+    start = int(market.gateways[context.source]["command_next"])
     pump = build_pump(context, market, gateway)
     warm_up(pump)
     command = blank_command(pump.desk, start, GATEWAY_STARTED, 0, 0, time.time_ns())
