@@ -67,6 +67,7 @@ def emit_cancelled(market, slot, quantity, reason, flags, source_next, ring, pos
     event["user_ref_index"] = order["user_ref_index"]
     event["leaves"] = order["leaves"]
     event["reference"] = order["reference"]
+    return event
 
 
 @kernel

@@ -203,7 +203,8 @@ def replace(market, command, source, source_next, ring, position, limit):
         order["state"] = FREE
         reason = REASON_SYSTEM if bad else REASON_USER
         flags = RESTS | DONE | LONG_FORM
-        emit_cancelled(market, slot, leaves, reason, flags, source_next, ring, position)
+        event = emit_cancelled(market, slot, leaves, reason, flags, source_next, ring, position)
+        event["unused_user_ref"] = command["user_ref"]
         return position + 1
     use_user_ref(market, command)
     _set_terms(order, command, position, left)

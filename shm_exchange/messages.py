@@ -278,6 +278,12 @@ EVENT = Record(
         Field("taker_user_ref", "u4", doc="EXECUTED", offset=60),
         # CANCELLED, MODIFIED, RESTED
         Field("leaves", "i4", doc="CANCELLED, MODIFIED, RESTED: what is still open", offset=44),
+        Field(
+            "unused_user_ref",
+            "u4",
+            doc="CANCELLED by a replace that failed: the replace's UserRefNum; otherwise 0",
+            offset=60,
+        ),
         # IGNORED, REJECTED
         Field("command_kind", "u1", doc="IGNORED, REJECTED: CommandKind", offset=63),
         # LOGGED_IN, LOGGED_OUT, GATEWAY_STARTED, GATEWAY_DIED

@@ -82,6 +82,9 @@ def keep_books(market, desk, event):
     elif kind == CANCELLED:
         if event["flags"] & DONE:
             _end_order(desk, event)
+            if event["unused_user_ref"] != 0:
+                key = _key(event, np.int64(event["unused_user_ref"]))
+                remove_order(desk.order_index, key, np.int64(event["slot"]))
     elif kind == REPLACED:
         slot = np.int64(event["slot"])
         remove_order(desk.order_index, _key(event, np.int64(event["original_user_ref"])), slot)

@@ -138,9 +138,6 @@ def _refuse(desk, request, code, position, session, generation, now_ns):
 
 @kernel
 def _enter(desk, request, code, position, session, generation, now_ns):
-    key = order_key(session, np.int64(request["user_ref_index"]), np.int64(request["user_ref"]))
-    if find_order(desk.order_index, key) != NO_SLOT:
-        return SILENT  # this number is live or on its way: a retransmission
     instrument = find_instrument(desk.symbols, request)
     if code == 0:
         code = enter_fault(request)
@@ -174,6 +171,7 @@ def _enter(desk, request, code, position, session, generation, now_ns):
     command["slot"] = slot
     command["price"] = price
     command["quantity"] = request["quantity"]
+    key = order_key(session, np.int64(request["user_ref_index"]), np.int64(request["user_ref"]))
     insert_order(desk.order_index, key, slot)
     side = np.int64(request["side"])
     desk.offered[at(slot & SLOT_INDEX_MASK)] = (instrument << 8) | side
