@@ -1,8 +1,8 @@
 """Kernel: a decoded OUCH request -> a COMMAND, or nothing.
 
-What a check refuses becomes a command too (REFUSED): its reject is said in sequence, so it must
-come back as an event. A cancel or replace of an order that is not live says nothing on the wire
-and stops here.
+What a check refuses becomes a command too (REFUSED, or a replace without a price): its reject is
+said in sequence, so it must come back as an event. A cancel or replace of an order that is not live
+says nothing on the wire and stops here.
 """
 
 from typing import NamedTuple
@@ -56,7 +56,8 @@ NO_CAPACITY = int(Reject.NO_CAPACITY)
 UNSUPPORTED_TAG = int(Reject.UNSUPPORTED_TAG)
 NO_SLOT = 0
 YES = ord("Y")
-REASON_USER, REASON_SYSTEM = ord("U"), ord("Z")
+NO_PRICE = 0  # of a replace that fails a check: the matcher cancels the original
+REASON_USER = ord("U")
 QUANTITY_MASK = 0x7FFF_FFFF  # a command's quantity is signed; larger totals mean the same
 
 # Results of `take_request`.
@@ -178,18 +179,6 @@ def _enter(desk, request, code, position, session, generation, now_ns):
     return SAID
 
 
-@cold_kernel
-def _cancel_for_fault(desk, request, slot, position, session, generation, now_ns):
-    """A replace that fails a check cancels the original (OUCH 5.0, outcome 2)."""
-    command = blank_command(desk, position, COMMAND_CANCEL, session, generation, now_ns)
-    command["user_ref"] = request["original_user_ref"]
-    command["user_ref_index"] = request["user_ref_index"]
-    command["flags"] = FLAG_LONG_FORM
-    command["slot"] = slot
-    command["reason"] = REASON_SYSTEM
-    return SAID
-
-
 @kernel
 def _replace(market, desk, request, code, position, session, generation, now_ns):
     channel = np.int64(request["user_ref_index"])
@@ -201,15 +190,11 @@ def _replace(market, desk, request, code, position, session, generation, now_ns)
     instrument = identity >> 8
     if code == 0:
         code = terms_fault(request)
-    price = np.int64(-1)
+    price = np.int64(NO_PRICE)
     if code == 0:
         side = identity & 0xFF
-        price = price_ticks(desk.instruments, instrument, side, np.int64(request["price"]))
-        quantity = np.int64(request["quantity"])
-        if price <= 0 or quantity_fault(desk.instruments, instrument, quantity):
-            code = INVALID_PRICE
-    if code:
-        return _cancel_for_fault(desk, request, slot, position, session, generation, now_ns)
+        if not quantity_fault(desk.instruments, instrument, np.int64(request["quantity"])):
+            price = price_ticks(desk.instruments, instrument, side, np.int64(request["price"]))
     command = blank_command(desk, position, COMMAND_REPLACE, session, generation, now_ns)
     _identify(command, request)
     _terms(command, request)
@@ -217,8 +202,8 @@ def _replace(market, desk, request, code, position, session, generation, now_ns)
     command["original_user_ref"] = request["original_user_ref"]
     command["instrument"] = instrument
     command["slot"] = slot
-    command["price"] = price
-    command["quantity"] = request["quantity"]
+    command["price"] = max(NO_PRICE, price)
+    command["quantity"] = min(np.int64(request["quantity"]), QUANTITY_MASK)
     insert_order(desk.order_index, order_key(session, channel, np.int64(request["user_ref"])), slot)
     return SAID
 
