@@ -208,6 +208,8 @@ def catch_up(pump, number):
     session = np.int64(row["session"])
     end = np.int64(pump.market.scalars[0]["position"])
     position = np.int64(row["position"])
+    if position > end:
+        return 1  # the replay has read what we have yet to apply, and must not send again
     while position < end:
         limit = min(end - position, EVENTS_PER_PASS)
         count = read_batch(pump.ring, position, limit, pump.passed)
