@@ -43,6 +43,7 @@ from gateways.ouch.stream import catch_up, deliver, is_open, say_taken, take_chu
 from gateways.packets import (
     HEADER_SIZE,
     HEARTBEAT_INTERVAL_NS,
+    SILENCE_LIMIT_NS,
 )
 from gateways.soupbintcp import write_server_heartbeat
 from ringbuf import spsc
@@ -182,8 +183,12 @@ def _tick(pump, now_ns):
         row = pump.connections.rows[at(number)]
         if not is_open(row) or row["fd"] < 0:
             continue
-        if now_ns - row["received_ns"] > row["silence_limit_ns"]:
+        output_waits = row["out_start"] != row["out_end"]
+        # A client whose input waits here is not the one that is silent.
+        if now_ns - row["received_ns"] > row["silence_limit_ns"] and row["pending"] == 0:
             close_client(pump, number, c.CLOSE_SILENT, now_ns)
+        elif output_waits and now_ns - row["sent_ns"] > SILENCE_LIMIT_NS:
+            close_client(pump, number, c.CLOSE_SLOW, now_ns)
         elif now_ns - row["sent_ns"] >= HEARTBEAT_INTERVAL_NS and row["dirty"] == 0:
             offset = c.reserve_output(pump.connections, number, HEADER_SIZE)
             write_server_heartbeat(pump.connections.outbound, offset)
