@@ -35,7 +35,7 @@ LETTER = Record(
         Field("position", "i8", doc="event position"),
         Field("end_position", "i8"),
         Field("count", "i8", doc="messages so far; bytes of a chunk"),
-        Field("detail", "i8", doc="silence limit in ns; reason"),
+        Field("detail", "i8", doc="silence limit in ns; reason; 1: there is no chunk"),
         Field("serial", "i8"),
     ),
 )

@@ -87,7 +87,9 @@ def _read_letters(pump, now_ns):
         if pump.letter[0]["kind"] == letters.OPEN:
             open_client(pump, now_ns)
         elif pump.letter[0]["kind"] == letters.CHUNK:
-            take_chunk(pump)
+            lost = take_chunk(pump)
+            if lost >= 0:
+                close_client(pump, lost, c.CLOSE_NO_SESSION, now_ns)
 
 
 @kernel

@@ -12,10 +12,12 @@ from collections import deque
 import numpy as np
 
 from gateways import mailbox as letters
+from gateways.control import log
 from gateways.mailbox import LETTER, post_inward
 from gateways.ouch.backlog import encode_events, skip_messages
 from gateways.ouch.state import SETTING_ENGINE, OrderPump
 from gateways.ouch.stream import NO_POSITION
+from shm_exchange.errors import ExchangeError
 from shm_exchange.history import History
 from shm_exchange.streams import count_in
 
@@ -42,6 +44,22 @@ class ReplayService:
             self._serve(self._waiting.popleft()[0])
 
     def _serve(self, asked: np.void) -> None:
+        """Fill the buffer and send it; a stream that cannot be read ends the connection."""
+        answer = self._answer[0]
+        answer["kind"] = letters.CHUNK
+        answer["connection"] = asked["connection"]
+        answer["serial"] = asked["serial"]
+        answer["detail"] = 0
+        try:
+            answer["count"], messages, answer["position"] = self._fill(asked)
+            answer["number"] = int(asked["number"]) + messages
+        except ExchangeError as error:
+            log(f"a stream cannot be replayed: {error}")
+            answer["detail"] = 1
+        self._busy = bool(post_inward(self._pump.mailbox, self._answer))
+
+    def _fill(self, asked: np.void) -> tuple[int, int, int]:
+        """Bytes and messages that are in the buffer now, and the position behind them."""
         session = int(asked["session"])
         position, skip = int(asked["position"]), 0
         if position == NO_POSITION:
@@ -67,14 +85,7 @@ class ReplayService:
             skip = 0 if finished else skip
             if finished < len(events):
                 break
-        answer = self._answer[0]
-        answer["kind"] = letters.CHUNK
-        answer["connection"] = asked["connection"]
-        answer["serial"] = asked["serial"]
-        answer["count"] = size
-        answer["number"] = int(asked["number"]) + count
-        answer["position"] = position
-        self._busy = bool(post_inward(self._pump.mailbox, self._answer))
+        return size, count, position
 
     def _locate(self, session: int, needed: int, end: int) -> tuple[int, int]:
         """Where the last `needed` messages below `end` begin: position, messages to skip there."""

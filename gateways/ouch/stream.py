@@ -176,11 +176,16 @@ def room_for_chunk(pump, number):
 
 @cold_kernel
 def take_chunk(pump):
-    """Copy the chunk of pump.letter[0] into its connection's buffer, if it is still wanted."""
+    """Copy the chunk of pump.letter[0] into its connection's buffer, if it is still wanted.
+
+    Returns the number of a connection whose stream cannot be had, or -1.
+    """
     chunk = pump.letter[0]
     number = np.int64(chunk["connection"])
     row = pump.connections.rows[at(number)]
-    if row["state"] == REPLAYING and row["serial"] == chunk["serial"]:
+    wanted = row["state"] == REPLAYING and row["serial"] == chunk["serial"]
+    lost = wanted and chunk["detail"] != 0
+    if wanted and not lost:
         size = np.int64(chunk["count"])
         offset = reserve_output(pump.connections, number, size)
         assert offset >= 0
@@ -191,6 +196,7 @@ def take_chunk(pump):
         row["state"] = CATCHING_UP
         pump.words[UNSETTLED] = 1
     pump.words[TAKEN_DUE] = 1
+    return number if lost else -1
 
 
 @cold_kernel
