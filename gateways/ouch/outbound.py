@@ -10,6 +10,7 @@ from __future__ import annotations
 from gateways.ouch.messages import (
     ACCOUNT_QUERY_RESPONSE,
     APPENDAGE_LENGTH_SIZE,
+    CHANNEL_SIZE,
     ORDER_ACCEPTED,
     ORDER_CANCELED,
     ORDER_EXECUTED,
@@ -18,6 +19,7 @@ from gateways.ouch.messages import (
     REJECTED,
     SYSTEM_EVENT,
 )
+from gateways.ouch.tags import Tag
 from gateways.packets import HEADER_SIZE
 from gateways.soupbintcp import write_sequenced_header
 from gateways.wire import copy_client_order_id, time_of_day
@@ -50,17 +52,17 @@ END_OF_DAY = ord("E")
 _TYPE_S, _TYPE_A, _TYPE_U, _TYPE_C = ord("S"), ord("A"), ord("U"), ord("C")
 _TYPE_E, _TYPE_J, _TYPE_M, _TYPE_Q = ord("E"), ord("J"), ord("M"), ord("Q")
 
+_TAG_CHANNEL = int(Tag.USER_REF_INDEX)
+
 _TIMESTAMP = SYSTEM_EVENT.offset_of("timestamp")  # the same in every message
 _USER_REF = ORDER_ACCEPTED.offset_of("user_ref_num")  # likewise, except in `U`
 
 _SYSTEM_SIZE = SYSTEM_EVENT.size
 _SYSTEM_CODE = SYSTEM_EVENT.offset_of("event_code")
 
-_ACCEPTED_SIZE = ORDER_ACCEPTED.size
 _ACCEPTED_SIDE = ORDER_ACCEPTED.offset_of("side")
 _ACCEPTED_APPENDAGE = ORDER_ACCEPTED.offset_of("appendage_length")
 
-_REPLACED_SIZE = ORDER_REPLACED.size
 _REPLACED_ORIGINAL = ORDER_REPLACED.offset_of("original_user_ref_num")
 _REPLACED_USER_REF = ORDER_REPLACED.offset_of("user_ref_num")
 _REPLACED_SIDE = ORDER_REPLACED.offset_of("side")
@@ -83,7 +85,6 @@ _CANCELED_SIZE = ORDER_CANCELED.size
 _CANCELED_QUANTITY = ORDER_CANCELED.offset_of("quantity")
 _CANCELED_REASON = ORDER_CANCELED.offset_of("reason")
 
-_EXECUTED_SIZE = ORDER_EXECUTED.size
 _EXECUTED_QUANTITY = ORDER_EXECUTED.offset_of("quantity")
 _EXECUTED_PRICE = ORDER_EXECUTED.offset_of("price")
 _EXECUTED_LIQUIDITY = ORDER_EXECUTED.offset_of("liquidity_flag")
@@ -150,11 +151,24 @@ def _begin(buffer, offset, kind, size, event):
 
 
 @kernel
+def _appendage(buffer, start, size, channel):
+    """End a message of `size` bytes with its appendage: the order flow channel, unless it is 0."""
+    if channel == 0:
+        store_big_2(buffer, start + size, 0)
+        return size + APPENDAGE_LENGTH_SIZE
+    store_big_2(buffer, start + size, CHANNEL_SIZE)
+    end = start + size + APPENDAGE_LENGTH_SIZE
+    buffer[at(end)] = CHANNEL_SIZE - 1
+    buffer[at(end + 1)] = _TAG_CHANNEL
+    buffer[at(end + 2)] = channel
+    return size + APPENDAGE_LENGTH_SIZE + CHANNEL_SIZE
+
+
+@kernel
 def _conditional_appendage(buffer, start, size, event):
     """Size of a message that has an appendage length only if its request had one."""
     if int(event["flags"]) & _LONG_FORM:
-        store_big_2(buffer, start + size, 0)
-        return size + APPENDAGE_LENGTH_SIZE
+        return _appendage(buffer, start, size, int(event["user_ref_index"]))
     return size
 
 
@@ -179,22 +193,24 @@ def _order(buffer, start, event, reference, instruments):
 @kernel
 def _accepted(event, reference, instruments, buffer, offset):
     """`A`."""
-    start = _begin(buffer, offset, _TYPE_A, _ACCEPTED_SIZE, event)
+    channel = int(event["user_ref_index"])
+    size = _appendage(buffer, offset + HEADER_SIZE, _ACCEPTED_APPENDAGE, channel)
+    start = _begin(buffer, offset, _TYPE_A, size, event)
     store_big_4(buffer, start + _USER_REF, int(event["user_ref"]))
     _order(buffer, start + _ACCEPTED_SIDE, event, reference, instruments)
-    store_big_2(buffer, start + _ACCEPTED_APPENDAGE, 0)
-    return _ACCEPTED_SIZE
+    return size
 
 
 @kernel
 def _replaced(event, reference, instruments, buffer, offset):
     """`U`."""
-    start = _begin(buffer, offset, _TYPE_U, _REPLACED_SIZE, event)
+    channel = int(event["user_ref_index"])
+    size = _appendage(buffer, offset + HEADER_SIZE, _REPLACED_APPENDAGE, channel)
+    start = _begin(buffer, offset, _TYPE_U, size, event)
     store_big_4(buffer, start + _REPLACED_ORIGINAL, int(event["original_user_ref"]))
     store_big_4(buffer, start + _REPLACED_USER_REF, int(event["user_ref"]))
     _order(buffer, start + _REPLACED_SIDE, event, reference, instruments)
-    store_big_2(buffer, start + _REPLACED_APPENDAGE, 0)
-    return _REPLACED_SIZE
+    return size
 
 
 @kernel
@@ -202,16 +218,18 @@ def _executed(event, match_number, which, instruments, buffer, offset):
     """`E` of one side."""
     instrument = instruments[at(int(event["instrument"]))]
     user_ref, liquidity = int(event["user_ref"]), int(event["liquidity"])
+    channel = int(event["user_ref_index"])
     if which == TAKER:
         user_ref, liquidity = int(event["taker_user_ref"]), int(event["taker_liquidity"])
-    start = _begin(buffer, offset, _TYPE_E, _EXECUTED_SIZE, event)
+        channel = int(event["taker_user_ref_index"])
+    size = _appendage(buffer, offset + HEADER_SIZE, _EXECUTED_APPENDAGE, channel)
+    start = _begin(buffer, offset, _TYPE_E, size, event)
     store_big_4(buffer, start + _USER_REF, user_ref)
     store_big_4(buffer, start + _EXECUTED_QUANTITY, int(event["quantity"]))
     store_big_8(buffer, start + _EXECUTED_PRICE, int(event["price"]) * instrument["tick"])
     buffer[at(start + _EXECUTED_LIQUIDITY)] = liquidity
     store_big_8(buffer, start + _EXECUTED_MATCH, match_number)
-    store_big_2(buffer, start + _EXECUTED_APPENDAGE, 0)
-    return _EXECUTED_SIZE
+    return size
 
 
 @kernel
