@@ -38,6 +38,7 @@ from gateways.packets import (
 _LOGIN_SIZES = (LOGIN_REQUEST.size, LOGIN_REQUEST_4_10.size)
 _POLL_SECONDS = 0.002  # how often the pumps' letters are looked at
 _BACKLOG = 1024
+_SEQUENCE_MAX = 1 << 62
 _PENDING_LOGINS_MAX = 10_000
 _FAILURE_DELAY_SECONDS = 0.2  # doubled with every failed login from the same address
 _FAILURE_DELAY_MAX_SECONDS = 10.0
@@ -92,6 +93,8 @@ def parse_login(packet: bytes) -> Login | None:
         return None
     if sequence < 0 or not texts["sequence"].isdecimal() and texts["sequence"]:
         return None
+    # No stream is that long: further beyond the end is as far.
+    sequence = min(sequence, _SEQUENCE_MAX)
     return Login(texts["username"], texts["password"], texts["session"], sequence, silence_limit_ns)
 
 
