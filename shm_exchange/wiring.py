@@ -126,7 +126,8 @@ def create(
             each.close()
             each.unlink()
         raise
-    ring.cursors[broadcast.CLAIMED] = position
+    # A whole ring is claimed at once: what lies below `position` is in the journal alone.
+    ring.cursors[broadcast.CLAIMED] = position + event_records
     ring.cursors[broadcast.PUBLISHED] = position
     ring.cursors[broadcast.DURABLE] = position
     ring.cursors[broadcast.RECORDED] = position if gated else broadcast.NO_GATE
