@@ -219,11 +219,11 @@ def catch_up(pump, number):
     while position < end:
         limit = min(end - position, EVENTS_PER_PASS)
         count = read_batch(pump.ring, position, limit, pump.passed)
-        if count == TORN and not room_for_chunk(pump, number):
-            return 1
         if count == TORN:
-            row["state"] = REPLAYING
             row["position"] = position
+            if not room_for_chunk(pump, number):
+                return 1
+            row["state"] = REPLAYING
             return ask_replay(pump, number, position, end, 0)
         for offset in range(count):
             done = _write_all(pump, number, session, pump.passed[at(offset)], position)
