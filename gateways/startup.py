@@ -9,12 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from gateways.control import Control, PumpDoor
 from gateways.credentials import Credentials
 from ringbuf import layout
 from shm_exchange.market import Market
 from shm_exchange.roles import EXIT_DONE, EXIT_FAILED, RoleContext
-from shm_exchange.wiring import PROCESS_MATCHER
+from shm_exchange.wiring import COUNTER_PORT, COUNTER_STREAM, PROCESS_MATCHER
 
 POLL_SECONDS = 0.001
 _JOIN_SECONDS = 5.0
@@ -56,8 +58,12 @@ def serve_pumps(
     ]
     for thread in threads:
         thread.start()
-    for context in contexts:
-        context.control.processes[context.process]["counter"][0] = listener.getsockname()[1]
+    for context, door in zip(contexts, doors, strict=True):
+        counters = context.control.processes[context.process]["counter"]
+        counters[COUNTER_PORT] = listener.getsockname()[1]
+        counters[COUNTER_STREAM : COUNTER_STREAM + 2] = np.frombuffer(
+            door.stream().encode("ascii").ljust(16), np.int64
+        )
         context.set_state(layout.STATE_READY)
     control = Control(Credentials(contexts[0].configuration), doors)
     asyncio.run(control.serve(listener, lambda: bool(outcomes)))

@@ -19,6 +19,7 @@ from ringbuf.errors import SegmentError
 from shm_exchange import presence, wiring
 from shm_exchange.errors import NotRunningError
 from shm_exchange.wiring import (
+    COUNTER_STREAM,
     PROCESS_MATCHER,
     PROCESS_RECORDER,
     PROCESS_SOURCE_FIRST,
@@ -108,7 +109,17 @@ def _engine(number: int, engine: Wiring) -> dict[str, Any]:
         "matcher_pid": living_pid(processes[PROCESS_MATCHER]),
         "standby_pids": [pid for row in standbys if (pid := living_pid(row)) is not None],
         "recorder_pid": living_pid(processes[PROCESS_RECORDER]),
+        "session": _stream(processes[PROCESS_SOURCE_FIRST:]),
     }
+
+
+def _stream(gateways: np.ndarray) -> str | None:
+    """SoupBinTCP session id of the engine's streams, as one of its gateways says it."""
+    for row in gateways:
+        if living_pid(row) is not None and row["state"] == layout.STATE_READY:
+            words = row["counter"][COUNTER_STREAM : COUNTER_STREAM + 2]
+            return words.tobytes().decode("ascii").strip()
+    return None
 
 
 def _gateway(announced: Mapping[str, Any], processes: list[dict[str, Any]]) -> dict[str, Any]:

@@ -30,7 +30,9 @@ ROLE_NONE, ROLE_MATCHER, ROLE_STANDBY, ROLE_RECORDER, ROLE_ORDER, ROLE_MARKET_DA
 # The stop word rises: nobody takes orders, then what was taken is matched, then all is recorded.
 STOP_GATEWAYS, STOP_MATCHER, STOP_RECORDER = 1, 2, 3
 
-COUNTER_PORT = 0  # of a gateway's PROCESS.counter: the port it listens on
+# Of a gateway's PROCESS.counter.
+COUNTER_PORT = 0  # the port it listens on
+COUNTER_STREAM = 1  # and 2: id of the engine's streams, ten characters and spaces
 
 _LOCK_WORDS = layout.WRITER_LOCK.size // 4
 _CURSOR_WORDS = layout.SPSC_CURSORS.size // layout.WORD_SIZE
