@@ -28,6 +28,8 @@ from nasdaq_protocols import soup
 
 from gateways.load.own_replica import OwnReplica
 from shm_exchange import config
+from shm_exchange.market import Market
+from tests.differential.book_walk import walk
 from tests.gateways.nasdaq_messages import ClientSession, Message, request
 from tests.process.conftest import ROOT, Exchange
 from tests.process.trading import MARKET, PASSWORD, PATIENCE_SECONDS, RawClient, ports, running
@@ -36,7 +38,9 @@ REAL_FLOW = ROOT.parent / "shared" / "data" / "flows" / "real-aapl-2012-06-21-fi
 GENERATED_MESSAGES = 20_000
 PRICE_SCALE = 10_000
 OTHER = '[[instrument]]\nsymbol = "FLOW"\ntick = 0.01\n'  # without price bands
-Orders = dict[int, tuple[str, int, int]]  # by reference number: side, price, shares
+ENGINE_SHIFT = 48  # a reference number has the engine above the position
+Order = tuple[str, int, int]  # side, price, shares
+Orders = dict[int, Order]  # by reference number
 
 ORDER: dict[str, Any] = {
     "side": "B",
@@ -206,6 +210,23 @@ def follow(orders: Orders, message: MarketMessage) -> None:
             del orders[message.order_reference_number]
 
 
+def replica_book(market: Market, instrument: int) -> list[tuple[int, Order]]:
+    """The exchange's own orders of an instrument, in the order of their queues."""
+    tick = int(market.instruments[instrument]["tick"])
+    found = []
+    for number, side in enumerate("BS"):
+        for slot, price in walk(market, instrument, number):
+            order = market.orders[slot]
+            reference = (1 << ENGINE_SHIFT) | int(order["reference"])
+            found.append((reference, (side, price * tick, int(order["leaves"]))))
+    return found
+
+
+def side_and_price(item: tuple[int, Order]) -> tuple[str, int]:
+    """What a queue of the book is found by."""
+    return item[1][:2]
+
+
 def flows() -> list[Any]:
     """The real flow where it is, and one of our own making."""
     real = [pytest.param(REAL_FLOW, "AAPL", id="real")] if REAL_FLOW.exists() else []
@@ -225,14 +246,10 @@ def test_their_parser_rebuilds_the_book(
     configuration = config.load(market.file)
     number = [each.symbol for each in configuration.instruments].index(symbol)
     with OwnReplica(configuration, market.name, 1, market.state) as replica:
-        count, book = replica.feed_messages, replica.book(number)
+        count, book = replica.feed_messages, replica_book(replica.market, number)
     orders, read = rebuild(recorded_feed(market, tmp_path, count), symbol.encode())
     assert read == count
     assert len(orders) == len(book) == report["resting"]
     assert report["feed_matches_book"]
     # Sorting is stable: within a price both are in the order of the queue.
-    found = sorted(orders.items(), key=lambda each: each[1][:2])
-    assert [(*order[:2], reference, order[2]) for reference, order in found] == [
-        (chr(row["side"]), int(row["price"]), int(row["reference"]), int(row["shares"]))
-        for row in book
-    ]
+    assert sorted(orders.items(), key=side_and_price) == sorted(book, key=side_and_price)

@@ -12,6 +12,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.gateways.ouch_cases import cancel, enter
 from tests.process.conftest import ENGINES, ORDER_GATEWAY, Exchange
 from tests.process.trading import (
     MARKET,
+    SESSIONS,
     RawClient,
     barrier,
     login,
@@ -226,6 +228,7 @@ def test_logins_that_are_never_completed_keep_nobody(here: int) -> None:
         login("S12", sequence="1x"),
         packet(b"L", login("S12")[3:] + b"many!"),
     ],
+    ids=["http", "empty", "type", "zeros", "binary", "negative", "letters", "timeout"],
 )
 def test_garbage_instead_of_a_login(here: int, garbage: bytes) -> None:
     """Closed without a word."""
@@ -370,22 +373,50 @@ def test_a_long_stream_is_replayed_from_ring_and_journal(
         assert user_refs(client.messages(1)) == [rounds * step + 1]
 
 
-def test_a_stream_that_is_lost_ends_its_connection_alone(tmp_path: object) -> None:
-    """Without a recorder the ring is all there is; who asks for more does not harm the gateway."""
+# ---------------------------------------------------------------- without a recorder
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
+    """One order gateway, and what is no longer in the ring is nowhere."""
     configuration = (
         ENGINES.replace("[[engine]]", "[[engine]]\nrecorder = false")
-        .replace("event_ring_records = 65536", "event_ring_records = 1024")
+        .replace("event_ring_records = 65536", "event_ring_records = 8192")
         .replace("AAPL", "A02")
     )
-    with running(tmp_path, configuration + ORDER_GATEWAY) as it, RawClient(ports(it)[0]) as client:
-        client.log_in("T01", sequence=0)
-        for number in range(30):
+    with running(tmp_path_factory.mktemp("bare"), configuration + SESSIONS + ORDER_GATEWAY) as it:
+        yield it
+
+
+def test_a_stream_that_is_lost_ends_its_connection_alone(bare: Exchange) -> None:
+    """Who asks for what the ring has no longer is disconnected, and the gateway lives."""
+    port = ports(bare)[0]
+    with RawClient(port) as client:
+        client.log_in("S01", sequence=0)
+        for number in range(100):
             client.send(immediate(1 + 50 * number, 50))
             client.messages(100)
-        gateway = it.pids()["order"]
-        with RawClient(ports(it)[0]) as late:
-            late.log_in("T02")
+        gateway = bare.pids()["order"]
+        with RawClient(port) as late:
+            late.log_in("S02")
             assert late.wait_closed() == []
-        assert it.pids()["order"] == gateway
         assert barrier(client) == []
-        assert "cannot be replayed" in it.messages
+    assert bare.pids()["order"] == gateway
+    assert "cannot be replayed" in bare.messages
+
+
+def test_who_asks_faster_than_it_is_answered_waits(bare: Exchange) -> None:
+    """Clients that ask for more events than the ring holds do not get their gateway lapped."""
+    superfluous = 20_000 * packet(b"U", cancel(1, 1000))  # each is an event, but no message
+    port = ports(bare)[0]
+    gateway = bare.pids()["order"]
+
+    def flood(username: str) -> list[int]:
+        with RawClient(port) as client:
+            client.log_in(username, sequence=0).send(packet(b"U", order(1, b"A02")) + superfluous)
+            return user_refs(barrier(client))
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(flood, [f"S{number}" for number in range(10, 26)]))
+    assert answers == 16 * [[1]]
+    assert bare.pids()["order"] == gateway
