@@ -7,7 +7,6 @@ tests/litmus.
 import numpy as np
 import pytest
 
-from ringbuf import broadcast
 from ringbuf.broadcast import (
     CLAIMED,
     EMPTY,
@@ -26,7 +25,6 @@ from ringbuf.broadcast import (
     read_batch,
     record_until,
 )
-from ringbuf.jit import COMPILED, signatures
 from tests.shared_memory import RECORD_DTYPE
 
 CAPACITY = 64
@@ -148,14 +146,3 @@ def test_what_the_gating_reader_has_not_recorded_is_intact(ring: Broadcast) -> N
     assert position == CAPACITY
     out = np.zeros(1, RECORD_DTYPE)
     assert [poll(ring, each, out) for each in range(CAPACITY)] == [READY] * CAPACITY
-
-
-def test_each_kernel_has_one_signature(ring: Broadcast) -> None:
-    out = np.zeros(1, RECORD_DTYPE)
-    _append(ring, 0)
-    poll(ring, 0, out)
-    overwritten(ring, 0)
-    record_until(ring, NO_GATE)
-    expected = 1 if COMPILED else 0
-    for name in ("claim", "publish", "poll", "overwritten", "record_until"):
-        assert len(signatures(getattr(broadcast, name))) == expected, name

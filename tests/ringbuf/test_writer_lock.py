@@ -5,6 +5,8 @@ in tests/litmus.
 """
 
 import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,7 +41,10 @@ def _in_a_thread(function, *arguments):  # type: ignore[no-untyped-def]
     answers = []
     thread = threading.Thread(target=lambda: answers.append(function(*arguments)))
     thread.start()
+    task = Path(f"/proc/self/task/{thread.native_id}")
     thread.join()
+    while task.exists():  # Python lets go of a thread before the kernel is done with it
+        time.sleep(0.001)
     return answers[0]
 
 
