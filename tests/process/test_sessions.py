@@ -284,7 +284,7 @@ def test_a_client_that_never_reads_is_dropped_and_comes_back(here: int, there: i
     """Its buffer is bounded, others do not wait; afterwards its stream has no gap, no repeat."""
     sent = 0
     with RawClient(here, receive_buffer=4096) as client, RawClient(here) as other:
-        client.log_in("S16")
+        client.log_in("S16", sequence=0)  # live at once: a replay would wait for its reader
         other.log_in("S17", sequence=0)
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
             while sent < 1_000_000:
