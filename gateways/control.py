@@ -8,6 +8,7 @@ nothing.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
 import time
@@ -19,7 +20,7 @@ import numpy as np
 from gateways import mailbox as letters
 from gateways.connection import CLOSE_REASONS
 from gateways.credentials import Credentials
-from gateways.mailbox import LETTER, Mailbox, post_inward, take_outward
+from gateways.mailbox import BELL, LETTER, Mailbox, post_inward, take_outward
 from gateways.packets import (
     LENGTH_SIZE,
     LOGIN_LIMIT_NS,
@@ -36,7 +37,6 @@ from gateways.packets import (
 )
 
 _LOGIN_SIZES = (LOGIN_REQUEST.size, LOGIN_REQUEST_4_10.size)
-_POLL_SECONDS = 0.002  # how often the pumps' letters are looked at
 _BACKLOG = 1024
 _SEQUENCE_MAX = 1 << 62
 _PENDING_LOGINS_MAX = 10_000
@@ -65,6 +65,11 @@ class PumpDoor:
     free: list[int]  # connection numbers that nobody has
     sockets: dict[int, str] = field(default_factory=dict)  # number -> peer, for the log
     on_letter: Callable[[np.ndarray], None] | None = None  # letters that are not about closing
+
+    @property
+    def bell(self) -> int:
+        """The eventfd that the pump rings: it wrote letters, or it has ended."""
+        return int(self.mailbox.cursors[BELL])
 
 
 def log(message: str) -> None:
@@ -113,11 +118,21 @@ class Control:
         loop = asyncio.get_running_loop()
         tasks: set[asyncio.Task[None]] = set()
         accepting = asyncio.create_task(self._accept(loop, listener, tasks))
+        ended = asyncio.Event()
+
+        def answer(door: PumpDoor) -> None:
+            os.eventfd_read(door.bell)
+            self._read_letters(door)
+            if stopping():
+                ended.set()
+
+        for door in self._doors:
+            loop.add_reader(door.bell, answer, door)
         try:
-            while not stopping():
-                self._read_letters()
-                await asyncio.sleep(_POLL_SECONDS)
+            await ended.wait()
         finally:
+            for door in self._doors:
+                loop.remove_reader(door.bell)
             accepting.cancel()
             for task in tasks:
                 task.cancel()
@@ -241,17 +256,16 @@ class Control:
         door.sockets[number] = f"{address} ({login.username})"
         return 0
 
-    def _read_letters(self) -> None:
-        for door in self._doors:
-            while take_outward(door.mailbox, self._letter):
-                letter = self._letter[0]
-                if letter["kind"] == letters.CLOSED:
-                    number = int(letter["connection"])
-                    peer = door.sockets.pop(number, "a client")
-                    door.free.append(number)
-                    log(f"{peer}: disconnected, {CLOSE_REASONS[int(letter['detail'])]}")
-                elif door.on_letter is not None:
-                    door.on_letter(self._letter)
+    def _read_letters(self, door: PumpDoor) -> None:
+        while take_outward(door.mailbox, self._letter):
+            letter = self._letter[0]
+            if letter["kind"] == letters.CLOSED:
+                number = int(letter["connection"])
+                peer = door.sockets.pop(number, "a client")
+                door.free.append(number)
+                log(f"{peer}: disconnected, {CLOSE_REASONS[int(letter['detail'])]}")
+            elif door.on_letter is not None:
+                door.on_letter(self._letter)
 
 
 def _rejected(reason: int) -> bytes:

@@ -1,7 +1,8 @@
 """Kernel: letters between the two threads of a gateway: its Python side and its pump.
 
 Two bounded queues in private memory, with the same rules as a ring between processes, so that
-neither thread ever waits for the other (nor for the interpreter's lock).
+neither thread ever waits for the other (nor for the interpreter's lock). The Python side sleeps
+until its bell is rung: if it looked now and then instead, it would disturb the pump of its core.
 """
 
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
 from ringbuf.schema import Field, Record
 from ringbuf.spsc import Spsc
+from ringbuf.syscalls import event_signal
 
 # Python -> pump
 OPEN = 1  # a client logged in: fd, session, asked sequence, silence limit
@@ -46,18 +48,19 @@ class Mailbox(NamedTuple):
 
     inward: Spsc  # Python -> pump
     outward: Spsc  # pump -> Python
-    cursors: np.ndarray  # int64[4]: next inward of Python, of pump, next outward of pump, of Python
+    cursors: np.ndarray  # int64[5]: POST_IN, TAKE_OUT of Python, the others of the pump
 
 
 POST_IN, TAKE_IN, POST_OUT, TAKE_OUT = 0, 1, 2, 3
+BELL = 4  # eventfd that wakes the Python side, or -1
 
 
-def create_mailbox(capacity: int) -> Mailbox:
+def create_mailbox(capacity: int, bell: int) -> Mailbox:
     """An empty mailbox; `capacity`, a power of two, bounds either direction."""
     return Mailbox(
         inward=Spsc(np.zeros(32, np.int64), np.zeros(capacity, LETTER.dtype)),
         outward=Spsc(np.zeros(32, np.int64), np.zeros(capacity, LETTER.dtype)),
-        cursors=np.zeros(4, np.int64),
+        cursors=np.array([0, 0, 0, 0, bell], np.int64),
     )
 
 
@@ -97,8 +100,10 @@ def take_inward(mailbox, letter):
 
 @cold_kernel
 def post_outward(mailbox, letter):
-    """The pump's side: send letter[0] to Python; 0 when the queue is full."""
-    return _post(mailbox.outward, mailbox.cursors, POST_OUT, letter)
+    """The pump's side: send letter[0] to Python and wake it; 0 when the queue is full."""
+    done = _post(mailbox.outward, mailbox.cursors, POST_OUT, letter)
+    event_signal(mailbox.cursors[BELL])
+    return done
 
 
 @cold_kernel

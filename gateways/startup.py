@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
 import threading
@@ -13,6 +14,7 @@ import numpy as np
 
 from gateways.control import Control, PumpDoor
 from gateways.credentials import Credentials
+from gateways.mailbox import Mailbox, create_mailbox
 from ringbuf import layout
 from shm_exchange.market import Market
 from shm_exchange.roles import EXIT_DONE, EXIT_FAILED, RoleContext
@@ -36,6 +38,11 @@ def stream_name(market: Market) -> str:
     return (raw + int(scalars["stream_1"]).to_bytes(8, "little")[:2]).decode("ascii")
 
 
+def open_mailbox(capacity: int) -> Mailbox:
+    """An empty mailbox with a bell of its own."""
+    return create_mailbox(capacity, os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
+
+
 def wait_for_matcher(context: RoleContext) -> bool:
     """Wait until the engine's matcher serves; False when the exchange stops first."""
     while context.control.processes[PROCESS_MATCHER]["state"] != layout.STATE_READY:
@@ -53,8 +60,14 @@ def serve_pumps(
 ) -> int:
     """Run each pump in a thread of its own and accept clients until one ends; the exit code."""
     outcomes: list[int] = []
+
+    def pump(run: Callable[[], int], door: PumpDoor) -> None:
+        outcomes.append(run())
+        os.eventfd_write(door.bell, 1)
+
     threads = [
-        threading.Thread(target=lambda run=run: outcomes.append(run()), daemon=True) for run in runs
+        threading.Thread(target=pump, args=each, daemon=True)
+        for each in zip(runs, doors, strict=True)
     ]
     for thread in threads:
         thread.start()

@@ -16,8 +16,8 @@ from gateways.itch import pump as loop
 from gateways.itch import state
 from gateways.itch.feed_log import create_feed_log
 from gateways.itch.state import FeedPump
-from gateways.mailbox import LETTER, create_mailbox
-from gateways.startup import serve_pumps, stream_name, wait_for_matcher
+from gateways.mailbox import LETTER
+from gateways.startup import open_mailbox, serve_pumps, stream_name, wait_for_matcher
 from ringbuf import layout
 from ringbuf.broadcast import Broadcast
 from ringbuf.syscalls import EPOLL_CLOEXEC, epoll_create1
@@ -48,7 +48,7 @@ def build_pump(context: RoleContext, gateway: Gateway) -> FeedPump:
         ring=context.wiring.ring,
         log=create_feed_log(context.state_directory),
         connections=create_connections(gateway.clients_max, INBOUND_SIZE, OUTBOUND_SIZE),
-        mailbox=create_mailbox(MAILBOX_LETTERS),
+        mailbox=open_mailbox(MAILBOX_LETTERS),
         doorbells=context.control.doorbells,
         control_words=context.control.words,
         process_words=context.wiring.process_words,

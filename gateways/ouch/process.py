@@ -14,7 +14,7 @@ import numpy as np
 
 from gateways.connection import create_connections
 from gateways.control import PumpDoor, listen
-from gateways.mailbox import LETTER, create_mailbox
+from gateways.mailbox import LETTER
 from gateways.order_index import OrderIndex, create_order_index, index_slots, insert_order
 from gateways.ouch import pump as loop
 from gateways.ouch import state
@@ -22,7 +22,7 @@ from gateways.ouch.inbound import Desk, blank_command
 from gateways.ouch.replay import ReplayService
 from gateways.ouch.state import OrderPump
 from gateways.ouch.tags import OUCH_REQUEST_DTYPE
-from gateways.startup import POLL_SECONDS, serve_pumps, stream_name, wait_for_matcher
+from gateways.startup import POLL_SECONDS, open_mailbox, serve_pumps, stream_name, wait_for_matcher
 from ringbuf import layout, spsc
 from ringbuf.broadcast import Broadcast
 from ringbuf.spsc import Spsc
@@ -93,7 +93,7 @@ def build_pump(context: RoleContext, market: Market, gateway: Gateway) -> OrderP
         connections=create_connections(
             gateway.clients_max, gateway.inbound_buffer_bytes, gateway.outbound_buffer_bytes
         ),
-        mailbox=create_mailbox(MAILBOX_LETTERS),
+        mailbox=open_mailbox(MAILBOX_LETTERS),
         by_session=np.zeros(len(market.sessions), np.int32),
         doorbells=context.control.doorbells,
         control_words=context.control.words,
