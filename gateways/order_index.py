@@ -99,5 +99,12 @@ def index_slots(index, orders, first, count):
 
 
 def create_order_index(capacity: int) -> OrderIndex:
-    """An empty table; `capacity`, a power of two, at least twice the orders it will hold."""
-    return OrderIndex(keys=sparse(np.int64, capacity), slots=sparse(np.int32, capacity))
+    """An empty table; `capacity`, a power of two, at least twice the orders it will hold.
+
+    All its pages exist from the beginning: orders fall anywhere in it, and the first million of
+    them would wait for a page, two to three microseconds on a virtual machine, with every eighth.
+    """
+    index = OrderIndex(keys=sparse(np.int64, capacity), slots=sparse(np.int32, capacity))
+    index.keys[:] = NO_KEY
+    index.slots[:] = NO_SLOT
+    return index

@@ -59,8 +59,10 @@ def symbol_index(market: Market) -> OrderIndex:
 def build_desk(context: RoleContext, market: Market) -> Desk:
     """Index and slots as the replica shows them."""
     limit = int(market.scalars[0]["slots_per_gateway"])
-    sources = max(context.configuration.sources_of(context.engine), default=2)
-    cells = max(INDEX_CELLS_MIN, 1 << (2 * limit * sources).bit_length())
+    served = context.configuration.sources_of(context.engine).items()
+    owners = {source for source, gateway in served if gateway.kind == "order"}
+    owners.update(np.flatnonzero(market.gateways["slots_high_water"]).tolist())
+    cells = max(INDEX_CELLS_MIN, 1 << (2 * limit * len(owners) - 1).bit_length())
     index = create_order_index(cells)
     for source, row in enumerate(market.gateways):
         index_slots(index, market.orders, source << SLOT_BITS, int(row["slots_high_water"]))
