@@ -1,7 +1,8 @@
 """Kernel: what a process does when there is nothing to do.
 
-A policy of the process, not of the ring. SPIN never leaves the core; YIELD lets others run; PARK
-spins briefly and then sleeps until somebody rings, or a short while (a dead writer rings no bell).
+A policy of the process, not of the ring. SPIN never leaves the core; YIELD lets others run at once;
+PARK spins briefly and then sleeps until somebody rings, or a short while (a dead writer rings no
+bell).
 
 Each process has one byte of the doorbells (shared memory) that is odd while it sleeps, and one
 eventfd, made by the supervisor and inherited by all. Whoever publishes looks at the bytes and
@@ -45,7 +46,9 @@ from ringbuf.syscalls import (
 SPIN, YIELD, PARK = 0, 1, 2
 POLICY_NAMES = ("spin", "yield", "park")
 
-PAUSE_COUNT = 200  # idle passes before a yield or a park: some microseconds
+PAUSE_COUNT = 1000  # idle looks at a ring before a park: about as long as waking up takes
+LOOKS_PER_YIELD = 8  # a yield is a system call even if nobody else wants the core
+LOOKS_PER_PASS = 40  # what a pass of system calls counts as
 RING_AGAIN_US = 200  # a sleeper that was rung is left alone for so long
 
 # An entry of `fds`: the eventfd, above it the sleep that was rung last, above it when.
@@ -136,11 +139,21 @@ def sleep_on(bell, timeout_us):
 
 @kernel
 def idle(policy, idle_count):
-    """Wait a moment after `idle_count` passes without work; 1 when it is time to park instead."""
-    if policy == SPIN or idle_count < PAUSE_COUNT:
-        pause()
-        return 0
-    if policy == YIELD:
+    """Wait a moment after `idle_count` looks without work; 1 when it is time to park instead.
+
+    A pass that makes system calls takes much longer than a look: it counts as LOOKS_PER_PASS.
+    """
+    if policy == YIELD and idle_count % LOOKS_PER_YIELD == 0:
         sched_yield()
         return 0
-    return 1
+    if policy == PARK and idle_count >= PAUSE_COUNT:
+        return 1
+    pause()
+    return 0
+
+
+@kernel
+def give_way(policy):
+    """Under YIELD, let somebody else run now: he was answered, and may be waiting for this core."""
+    if policy == YIELD:
+        sched_yield()

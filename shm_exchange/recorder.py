@@ -20,7 +20,15 @@ import numpy as np
 
 from ringbuf import layout
 from ringbuf.broadcast import NO_GATE, Broadcast, overwritten, published, record_until
-from ringbuf.waiting import YIELD, announce_sleep, end_sleep, idle, ring_others, sleep_on
+from ringbuf.waiting import (
+    LOOKS_PER_PASS,
+    YIELD,
+    announce_sleep,
+    end_sleep,
+    idle,
+    ring_others,
+    sleep_on,
+)
 from shm_exchange.history import ring_slices
 from shm_exchange.journal import Journal
 from shm_exchange.journal_segment import JournalError, JournalFull, Owner
@@ -252,7 +260,7 @@ class Process:
                 # After a while without events there is less to lose by looking less often.
                 time.sleep(self._nap_seconds * (1 if self._idle_count < 100 else 2))
             return
-        if count or not idle(self._context.policy, self._idle_count):
+        if count or not idle(self._context.policy, self._idle_count * LOOKS_PER_PASS):
             return
         context, me = self._context, self._context.process
         announce_sleep(context.control.doorbells, me)

@@ -55,7 +55,7 @@ from ringbuf.layout import (
     STOP,
 )
 from ringbuf.syscalls import EPOLL_CTL_DEL, clock_ns, close, epoll_ctl, epoll_wait, event_drain
-from ringbuf.waiting import announce_sleep, bell_of, end_sleep, idle
+from ringbuf.waiting import LOOKS_PER_PASS, announce_sleep, bell_of, end_sleep, idle
 from shm_exchange.market import RESTING
 from shm_exchange.messages import EventKind
 from shm_exchange.replica import apply
@@ -313,7 +313,7 @@ def run(pump):
         done = step(pump, 0)
         if done < 0:
             return -done
-        idle_count = 0 if done else idle_count + 1
+        idle_count = 0 if done else idle_count + LOOKS_PER_PASS
         if done or not idle(policy, idle_count):
             continue
         announce_sleep(pump.doorbells, me)

@@ -23,17 +23,23 @@ from gateways.ouch.state import (
     BELL,
     CLIENTS,
     COMMAND_POSITION,
+    COMMAND_PUBLISHED,
+    COMMANDS_AWAITED,
     EPOLL_EVENT_SIZE,
     EVENTS_PER_PASS,
     FAULTS,
+    LAST_SERVED,
+    LOOKS_AWAITING,
     LOOPS,
     NEXT_TIMER_NS,
+    PASSES_PER_POLL,
     PENDING,
     READY_PER_PASS,
     ROWS_USED,
     SETTING_EPOLL,
     SETTING_POLICY,
     SETTING_PROCESS,
+    SETTING_SOURCE,
     TAKEN_DUE,
     UNSETTLED,
     WORDS_PER_LINE,
@@ -47,7 +53,7 @@ from gateways.packets import (
 )
 from gateways.soupbintcp import write_server_heartbeat
 from ringbuf import spsc
-from ringbuf.atomics import load_acquire, store_relaxed
+from ringbuf.atomics import load_acquire, pause, store_relaxed
 from ringbuf.bits import address, at, load_raw_4
 from ringbuf.broadcast import published, read_batch
 from ringbuf.counters import beat
@@ -62,7 +68,14 @@ from ringbuf.syscalls import (
     epoll_wait,
     event_drain,
 )
-from ringbuf.waiting import announce_sleep, bell_of, end_sleep, idle
+from ringbuf.waiting import (
+    LOOKS_PER_PASS,
+    announce_sleep,
+    bell_of,
+    end_sleep,
+    give_way,
+    idle,
+)
 from shm_exchange.messages import CommandKind, EventKind
 from shm_exchange.replica import apply
 
@@ -93,25 +106,70 @@ def _read_letters(pump, now_ns):
 
 
 @kernel
+def _serve_socket(pump, number, now_ns):
+    """Receive what a client sent and handle it; 1 when there was something."""
+    row = pump.connections.rows[at(number)]
+    if row["fd"] < 0 or row["pending"] or not is_open(row):
+        return 0
+    count = c.receive(pump.connections, number, now_ns)
+    if count < 0:
+        close_client(pump, number, c.CLOSE_PEER, now_ns)
+    if count <= 0:
+        return -count
+    pump.words[LAST_SERVED] = number + 1
+    serve_input(pump, number, now_ns)
+    return 1
+
+
+@kernel
 def _poll_sockets(pump, now_ns, timeout_ms):
-    """Serve the sockets that are ready; return how many, the doorbell included."""
-    epoll = pump.settings[SETTING_EPOLL]
-    count = epoll_wait(epoll, address(pump.ready, 0), READY_PER_PASS, timeout_ms)
-    for place in range(count):
-        number = load_raw_4(pump.ready, place * EPOLL_EVENT_SIZE + 4)
+    """Serve the sockets that are ready; return how many, the doorbell included.
+
+    The client served last is asked first, by a `recv` of its own: while it trades, order by order,
+    that saves the two calls by which epoll would find it and forget it again.
+    """
+    number = pump.words[LAST_SERVED] - 1 if timeout_ms == 0 else -1
+    done = 0
+    count = 0
+    place = -1
+    while place < count:
+        if place >= 0:
+            number = load_raw_4(pump.ready, place * EPOLL_EVENT_SIZE + 4)
         if number == BELL:
             event_drain(bell_of(pump.bells[pump.settings[SETTING_PROCESS]]))
-            continue
-        row = pump.connections.rows[at(number)]
-        if row["fd"] < 0 or not is_open(row):
-            continue
-        if timeout_ms:
-            now_ns = clock_ns(pump.clock)
-        if row["pending"] == 0 and c.receive(pump.connections, number, now_ns) < 0:
-            close_client(pump, number, c.CLOSE_PEER, now_ns)
-        else:
-            serve_input(pump, number, now_ns)
-    return max(0, count)
+            done += 1
+        elif number >= 0:
+            done += _serve_socket(pump, number, now_ns)
+        if place < 0 and (done == 0 or pump.words[LOOPS] % PASSES_PER_POLL == 0):
+            epoll = pump.settings[SETTING_EPOLL]
+            count = epoll_wait(epoll, address(pump.ready, 0), READY_PER_PASS, timeout_ms)
+            if timeout_ms:
+                now_ns = clock_ns(pump.clock)
+        place += 1
+    return done
+
+
+@kernel
+def _awaited(pump):
+    """Count of published commands whose events we have not seen."""
+    gateway = pump.market.gateways[at(pump.settings[SETTING_SOURCE])]
+    return pump.words[COMMAND_PUBLISHED] - gateway["command_next"]
+
+
+@kernel
+def _await_answers(pump):
+    """Look at the event ring for a moment while a few commands are on their way.
+
+    Their events come sooner than another pass over the sockets would end.
+    """
+    awaited = _awaited(pump)
+    if awaited <= 0 or awaited > COMMANDS_AWAITED or pump.words[PENDING]:
+        return
+    position = np.int64(pump.market.scalars[0]["position"])
+    for _ in range(LOOKS_AWAITING):
+        if published(pump.ring) != position:
+            return
+        pause()
 
 
 @cold_kernel
@@ -215,6 +273,7 @@ def step(pump, timeout_ms):
         if pump.words[PENDING]:
             _serve_pending(pump, now_ns)
             done += 1
+    _await_answers(pump)
     events = _follow(pump, now_ns)
     if events < 0:
         return -1
@@ -251,7 +310,9 @@ def run(pump):
         done = step(pump, 0)
         if done < 0:
             return LAPPED
-        idle_count = 0 if done else idle_count + 1
+        idle_count = 0 if done else idle_count + LOOKS_PER_PASS
+        if done and _awaited(pump) == 0:
+            give_way(policy)
         if done or not idle(policy, idle_count):
             continue
         announce_sleep(pump.doorbells, me)

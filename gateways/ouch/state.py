@@ -22,6 +22,7 @@ UNSETTLED = 7  # 1: some catch up, do not read, or owe a LOGOUT
 TAKEN_DUE = 8  # 1: the Python side is to be told that the replay buffer is free
 CLIENTS = 9
 FAULTS = 10
+LAST_SERVED = 11  # the connection that was served last: its number + 1, or 0
 WORD_COUNT = 16
 
 # Subscripts of OrderPump.settings
@@ -36,6 +37,9 @@ WORDS_PER_LINE = 32
 EVENTS_PER_PASS = 256  # events that one pass copies and applies
 MESSAGES_PER_PASS = 64  # messages of one connection that one pass reads
 READY_PER_PASS = 64  # sockets that one pass serves
+PASSES_PER_POLL = 8  # how often epoll is asked while the client served last goes on sending
+COMMANDS_AWAITED = 16  # while so few commands are on their way, their events are waited for
+LOOKS_AWAITING = 64  # at the event ring: a microsecond or two
 EPOLL_EVENT_SIZE = 12
 BELL = (1 << 31) - 1  # epoll data of the doorbell
 
