@@ -90,16 +90,26 @@ _Static_assert(sizeof(struct doorbells) == 64, "size");
 
 #define CONTROL_WORDS_SIZE 256
 #define CONTROL_WORDS_STOP 0
-#define CONTROL_WORDS_RESERVED_0 8
+#define CONTROL_WORDS_HANDOVER 8
+#define CONTROL_WORDS_RESERVED_0 16
 #define CONTROL_WORDS_EPOCH 128
 #define CONTROL_WORDS_ATTEMPTING 136
-#define CONTROL_WORDS_RESERVED_1 144
+#define CONTROL_WORDS_CRASHED 144
+#define CONTROL_WORDS_SUSPECT 152
+#define CONTROL_WORDS_STRIKES 160
+#define CONTROL_WORDS_ENDED_NS 168
+#define CONTROL_WORDS_RESERVED_1 176
 struct control_words {
     int64_t stop;
-    int64_t reserved_0[15];
+    int64_t handover;
+    int64_t reserved_0[14];
     int64_t epoch;
     int64_t attempting;
-    int64_t reserved_1[14];
+    int64_t crashed;
+    int64_t suspect;
+    int64_t strikes;
+    int64_t ended_ns;
+    int64_t reserved_1[10];
 };
 _Static_assert(sizeof(struct control_words) == 256, "size");
 
@@ -119,7 +129,10 @@ _Static_assert(sizeof(struct control_words) == 256, "size");
 #define PROCESS_WORK 56
 #define PROCESS_CLIENTS 64
 #define PROCESS_ERRORS 72
-#define PROCESS_RESERVED_1 80
+#define PROCESS_ATTESTED 80
+#define PROCESS_DIFFERS 88
+#define PROCESS_CONDEMNED 96
+#define PROCESS_RESERVED_1 104
 #define PROCESS_COUNTER 128
 struct process {
     int64_t pid;
@@ -137,7 +150,10 @@ struct process {
     int64_t work;
     int64_t clients;
     int64_t errors;
-    int64_t reserved_1[6];
+    int64_t attested;
+    int64_t differs;
+    int64_t condemned;
+    int64_t reserved_1[3];
     int64_t counter[16];
 };
 _Static_assert(sizeof(struct process) == 256, "size");
@@ -422,7 +438,8 @@ _Static_assert(sizeof(struct instrument) == 64, "size");
 #define SESSION_CONNECTED 18
 #define SESSION_ENABLED 19
 #define SESSION_KNOWN 20
-#define SESSION_RESERVED_0 21
+#define SESSION_CANCEL_ON_DISCONNECT 21
+#define SESSION_RESERVED_0 22
 #define SESSION_RESERVED_1 24
 struct session {
     int64_t messages;
@@ -432,7 +449,8 @@ struct session {
     uint8_t connected;
     uint8_t enabled;
     uint8_t known;
-    uint8_t reserved_0[3];
+    uint8_t cancel_on_disconnect;
+    uint8_t reserved_0[2];
     int64_t reserved_1[5];
 };
 _Static_assert(sizeof(struct session) == 64, "size");
@@ -452,7 +470,7 @@ struct gateway {
 };
 _Static_assert(sizeof(struct gateway) == 64, "size");
 
-#define SCALARS_SIZE 128
+#define SCALARS_SIZE 192
 #define SCALARS_POSITION 0
 #define SCALARS_STAMP_NS 8
 #define SCALARS_HASH 16
@@ -472,7 +490,10 @@ _Static_assert(sizeof(struct gateway) == 64, "size");
 #define SCALARS_INSTRUMENTS_LISTED 100
 #define SCALARS_CONTINUING_NEXT 104
 #define SCALARS_SESSIONS_KNOWN 112
-#define SCALARS_RESERVED_0 120
+#define SCALARS_ATTESTED 120
+#define SCALARS_DIFFERS 128
+#define SCALARS_CONTINUING_KIND 136
+#define SCALARS_RESERVED_0 144
 struct scalars {
     int64_t position;
     int64_t stamp_ns;
@@ -493,9 +514,12 @@ struct scalars {
     int32_t instruments_listed;
     int64_t continuing_next;
     int64_t sessions_known;
-    int64_t reserved_0;
+    int64_t attested;
+    int64_t differs;
+    int64_t continuing_kind;
+    int64_t reserved_0[6];
 };
-_Static_assert(sizeof(struct scalars) == 128, "size");
+_Static_assert(sizeof(struct scalars) == 192, "size");
 
 /* shm_exchange.journal_layout */
 

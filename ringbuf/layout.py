@@ -156,7 +156,15 @@ CONTROL_WORDS = Record(
     doc="The single words of a control segment.",
     fields=(
         Field("stop", "i8", writer="the supervisor", order="release", doc="not 0: drain and end"),
-        Field("reserved_0", "i8", repeat=15),
+        Field(
+            "handover",
+            "i8",
+            writer="the supervisor",
+            order="release",
+            doc="number of a reign that is to end: its writer gives up the lock between two "
+            "commands, and who stands by takes it",
+        ),
+        Field("reserved_0", "i8", repeat=14),
         Field(
             "epoch",
             "i8",
@@ -171,7 +179,36 @@ CONTROL_WORDS = Record(
             order="relaxed",
             doc="what the writer is about to do, so that its death can be charged to it",
         ),
-        Field("reserved_1", "i8", repeat=14),
+        Field(
+            "crashed",
+            "i8",
+            writer="the holder of the writer lock",
+            order="plain",
+            doc="number of a reign whose writer died of what it did, not of a signal from outside; "
+            "its crash handler stores it",
+        ),
+        Field(
+            "suspect",
+            "i8",
+            writer="the holder of the writer lock",
+            order="relaxed",
+            doc="value of `attempting` that killed a writer last",
+        ),
+        Field(
+            "strikes",
+            "i8",
+            writer="the holder of the writer lock",
+            order="relaxed",
+            doc="how many writers `suspect` has killed",
+        ),
+        Field(
+            "ended_ns",
+            "i8",
+            writer="the holder of the writer lock",
+            order="relaxed",
+            doc="when the last reign that was handed over ended, ns since the epoch",
+        ),
+        Field("reserved_1", "i8", repeat=10),
     ),
 )
 
@@ -195,7 +232,28 @@ PROCESS = Record(
         Field("work", "i8", writer="process n", order="relaxed", doc="records handled"),
         Field("clients", "i8", writer="process n", order="relaxed", doc="connections now"),
         Field("errors", "i8", writer="process n", order="relaxed", doc="faults of peers"),
-        Field("reserved_1", "i8", repeat=6),
+        Field(
+            "attested",
+            "i8",
+            writer="process n",
+            order="relaxed",
+            doc="position behind the last state hash that its replica agreed with",
+        ),
+        Field(
+            "differs",
+            "i8",
+            writer="process n",
+            order="relaxed",
+            doc="position of the state hash that its replica did not agree with, 0 = none",
+        ),
+        Field(
+            "condemned",
+            "i8",
+            writer="process n",
+            order="relaxed",
+            doc="number of a reign whose writer it killed because that looped",
+        ),
+        Field("reserved_1", "i8", repeat=3),
         Field("counter", "i8", repeat=16, writer="process n", order="relaxed", doc="the user's"),
     ),
 )
@@ -261,6 +319,11 @@ FRAME_DIGEST = combined_digest(*RECORDS)
 # Subscripts of words, for kernels.
 STOP = CONTROL_WORDS.offset_of("stop") // WORD_SIZE
 EPOCH = CONTROL_WORDS.offset_of("epoch") // WORD_SIZE
+HANDOVER = CONTROL_WORDS.offset_of("handover") // WORD_SIZE
+CRASHED = CONTROL_WORDS.offset_of("crashed") // WORD_SIZE
+SUSPECT = CONTROL_WORDS.offset_of("suspect") // WORD_SIZE
+STRIKES = CONTROL_WORDS.offset_of("strikes") // WORD_SIZE
+ENDED = CONTROL_WORDS.offset_of("ended_ns") // WORD_SIZE
 ATTEMPTING = CONTROL_WORDS.offset_of("attempting") // WORD_SIZE
 PROCESS_WORDS = PROCESS.size // WORD_SIZE
 PROCESS_POSITION = PROCESS.offset_of("position") // WORD_SIZE
@@ -270,6 +333,9 @@ PROCESS_LOOPS = PROCESS.offset_of("loops") // WORD_SIZE
 PROCESS_WORK = PROCESS.offset_of("work") // WORD_SIZE
 PROCESS_CLIENTS = PROCESS.offset_of("clients") // WORD_SIZE
 PROCESS_ERRORS = PROCESS.offset_of("errors") // WORD_SIZE
+PROCESS_ATTESTED = PROCESS.offset_of("attested") // WORD_SIZE
+PROCESS_DIFFERS = PROCESS.offset_of("differs") // WORD_SIZE
+PROCESS_CONDEMNED = PROCESS.offset_of("condemned") // WORD_SIZE
 PROCESS_COUNTER = PROCESS.offset_of("counter") // WORD_SIZE
 COUNTER_WORDS = COUNTER.size // WORD_SIZE
 HISTOGRAM_WORDS = HISTOGRAM.size // WORD_SIZE

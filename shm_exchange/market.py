@@ -123,7 +123,8 @@ SESSION = Record(
         Field("connected", "u1"),
         Field("enabled", "u1", doc="0 after DISABLE"),
         Field("known", "u1", doc="1 once its stream has begun"),
-        Field("reserved_0", "u1", repeat=3),
+        Field("cancel_on_disconnect", "u1", doc="as configured"),
+        Field("reserved_0", "u1", repeat=2),
         Field("reserved_1", "i8", repeat=5),
     ),
 )
@@ -143,7 +144,7 @@ GATEWAY = Record(
 
 SCALARS = Record(
     name="scalars",
-    size=128,
+    size=192,
     doc="The single values of a market.",
     fields=(
         Field("position", "i8", doc="position of the next event"),
@@ -161,13 +162,14 @@ SCALARS = Record(
         Field("stream_1", "i8", doc="SoupBinTCP session id, bytes 8-9"),
         Field("slots_per_gateway", "i4"),
         Field("engine", "i4", doc="number of the engine"),
-        Field(
-            "continuing", "i4", doc="slot of an order whose sweep goes on in the next batch, or 0"
-        ),
+        Field("continuing", "i4", doc="where a command goes on in the next part: a slot"),
         Field("instruments_listed", "i4", doc="instruments whose LISTED event is out"),
         Field("continuing_next", "i8", doc="source_next of that order's command"),
         Field("sessions_known", "i8", doc="sessions whose streams have begun"),
-        Field("reserved_0", "i8", repeat=1),
+        Field("attested", "i8", doc="position behind the last ATTESTED"),
+        Field("differs", "i8", doc="replicas: position of an ATTESTED that was not theirs, or 0"),
+        Field("continuing_kind", "i8", doc="Continuing: what goes on before any other command"),
+        Field("reserved_0", "i8", repeat=6),
     ),
 )
 

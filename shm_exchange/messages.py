@@ -103,7 +103,6 @@ class EventKind(IntEnum):
     PROTECTION_FIRED = 30
     OPEN_ORDERS = 31
     ROLLED = 32
-    POISONED = 33
     LIMITS = 34
     CONTINUATION = 255
 
@@ -129,6 +128,7 @@ class EventFlag(IntEnum):
     RESTS = 4  # ACCEPTED, REPLACED: in the book, whole; CANCELLED: it was in the book
     SLOT_RETURNED = 8  # REJECTED, IGNORED: the slot that the command offered is free again
     MAKER_HIDDEN = 16  # EXECUTED
+    STAYS = 16  # ACCEPTED, REPLACED: not cancelled on disconnect
     SWEEP = 32  # ACCEPTED, REPLACED: as entered
     LONG_FORM = 64  # the request carried an appendage length
     GTC = 128  # ACCEPTED, REPLACED
@@ -158,6 +158,8 @@ class Reject(IntEnum):
     INVALID_SLOT = 0x8002  # a gateway offered a slot that is not its own or not free
     INVALID_TIME_IN_FORCE = 0x8003
     INVALID_CAPACITY = 0x8004
+    POISONED = 0x8005  # the command ended two matchers and is not tried again
+    NO_SPACE = 0x8006  # the disk is nearly full: cancels only
     UNSUPPORTED_TAG = 0x8100  # + the tag's number
 
 
@@ -171,6 +173,15 @@ class Ignored(IntEnum):
     UNKNOWN_KIND = 5
     UNKNOWN_SESSION = 6
     ALREADY = 7
+    POISONED = 8  # it ended two matchers and is not tried again
+
+
+class Continuing(IntEnum):
+    """What a command that did not fit into one part is in the middle of."""
+
+    NOTHING = 0
+    SWEEP = 1  # the order in the slot trades on
+    DISCONNECT = 2  # orders of sessions that are gone are cancelled, from the slot on
 
 
 # ---------------------------------------------------------------- byte maps
@@ -291,6 +302,7 @@ EVENT = Record(
         # EPOCH, ATTESTED
         Field("epoch", "i8", doc="EPOCH: number of the reign; ATTESTED: state hash", offset=48),
         Field("process", "i8", doc="EPOCH: process id of the writer", offset=56),
+        # CONTINUED: slot = where it goes on, reason = Continuing
         # SYSTEM: the name of the stream
         Field("stream_0", "i8", doc="SYSTEM `O`: SoupBinTCP session id, bytes 0-7", offset=48),
         Field("stream_1", "i2", doc="SYSTEM `O`: session id, bytes 8-9", offset=56),
