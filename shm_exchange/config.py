@@ -63,6 +63,7 @@ class Exchange(Table):
     state_directory: str | None = Field(default=None, min_length=1)
     durability: Literal["memory", "disk"] = "memory"
     waiting: Literal["auto", "spin", "yield", "park"] = "auto"
+    hang_limit_ms: int = Field(default=1000, ge=1000, le=3_600_000)
     day_roll: str = Field(
         default="none",
         pattern=r"^(none|([01]\d|2[0-3]):[0-5]\d)$",

@@ -20,6 +20,7 @@ from ringbuf.waiting import POLICY_NAMES
 from shm_exchange import engine as states
 from shm_exchange import lifetime as loop
 from shm_exchange.engine import Engine
+from shm_exchange.fencing import Watcher
 from shm_exchange.instruments import symbol_word
 from shm_exchange.market import Market
 from shm_exchange.messages import COMMAND_DTYPE, EVENT_DTYPE
@@ -100,6 +101,9 @@ def follow_and_serve(context: RoleContext, *, first: bool) -> int:
     market = empty_market(context.configuration, context.engine)
     engine = build_engine(context, market, first=first)
     warm_up(engine)
+    if not first:
+        limit_ms = context.configuration.exchange.hang_limit_ms
+        Watcher(context.wiring, context.process, limit_ms, context.role).start()
     outcome = loop.LAPPED
     while outcome == loop.LAPPED:
         market = empty_market(context.configuration, context.engine)

@@ -9,8 +9,9 @@ import numpy as np
 from ringbuf.atomics import load_acquire, store_release
 from ringbuf.bits import at
 from ringbuf.broadcast import published
+from ringbuf.counters import add
 from ringbuf.jit import cold_kernel
-from ringbuf.layout import EPOCH, STATE_NONE, STOP
+from ringbuf.layout import EPOCH, PROCESS_LOOPS, PROCESS_WORDS, STATE_NONE, STOP
 from ringbuf.spsc import CONSUMED
 from ringbuf.syscalls import sched_yield
 from ringbuf.waiting import end_sleep
@@ -47,6 +48,7 @@ OPEN = ord("T")
 def _wait_for_room(engine, position):
     """Until the recorder has made room: these events may not be left out."""
     while not has_room(engine.ring, position):
+        add(engine.process_words, WRITER * PROCESS_WORDS + PROCESS_LOOPS, 1)  # not hung: waiting
         assert load_acquire(engine.words, STOP) < STOP_RECORDER
         sched_yield()
 

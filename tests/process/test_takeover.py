@@ -7,6 +7,7 @@ replica are compared, order by order.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections import Counter
@@ -56,15 +57,18 @@ async def drain(client: OuchClient) -> list[Sequenced]:
     return found[:-1]
 
 
-async def kill_twice(it: Exchange) -> None:
-    """SIGKILL the matcher, and its successor once that has a standby."""
+async def strike_twice(it: Exchange, blow: signal.Signals) -> None:
+    """Kill or stop the matcher, and its successor once that has a standby."""
     loop = asyncio.get_running_loop()
     for _ in range(2):
         found = await loop.run_in_executor(None, engine, it)
-        os.kill(found["matcher_pid"], signal.SIGKILL)
+        os.kill(found["matcher_pid"], blow)
         await loop.run_in_executor(
             None, it.wait_until, lambda now, old=found: now["engines"][0]["epoch"] > old["epoch"]
         )
+        # Whoever was stopped and could still publish would wake up now.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(found["matcher_pid"], signal.SIGCONT)
 
 
 async def feed_orders(it: Exchange, symbol: str, count: int) -> dict[int, int]:
@@ -77,18 +81,25 @@ async def feed_orders(it: Exchange, symbol: str, count: int) -> dict[int, int]:
             await take(feed, 1)
 
 
-def test_every_acknowledged_order_exists_once(market: Exchange) -> None:
-    """The matcher is killed twice: one `A` per order, in sequence, and the same in the book."""
+@pytest.mark.parametrize(
+    ("blow", "username", "symbol"),
+    [(signal.SIGKILL, "S01", "A01"), (signal.SIGSTOP, "S05", "A05")],
+    ids=["killed", "stopped"],
+)
+def test_every_acknowledged_order_exists_once(
+    market: Exchange, blow: signal.Signals, username: str, symbol: str
+) -> None:
+    """Twice a matcher goes: one `A` per order, in sequence, and the same in the book."""
 
     async def scenario() -> None:
         before = engine(market)
-        async with await order_client(ports(market)[0], "S01", sequence=0) as client:
+        async with await order_client(ports(market)[0], username, sequence=0) as client:
             first = client.next_sequence
-            killer = asyncio.create_task(kill_twice(market))
+            killer = asyncio.create_task(strike_twice(market, blow))
             sent = 0
             while sent < ORDERS or not killer.done():
                 for _ in range(PORTION):
-                    await client.enter(Side.BUY, 1 + sent % 900, "A01", "10.00")
+                    await client.enter(Side.BUY, 1 + sent % 900, symbol, "10.00")
                     sent += 1
                 await asyncio.sleep(0.02)
             await killer
@@ -97,7 +108,7 @@ def test_every_acknowledged_order_exists_once(market: Exchange) -> None:
         accepted = [each.message for each in heard]
         assert all(isinstance(each, OrderAccepted) for each in accepted)
         assert [each.user_ref_num for each in accepted] == list(range(1, sent + 1))
-        resting = await feed_orders(market, "A01", sent)
+        resting = await feed_orders(market, symbol, sent)
         assert resting == {each.order_reference_number: each.quantity for each in accepted}
         after = engine(market)
         assert after["epoch"] == before["epoch"] + 2
