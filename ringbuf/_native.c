@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -57,6 +58,51 @@ int ringbuf_set_dumpable(int dumpable)
 int ringbuf_die_with_parent(void)
 {
     return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) ? errno : 0;
+}
+
+/* Where a writer that dies of what it does leaves the number of its reign. */
+static const int *crash_lock;
+static const volatile int64_t *crash_epoch;
+static volatile int64_t *crash_crashed;
+static char crash_stack[65536]; /* the thread's own may be what has run out */
+
+#define OWNER_MASK 0x3fffffff /* FUTEX_TID_MASK */
+
+/* Safe in a signal handler. Only the holder of the lock may speak for the reign. */
+void ringbuf_mark_crash(void)
+{
+    if (crash_lock && (__atomic_load_n(crash_lock, __ATOMIC_RELAXED) & OWNER_MASK) ==
+                          (int)syscall(SYS_gettid))
+        __atomic_store_n(crash_crashed, *crash_epoch, __ATOMIC_RELEASE);
+}
+
+/* The handler is gone when it runs: on return the fault happens again, and ends the process. */
+static void on_crash(int number, siginfo_t *info, void *context)
+{
+    (void)context;
+    /* Positive: the kernel's own word about what we did. abort() sends itself a signal. */
+    if (info->si_code > 0 || (number == SIGABRT && info->si_pid == getpid()))
+        ringbuf_mark_crash();
+    if (info->si_code <= 0)
+        raise(number);
+}
+
+int ringbuf_mark_crashes(int *lock, int64_t *epoch, int64_t *crashed)
+{
+    static const int numbers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    struct sigaction action = {.sa_sigaction = on_crash,
+                               .sa_flags = SA_SIGINFO | SA_RESETHAND | SA_ONSTACK};
+    stack_t stack = {.ss_sp = crash_stack, .ss_size = sizeof crash_stack};
+    size_t index;
+    crash_lock = lock;
+    crash_epoch = epoch;
+    crash_crashed = crashed;
+    if (sigaltstack(&stack, NULL))
+        return errno;
+    for (index = 0; index < sizeof numbers / sizeof *numbers; index++)
+        if (sigaction(numbers[index], &action, NULL))
+            return errno;
+    return 0;
 }
 
 int ringbuf_lock_memory(void *start, size_t size)

@@ -20,6 +20,8 @@ ffibuilder.cdef(
     int ringbuf_barrier_register(void);
     int ringbuf_set_dumpable(int dumpable);
     int ringbuf_die_with_parent(void);
+    int ringbuf_mark_crashes(int *lock, int64_t *epoch, int64_t *crashed);
+    void ringbuf_mark_crash(void);
     int ringbuf_lock_memory(void *start, size_t size);
     int ringbuf_populate(void *start, size_t size);
     """

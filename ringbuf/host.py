@@ -12,6 +12,7 @@ import numpy as np
 
 from ringbuf._native import ffi, lib
 from ringbuf.errors import SegmentError, UsageError
+from ringbuf.layout import CRASHED, EPOCH, WORD_SIZE
 
 HUGE_PAGE_SIZE = 2 << 20
 _SYS = Path("/sys")
@@ -41,6 +42,25 @@ def die_with_parent() -> None:
     It may have ended already: compare os.getppid() with what it is expected to be afterwards.
     """
     _check(lib.ringbuf_die_with_parent(), "cannot follow the parent into death")
+
+
+def mark_crashes(lock: np.ndarray, words: np.ndarray) -> None:
+    """From now on, if this process dies of what it does while it holds the lock, say so.
+
+    lock: WRITER_LOCK; words: CONTROL_WORDS as int64[32]: `crashed` becomes `epoch`. A signal that
+    somebody sent does not count. Raises SegmentError when a handler cannot be set.
+    """
+    error = lib.ringbuf_mark_crashes(
+        ffi.cast("int *", lock.ctypes.data),
+        ffi.cast("int64_t *", words.ctypes.data + WORD_SIZE * EPOCH),
+        ffi.cast("int64_t *", words.ctypes.data + WORD_SIZE * CRASHED),
+    )
+    _check(error, "cannot handle crashes")
+
+
+def mark_crash() -> None:
+    """Say it now: this thread holds the lock and is about to end for a reason of its own."""
+    lib.ringbuf_mark_crash()
 
 
 def register_barrier() -> bool:

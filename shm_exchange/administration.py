@@ -8,6 +8,7 @@ import numpy as np
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel
 from shm_exchange.book import add_to_hash, generation_weight
+from shm_exchange.disconnect import cancel_orders, disconnect_gateway, set_disconnected
 from shm_exchange.emit import emit_ignored, new_event
 from shm_exchange.messages import (
     SOURCE_SUPERVISOR,
@@ -52,14 +53,6 @@ def set_connected(market, session, source, connection, generation):
 
 
 @cold_kernel
-def set_disconnected(market, session):
-    """The session is logged in nowhere; its generation stays."""
-    row = market.sessions[at(session)]
-    row["connected"] = 0
-    row["connection"] = -1
-
-
-@cold_kernel
 def _login(market, command, source, source_next, ring, position):
     session = np.int64(command["session"])
     if session >= len(market.sessions):
@@ -75,7 +68,7 @@ def _login(market, command, source, source_next, ring, position):
 
 
 @cold_kernel
-def _logout(market, command, source, source_next, ring, position):
+def _logout(market, command, source, source_next, ring, position, limit):
     session = np.int64(command["session"])
     fault = 0
     if session >= len(market.sessions):
@@ -93,18 +86,23 @@ def _logout(market, command, source, source_next, ring, position):
     event["slot"] = command["slot"]
     event["session"] = session
     event["generation"] = command["generation"]
-    return position + 1
+    return cancel_orders(market, 0, source_next, ring, position + 1, limit)
 
 
 @cold_kernel
-def _gateway(market, command, kind, gateway, source_next, ring, position):
+def _gateway(market, command, kind, gateway, source_next, ring, position, limit):
+    """A gateway is dead, or new: whoever was logged in at the one before is no longer."""
     row = market.gateways[at(gateway)]
+    incarnation = np.int64(command["user_ref"])
+    if kind == EVENT_GATEWAY_DIED and (row["alive"] == 0 or row["incarnation"] != incarnation):
+        return emit_ignored(market, command, ALREADY, 0, source_next, ring, position)
     row["alive"] = 1 if kind == EVENT_GATEWAY_STARTED else 0
-    row["incarnation"] = command["user_ref"]
+    row["incarnation"] = incarnation
+    disconnect_gateway(market, gateway)
     event = new_event(market, ring, position, kind, source_next)
     event["slot"] = gateway
-    event["user_ref"] = command["user_ref"]
-    return position + 1
+    event["user_ref"] = incarnation
+    return cancel_orders(market, 0, source_next, ring, position + 1, limit)
 
 
 @cold_kernel
@@ -155,22 +153,22 @@ def _sessions(market, command, source_next, ring, position):
 
 
 @cold_kernel
-def administer(market, command, source, source_next, ring, position):
+def administer(market, command, source, source_next, ring, position, limit):
     """Carry out a command that is not an order; return the position behind its events."""
     kind = command["kind"]
     if kind == LOGIN:
         return _login(market, command, source, source_next, ring, position)
     if kind == LOGOUT:
-        return _logout(market, command, source, source_next, ring, position)
+        return _logout(market, command, source, source_next, ring, position, limit)
     if kind == GATEWAY_STARTED:
-        return _gateway(market, command, EVENT_GATEWAY_STARTED, source, source_next, ring, position)
+        started = EVENT_GATEWAY_STARTED
+        return _gateway(market, command, started, source, source_next, ring, position, limit)
     if source <= SOURCE_SUPERVISOR:
         # Only the matcher itself and the supervisor may say these.
         if kind == GATEWAY_DIED:
             gateway = np.int64(command["slot"]) & 63
-            return _gateway(
-                market, command, EVENT_GATEWAY_DIED, gateway, source_next, ring, position
-            )
+            died = EVENT_GATEWAY_DIED
+            return _gateway(market, command, died, gateway, source_next, ring, position, limit)
         if kind == SYSTEM:
             return _system(market, command, source_next, ring, position)
         if kind == LIST:

@@ -146,7 +146,7 @@ def _play_once(market: Market, tape: Tape, ring: Broadcast, reader: subprocess.P
         done = play(
             market, tape.commands, done, count, SOURCE, ring, position, COMMANDS_PER_PUBLISH
         )
-        if done == count and not int(market.scalars[0]["continuing"]):
+        if done == count and not int(market.scalars[0]["continuing_kind"]):
             return time.perf_counter() - start
         if reader.poll() is not None:
             raise RuntimeError("the process that reads the ring ended early; see its message")

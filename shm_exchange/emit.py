@@ -12,9 +12,11 @@ CANCELLED = int(EventKind.CANCELLED)
 LONG_FORM = int(EventFlag.LONG_FORM)
 SWEEP = int(EventFlag.SWEEP)
 GTC = int(EventFlag.GTC)
+STAYS = int(EventFlag.STAYS)
 COMMAND_LONG_FORM = int(CommandFlag.LONG_FORM)
 COMMAND_SWEEP = int(CommandFlag.SWEEP)
 COMMAND_GTC = int(CommandFlag.GTC)
+COMMAND_STAY = int(CommandFlag.STAY_ON_DISCONNECT)
 
 
 @kernel
@@ -35,7 +37,8 @@ def emit_order(market, slot, kind, source_next, ring, position):
     order = market.orders[at(slot)]
     event = new_event(market, ring, position, kind, source_next)
     flags = np.int64(order["flags"])
-    event["flags"] = (SWEEP if flags & COMMAND_SWEEP else 0) | (GTC if flags & COMMAND_GTC else 0)
+    kept = (SWEEP if flags & COMMAND_SWEEP else 0) | (GTC if flags & COMMAND_GTC else 0)
+    event["flags"] = kept | (STAYS if flags & COMMAND_STAY else 0)
     event["side"] = order["side"]
     event["instrument"] = order["instrument"]
     event["price"] = order["price"]

@@ -8,15 +8,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ringbuf.atomics import load_acquire, store_release
+from ringbuf.atomics import load_acquire, store_relaxed, store_release
 from ringbuf.bits import at
 from ringbuf.broadcast import Broadcast, claim, publish
 from ringbuf.jit import cold_kernel, kernel
+from ringbuf.layout import ATTEMPTING
 from ringbuf.spsc import CONSUMED, PUBLISHED
 from ringbuf.syscalls import clock_ns
 from ringbuf.waiting import ring_others
+from shm_exchange.attestation import attestation
+from shm_exchange.emit import new_event
 from shm_exchange.market import Market
-from shm_exchange.matching import SWEEP_ROOM, match
+from shm_exchange.matching import SWEEP_ROOM, match, refuse_poisoned
+from shm_exchange.messages import COMMAND_NEXT_BITS, SOURCE_MATCHER, EventKind
 from shm_exchange.sweep import resume
 
 WORDS_PER_SOURCE = 32  # of SPSC_CURSORS, and of a PROCESS line
@@ -24,6 +28,8 @@ BATCH_COMMANDS = 64  # commands of one source that one publish may cover
 BATCH_EVENTS = 256  # events that a standby copies at a time
 EVENTS_PER_PART_MAX = 4096  # a command that needs more goes on in the next part
 WRITER = 0  # process number of whoever is the matcher
+ATTEST_EVERY = 1 << 16  # events between two state hashes
+EVENT_ATTESTED = int(EventKind.ATTESTED)
 
 # Subscripts of Engine.settings.
 SETTING_PROCESS = 0  # process number
@@ -32,7 +38,11 @@ SETTING_FIRST = 2  # 1: take the lock if it is free (the first matcher), do not 
 SETTING_STREAM_0 = 3  # name of the stream, should none have begun
 SETTING_STREAM_1 = 4
 SETTING_PID = 5
-SETTING_COUNT = 8
+SETTING_POISON = 6  # the command that has ended two matchers, as `attempting` named it, or 0
+SETTING_BLIND = 7  # 1: refusing it ended a third
+SETTING_KEEPS_LINE = 8  # 1: a gateway's thread, whose process goes on under its own number
+SETTING_FRESH = 9  # 1: its reign is the first over this shared memory
+SETTING_COUNT = 10
 
 
 class Engine(NamedTuple):
@@ -48,7 +58,7 @@ class Engine(NamedTuple):
     processes: np.ndarray  # PROCESS[64]
     process_words: np.ndarray  # int64[32 * 64], the same bytes
     bells: np.ndarray  # int64[64], eventfds by process, private
-    settings: np.ndarray  # int64[8], private
+    settings: np.ndarray  # int64[10], private
     clock: np.ndarray  # int64[2], private scratch
     own: np.ndarray  # COMMAND[1], private scratch
     copied: np.ndarray  # EVENT[256], private scratch
@@ -83,7 +93,8 @@ def publish_events(engine, position):
 def finish_command(engine):
     """Go on with a command that was too large for a part, until it is finished or has no room."""
     scalars = engine.market.scalars[0]
-    while scalars["continuing"] != 0:
+    while scalars["continuing_kind"] != 0:
+        store_relaxed(engine.words, ATTEMPTING, np.int64(scalars["continuing_next"]))
         position = np.int64(scalars["position"])
         if not has_room(engine.ring, position):
             return
@@ -91,6 +102,33 @@ def finish_command(engine):
         position = resume(engine.market, engine.ring, position, limit)
         scalars["position"] = position
         publish_events(engine, position)
+
+
+@cold_kernel
+def attest(engine):
+    """Publish the state hash between two commands, when there is room."""
+    market = engine.market
+    scalars = market.scalars[0]
+    position = np.int64(scalars["position"])
+    if not has_room(engine.ring, position):
+        return
+    source_next = (SOURCE_MATCHER << COMMAND_NEXT_BITS) | np.int64(
+        market.gateways[at(SOURCE_MATCHER)]["command_next"]
+    )
+    event = new_event(market, engine.ring, position, EVENT_ATTESTED, source_next)
+    event["epoch"] = attestation(market)
+    scalars["position"] = position + 1
+    scalars["attested"] = position + 1
+    publish_events(engine, position + 1)
+
+
+@cold_kernel
+def _refuse(engine, index, source, command_next, stamp_ns, position):
+    blind = engine.settings[SETTING_BLIND]
+    market, ring = engine.market, engine.ring
+    return refuse_poisoned(
+        market, engine.commands, index, source, command_next, stamp_ns, ring, position, blind
+    )
 
 
 @kernel
@@ -108,6 +146,7 @@ def _poll(engine, source):
     stamp = stamp_now(engine)
     position = np.int64(scalars["position"])
     begin = position
+    poison = engine.settings[SETTING_POISON]
     done = 0
     while done < BATCH_COMMANDS and ready > 0:
         if not has_room(engine.ring, position):
@@ -118,6 +157,12 @@ def _poll(engine, source):
             break  # its producer publishes a command whole or not at all
         command_next += records
         ready -= records
+        attempt = (source << COMMAND_NEXT_BITS) | command_next
+        store_relaxed(engine.words, ATTEMPTING, attempt)  # our death would be charged to it
+        done += 1
+        if attempt == poison:
+            position = _refuse(engine, index, source, command_next, stamp, position)
+            continue
         limit = part_limit(engine.ring, position)
         position = match(
             market,
@@ -130,12 +175,11 @@ def _poll(engine, source):
             position,
             limit,
         )
-        done += 1
-        if scalars["continuing"] != 0:
+        if scalars["continuing_kind"] != 0:
             break
     if position != begin:
         publish_events(engine, position)
-        if scalars["continuing"] != 0:
+        if scalars["continuing_kind"] != 0:
             finish_command(engine)
         store_release(cursors, base + CONSUMED, command_next)
     return done
@@ -144,11 +188,14 @@ def _poll(engine, source):
 @kernel
 def step(engine):
     """One pass over all sources; return the number of commands done."""
-    if engine.market.scalars[0]["continuing"] != 0:
+    if engine.market.scalars[0]["continuing_kind"] != 0:
         finish_command(engine)
-        if engine.market.scalars[0]["continuing"] != 0:
+        if engine.market.scalars[0]["continuing_kind"] != 0:
             return 0  # the recorder is behind; no other command may come between
     done = 0
     for source in range(1, len(engine.command_cursors) // WORDS_PER_SOURCE):
         done += _poll(engine, source)
+    scalars = engine.market.scalars[0]
+    if scalars["position"] - scalars["attested"] >= ATTEST_EVERY and not scalars["continuing_kind"]:
+        attest(engine)
     return done

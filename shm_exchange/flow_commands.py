@@ -115,7 +115,7 @@ class Player:
         """Play commands below `last`; yield the events, EVENT[n], valid until the next step."""
         scalars = self.market.scalars
         capacity = len(self._ring.records)
-        while self._next < last or int(scalars[0]["continuing"]):
+        while self._next < last or int(scalars[0]["continuing_kind"]):
             position = int(scalars[0]["position"])
             self._ring.cursors[RECORDED] = position
             self._next = play(

@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 import sys
 import time
+import traceback
 
 import numpy as np
 
+from ringbuf import host
 from ringbuf.broadcast import Broadcast
 from ringbuf.layout import PROCESS_LIMIT, PROCESS_WORDS, STATE_FAILED, STATE_READY, STATE_STOPPED
 from ringbuf.layout import STOP as STOP_WORD
@@ -28,10 +30,12 @@ from shm_exchange.recovery import empty_market, recover
 from shm_exchange.roles import EXIT_DONE, EXIT_FAILED, RoleContext
 
 _OUTCOMES = {
+    loop.DIFFERS: "its replica is not what the matcher says; it starts anew",
     loop.LAPPED: "it was lapped by the matcher",
     loop.LOCK_BROKEN: "the writer lock is unusable; stop the exchange and start it again",
     loop.LOCK_HELD: "another process holds the writer lock",
 }
+_BEGIN_AGAIN = (loop.LAPPED, loop.DIFFERS)
 _BASE36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -96,6 +100,18 @@ def warm_up(engine: Engine) -> None:
     assert loop.run(scratch) == loop.STOPPED
 
 
+def _run(engine: Engine, context: RoleContext) -> int:
+    """The loop; what it dies of is told to the successor."""
+    host.mark_crashes(context.control.lock, context.control.words)
+    try:
+        return int(loop.run(engine))
+    except BaseException:
+        # A broken invariant. This thread ends, and with it the lock's ownership.
+        host.mark_crash()
+        traceback.print_exc()
+        os._exit(EXIT_FAILED)
+
+
 def follow_and_serve(context: RoleContext, *, first: bool) -> int:
     """Recover, then run the loop to its end; the exit code of the process."""
     market = empty_market(context.configuration, context.engine)
@@ -105,13 +121,18 @@ def follow_and_serve(context: RoleContext, *, first: bool) -> int:
         limit_ms = context.configuration.exchange.hang_limit_ms
         Watcher(context.wiring, context.process, limit_ms, context.role).start()
     outcome = loop.LAPPED
-    while outcome == loop.LAPPED:
+    while outcome in _BEGIN_AGAIN:
         market = empty_market(context.configuration, context.engine)
         recover(market, context.state_directory, context.owner, context.wiring.ring)
         engine = engine._replace(market=market)
         if not first:
             context.set_state(STATE_READY)
-        outcome = loop.run(engine)
+        outcome = _run(engine, context)
+        if outcome == loop.DIFFERS:
+            place = int(engine.market.scalars[0]["differs"])
+            print(f"{context.role}: position {place}: {_OUTCOMES[outcome]}", file=sys.stderr)
+    if outcome == loop.HANDED_OVER:
+        return EXIT_DONE  # the lines in shared memory are the successor's
     # A standby that became the matcher speaks under the matcher's number.
     line = 0 if int(context.control.processes[0]["pid"]) == os.getpid() else context.process
     context.control.processes[line]["state"] = (

@@ -38,12 +38,15 @@ class Recovered(NamedTuple):
 
 def empty_market(configuration: Configuration, engine: int) -> Market:
     """An engine's market as configured, at position 0."""
-    return create_market(
+    market = create_market(
         instrument_rows(configuration.instruments_of(engine)),
         len(configuration.sessions),
         engine=engine,
         slots_per_gateway=configuration.engine(engine).slots_per_gateway,
     )
+    for row, session in zip(market.sessions, configuration.sessions, strict=True):
+        row["cancel_on_disconnect"] = session.cancel_on_disconnect
+    return market
 
 
 def warm_up(market: Market) -> None:

@@ -6,19 +6,35 @@ the recorder makes.
 
 import numpy as np
 
-from ringbuf.atomics import load_acquire, store_release
+from ringbuf.atomics import load_acquire, load_relaxed, store_relaxed, store_release
 from ringbuf.bits import at
 from ringbuf.broadcast import published
 from ringbuf.counters import add
 from ringbuf.jit import cold_kernel
-from ringbuf.layout import EPOCH, PROCESS_LOOPS, PROCESS_WORDS, STATE_NONE, STOP
+from ringbuf.layout import (
+    ATTEMPTING,
+    CRASHED,
+    EPOCH,
+    PROCESS_CONDEMNED,
+    PROCESS_LIMIT,
+    PROCESS_LOOPS,
+    PROCESS_WORDS,
+    STATE_NONE,
+    STOP,
+    STRIKES,
+    SUSPECT,
+)
 from ringbuf.spsc import CONSUMED
 from ringbuf.syscalls import sched_yield
 from ringbuf.waiting import end_sleep
 from ringbuf.writer_lock import begin_reign
 from shm_exchange.emit import new_event
 from shm_exchange.engine import (
+    SETTING_BLIND,
+    SETTING_FRESH,
+    SETTING_KEEPS_LINE,
     SETTING_PID,
+    SETTING_POISON,
     SETTING_PROCESS,
     SETTING_STREAM_0,
     SETTING_STREAM_1,
@@ -31,8 +47,15 @@ from shm_exchange.engine import (
     stamp_now,
 )
 from shm_exchange.matching import match
-from shm_exchange.messages import COMMAND_NEXT_BITS, SOURCE_MATCHER, CommandKind, EventKind
+from shm_exchange.messages import (
+    COMMAND_NEXT_BITS,
+    SOURCE_MATCHER,
+    CommandKind,
+    Continuing,
+    EventKind,
+)
 from shm_exchange.replica import apply
+from shm_exchange.sweep import give_up
 from shm_exchange.wiring import ROLE_MATCHER, STOP_RECORDER
 
 EVENT_EPOCH = int(EventKind.EPOCH)
@@ -40,6 +63,9 @@ LIST = int(CommandKind.LIST)
 INSTRUMENT_STATE = int(CommandKind.INSTRUMENT_STATE)
 SYSTEM = int(CommandKind.SYSTEM)
 SESSIONS = int(CommandKind.SESSIONS)
+GATEWAY_DIED = int(CommandKind.GATEWAY_DIED)
+SWEEP = int(Continuing.SWEEP)
+STRIKES_MAX = 2  # so many matchers may a command end
 START_OF_MESSAGES, START_OF_SYSTEM, START_OF_MARKET = ord("O"), ord("S"), ord("Q")
 OPEN = ord("T")
 
@@ -51,6 +77,15 @@ def _wait_for_room(engine, position):
         add(engine.process_words, WRITER * PROCESS_WORDS + PROCESS_LOOPS, 1)  # not hung: waiting
         assert load_acquire(engine.words, STOP) < STOP_RECORDER
         sched_yield()
+
+
+@cold_kernel
+def _finish_now(engine):
+    """End the command that is in the middle; waits for room as often as it takes."""
+    scalars = engine.market.scalars[0]
+    while scalars["continuing_kind"] != 0:
+        _wait_for_room(engine, np.int64(scalars["position"]))
+        finish_command(engine)
 
 
 @cold_kernel
@@ -74,6 +109,22 @@ def _execute_own(engine):
         limit,
     )
     publish_events(engine, position)
+    _finish_now(engine)
+
+
+@cold_kernel
+def _bury_gateways(engine):
+    """At the first reign of a run: what the journal left alive is dead, and its logins with it."""
+    gateways = engine.market.gateways
+    own = engine.own[0]
+    for gateway in range(len(gateways)):
+        if gateways[at(gateway)]["alive"]:
+            own["kind"] = GATEWAY_DIED
+            own["slot"] = gateway
+            own["user_ref"] = gateways[at(gateway)]["incarnation"]
+            _execute_own(engine)
+            own["slot"] = 0
+            own["user_ref"] = 0
 
 
 @cold_kernel
@@ -89,6 +140,8 @@ def open_streams(engine):
     """Begin the streams: system events, instruments and sessions that were not known before."""
     scalars = engine.market.scalars[0]
     own = engine.own[0]
+    if engine.settings[SETTING_FRESH] == 1:
+        _bury_gateways(engine)
     first = scalars["stream_0"] == 0
     own["client_order_id_0"] = 0
     own["client_order_id_1"] = 0
@@ -117,9 +170,60 @@ def open_streams(engine):
 
 
 @cold_kernel
+def _charge(engine):
+    """If the last writer died of its command, count that against the command.
+
+    It did when its crash handler said so, or when it was killed because it looped. A signal from
+    outside is nobody's fault. Returns how many matchers the command has ended.
+    """
+    words = engine.words
+    reign = load_acquire(words, EPOCH)
+    guilty = load_relaxed(words, CRASHED) == reign
+    for number in range(PROCESS_LIMIT):
+        condemned = load_relaxed(
+            engine.process_words, number * WORDS_PER_SOURCE + PROCESS_CONDEMNED
+        )
+        guilty = guilty or condemned == reign
+    if reign == 0 or not guilty:
+        return
+    attempt = load_relaxed(words, ATTEMPTING)
+    strikes = load_relaxed(words, STRIKES) if load_relaxed(words, SUSPECT) == attempt else 0
+    store_relaxed(words, STRIKES, strikes + 1)
+    store_relaxed(words, SUSPECT, attempt)
+
+
+@cold_kernel
+def _know_poison(engine):
+    """Whether a command has ended so many matchers that it must not be tried again."""
+    strikes = load_relaxed(engine.words, STRIKES)
+    engine.settings[SETTING_POISON] = 0
+    if strikes >= STRIKES_MAX:
+        engine.settings[SETTING_POISON] = load_relaxed(engine.words, SUSPECT)
+        engine.settings[SETTING_BLIND] = 1 if strikes > STRIKES_MAX else 0
+
+
+@cold_kernel
+def _finish(engine):
+    """End the command that the last writer was in the middle of, unless that is what killed it."""
+    scalars = engine.market.scalars[0]
+    poison = engine.settings[SETTING_POISON]
+    is_sweep = scalars["continuing_kind"] == SWEEP
+    if is_sweep and poison != 0 and scalars["continuing_next"] == poison:
+        position = np.int64(scalars["position"])
+        _wait_for_room(engine, position)
+        position = give_up(engine.market, engine.ring, position)
+        scalars["position"] = position
+        publish_events(engine, position)
+    _finish_now(engine)
+
+
+@cold_kernel
 def take_over(engine):
     """Become the matcher: the lock is ours, the old writer is dead or there was none."""
     market = engine.market
+    _charge(engine)
+    _know_poison(engine)
+    engine.settings[SETTING_FRESH] = 1 if load_acquire(engine.words, EPOCH) == 0 else 0
     scalars = market.scalars[0]
     end = published(engine.ring)
     mask = len(engine.ring.records) - 1
@@ -147,7 +251,8 @@ def take_over(engine):
     if me != WRITER:
         engine.processes[WRITER] = engine.processes[at(me)]
         engine.processes[WRITER]["role"] = ROLE_MATCHER
-        engine.processes[at(me)]["state"] = STATE_NONE
-        engine.processes[at(me)]["pid"] = 0
-        end_sleep(engine.doorbells, me)
-    finish_command(engine)
+        if engine.settings[SETTING_KEEPS_LINE] == 0:
+            engine.processes[at(me)]["state"] = STATE_NONE
+            engine.processes[at(me)]["pid"] = 0
+            end_sleep(engine.doorbells, me)
+    _finish(engine)

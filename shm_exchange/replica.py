@@ -9,8 +9,10 @@ import numpy as np
 
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
-from shm_exchange.administration import set_connected, set_disconnected
+from shm_exchange.administration import set_connected
+from shm_exchange.attestation import compare
 from shm_exchange.book import add_to_hash, remove, rest, take, user_ref_weight
+from shm_exchange.disconnect import disconnect_gateway, set_disconnected
 from shm_exchange.market import FREE, WORKING
 from shm_exchange.messages import (
     COMMAND_NEXT_BITS,
@@ -51,6 +53,8 @@ FLAG_SWEEP = int(EventFlag.SWEEP)
 FLAG_GTC = int(EventFlag.GTC)
 COMMAND_SWEEP = int(CommandFlag.SWEEP)
 COMMAND_GTC = int(CommandFlag.GTC)
+FLAG_STAYS = int(EventFlag.STAYS)
+COMMAND_STAY = int(CommandFlag.STAY_ON_DISCONNECT)
 
 
 @kernel
@@ -78,9 +82,8 @@ def _place(market, event, position):
     order["user_ref"] = event["user_ref"]
     order["state"] = WORKING
     flags = np.int64(event["flags"])
-    order["flags"] = (COMMAND_SWEEP if flags & FLAG_SWEEP else 0) | (
-        COMMAND_GTC if flags & FLAG_GTC else 0
-    )
+    kept = (COMMAND_SWEEP if flags & FLAG_SWEEP else 0) | (COMMAND_GTC if flags & FLAG_GTC else 0)
+    order["flags"] = kept | (COMMAND_STAY if flags & FLAG_STAYS else 0)
     order["time_in_force"] = event["time_in_force"]
     order["display"] = event["display"]
     _see_user_ref(market, event)
@@ -158,7 +161,7 @@ def _modified(market, event):
 
 
 @cold_kernel
-def _apply_rare(market, event, kind):
+def _apply_rare(market, event, kind, position):
     """Everything that is not about one order."""
     scalars = market.scalars[0]
     session = np.int64(event["session"])
@@ -169,7 +172,9 @@ def _apply_rare(market, event, kind):
     elif kind == LOGGED_OUT:
         set_disconnected(market, session)
     elif kind == GATEWAY_STARTED or kind == GATEWAY_DIED:
-        row = market.gateways[at(np.int64(event["slot"]))]
+        gateway = np.int64(event["slot"])
+        disconnect_gateway(market, gateway)
+        row = market.gateways[at(gateway)]
         row["alive"] = 1 if kind == GATEWAY_STARTED else 0
         row["incarnation"] = event["user_ref"]
     elif kind == SYSTEM:
@@ -192,7 +197,10 @@ def _apply_rare(market, event, kind):
         scalars["epoch"] = event["epoch"]
     elif kind == CONTINUED:
         scalars["continuing"] = event["slot"]
+        scalars["continuing_kind"] = event["reason"]
         scalars["continuing_next"] = event["source_next"]
+    elif kind == ATTESTED:
+        compare(market, event, position)
 
 
 @kernel
@@ -218,8 +226,9 @@ def apply(market, events, index, position):
     source_next = np.int64(event["source_next"])
     gateway = market.gateways[at(source_next >> COMMAND_NEXT_BITS)]
     gateway["command_next"] = source_next & COMMAND_NEXT_MASK
-    if scalars["continuing"] != 0:
+    if scalars["continuing_kind"] != 0:
         scalars["continuing"] = 0
+        scalars["continuing_kind"] = 0
     count_messages(market, event)
     if kind == ACCEPTED:
         _accepted(market, event, position)
@@ -240,7 +249,7 @@ def apply(market, events, index, position):
     elif kind == MODIFIED:
         _modified(market, event)
     else:
-        _apply_rare(market, event, kind)
+        _apply_rare(market, event, kind, position)
 
 
 @kernel

@@ -120,11 +120,13 @@ def load_snapshot(path: Path, market: Market, owner: Owner) -> int:
     orders = _take(path, arrays, "orders", market.orders.dtype)
     _check_room(path, market, loaded, slots, orders)
     slots_per_gateway = int(market.scalars[0]["slots_per_gateway"])
+    cancel_on_disconnect = market.sessions["cancel_on_disconnect"].copy()
     for name, array in loaded.items():
         getattr(market, name)[: len(array)] = array
     market.orders[slots] = orders
-    # A partition grows by configuration, without moving anything.
+    # What the configuration says now: a partition grows without moving anything.
     market.scalars[0]["slots_per_gateway"] = slots_per_gateway
+    market.sessions["cancel_on_disconnect"] = cancel_on_disconnect
     return position
 
 

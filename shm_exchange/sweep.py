@@ -9,14 +9,17 @@ import numpy as np
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.book import remove, rest, side_number, take
+from shm_exchange.disconnect import REASON_SYSTEM, cancel_orders
 from shm_exchange.emit import emit_cancelled, emit_order, new_event
 from shm_exchange.market import FREE
-from shm_exchange.messages import EventFlag, EventKind
+from shm_exchange.messages import Continuing, EventFlag, EventKind
 
 TIF_IOC = ord("3")
 LIQUIDITY_ADDED = ord("A")
 LIQUIDITY_REMOVED = ord("R")
 REASON_IOC = ord("I")
+
+SWEEP = int(Continuing.SWEEP)
 
 RESTED = int(EventKind.RESTED)
 EXECUTED = int(EventKind.EXECUTED)
@@ -118,8 +121,10 @@ def emit_continued(market, slot, source_next, ring, position):
     """Say that the command of `slot` is not finished; remember it."""
     event = emit_order(market, slot, CONTINUED, source_next, ring, position)
     event["leaves"] = market.orders[at(slot)]["leaves"]
+    event["reason"] = SWEEP
     scalars = market.scalars[0]
     scalars["continuing"] = slot
+    scalars["continuing_kind"] = SWEEP
     scalars["continuing_next"] = source_next
     return position + 1
 
@@ -129,8 +134,31 @@ def resume(market, ring, position, limit):
     """Go on with the command that did not fit into a batch, by the writer or its successor."""
     scalars = market.scalars[0]
     slot = np.int64(scalars["continuing"])
+    kind = np.int64(scalars["continuing_kind"])
     scalars["continuing"] = 0
-    return sweep(market, slot, scalars["continuing_next"] + 0, ring, position, limit)
+    scalars["continuing_kind"] = 0
+    source_next = np.int64(scalars["continuing_next"])
+    if kind == SWEEP:
+        return sweep(market, slot, source_next, ring, position, limit)
+    return cancel_orders(market, slot, source_next, ring, position, limit)
+
+
+@cold_kernel
+def give_up(market, ring, position):
+    """Take back what is left of an order whose sweep has ended two matchers."""
+    scalars = market.scalars[0]
+    slot = np.int64(scalars["continuing"])
+    scalars["continuing"] = 0
+    scalars["continuing_kind"] = 0
+    order = market.orders[at(slot)]
+    leaves = np.int64(order["leaves"])
+    order["leaves"] = 0
+    order["displayed"] = 0
+    order["state"] = FREE
+    source_next = np.int64(scalars["continuing_next"])
+    flags = DONE | LONG_FORM
+    emit_cancelled(market, slot, leaves, REASON_SYSTEM, flags, source_next, ring, position)
+    return position + 1
 
 
 @kernel

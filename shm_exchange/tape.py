@@ -21,11 +21,11 @@ def play(market, commands, first, last, source, ring, position, batch):
     scalars = market.scalars[0]
     room = len(ring.records) // 4
     stamp_ns = scalars["stamp_ns"] + 0
-    while first < last or scalars["continuing"] != 0:
+    while first < last or scalars["continuing_kind"] != 0:
         if not claim(ring, position, room):
             break
         limit = position + room - SWEEP_ROOM
-        if scalars["continuing"] != 0:
+        if scalars["continuing_kind"] != 0:
             position = resume(market, ring, position, limit)
         else:
             batch_last = min(last, first + batch)

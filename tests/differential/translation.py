@@ -180,7 +180,7 @@ class Bench:
         capacity = len(self._ring.records)
         parts = []
         done = number
-        while done == number or int(scalars[0]["continuing"]):
+        while done == number or int(scalars[0]["continuing_kind"]):
             position = int(scalars[0]["position"])
             self._ring.cursors[RECORDED] = position
             done = play(
