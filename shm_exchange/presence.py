@@ -13,7 +13,8 @@ import json
 import os
 import secrets
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +66,19 @@ class Claim:
         self.state_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._state = self._take_state()
         try:
-            self._info = self._take_name()
+            self._info = _take_name(name)
         except BaseException:
             os.close(self._state)
             raise
-        fact = {"pid": os.getpid(), "state_directory": str(self.state_directory)}
-        for descriptor in (self._info, self._state):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(fact).encode(), 0)
+        left = _read_json(self._info)
+        # The state directory of an exchange that died by this name, until its segments are settled.
+        self.former: str | None = left.get("former") or left.get("state_directory")
+        self._say_who()
+
+    def set_settled(self) -> None:
+        """Forget the exchange that died by this name: nothing of it is left."""
+        self.former = None
+        self._say_who()
 
     def announce(self, running: Mapping[str, Any]) -> None:
         """Publish what shared memory does not say."""
@@ -81,9 +87,17 @@ class Claim:
     def release(self) -> None:
         """Give both up and leave nothing in shared memory."""
         (self.state_directory / _RUNNING).unlink(missing_ok=True)
-        info_path(self.name).unlink(missing_ok=True)
+        if self.former is None:
+            info_path(self.name).unlink(missing_ok=True)
+        else:  # its segments are still there, and this says whose they are
+            _write_json(self._info, {"state_directory": self.former})
         os.close(self._info)
         os.close(self._state)
+
+    def _say_who(self) -> None:
+        fact = {"pid": os.getpid(), "state_directory": str(self.state_directory)}
+        _write_json(self._state, fact)
+        _write_json(self._info, fact | ({"former": self.former} if self.former else {}))
 
     def _take_state(self) -> int:
         descriptor = _open(self.state_directory / _LOCK)
@@ -96,21 +110,16 @@ class Claim:
             " stop it or choose another --state"
         )
 
-    def _take_name(self) -> int:
-        path = info_path(self.name)
-        while True:
-            descriptor = _open(path)
-            if not _lock(descriptor):
-                holder = _read_json(descriptor).get("pid", "unknown")
-                os.close(descriptor)
-                raise AnotherWriterError(
-                    f"an exchange named {self.name} runs already (process {holder});"
-                    " stop it or choose another --name"
-                )
-            # A holder that ended meanwhile has removed the file that we locked.
-            if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
-                return descriptor
-            os.close(descriptor)
+
+@contextmanager
+def held(name: str) -> Iterator[None]:
+    """Hold a name for a moment, so that nobody starts by it. Raises AnotherWriterError."""
+    descriptor = _take_name(name)
+    try:
+        yield
+        info_path(name).unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
 
 
 def find(name: str) -> dict[str, Any]:
@@ -140,6 +149,30 @@ def find(name: str) -> dict[str, Any]:
 
 def _open(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+
+
+def _take_name(name: str) -> int:
+    """Lock the file that claims a name; its descriptor."""
+    path = info_path(name)
+    while True:
+        descriptor = _open(path)
+        if not _lock(descriptor):
+            holder = _read_json(descriptor).get("pid", "unknown")
+            os.close(descriptor)
+            raise AnotherWriterError(
+                f"an exchange named {name} runs already (process {holder});"
+                " stop it or choose another --name"
+            )
+        # A holder that ended meanwhile has removed the file that we locked.
+        if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
+            return descriptor
+        os.close(descriptor)
+
+
+def _write_json(descriptor: int, fact: Mapping[str, Any]) -> None:
+    """Replace what a lock file says."""
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(fact).encode(), 0)
 
 
 def _read_json(descriptor: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Shell: starts an exchange, watches over its processes, restarts them with a limit, drains it.
 
-    claim the name -> clear what a dead exchange left -> shared memory -> roles -> READY
+    claim the name -> save and remove what a dead exchange left -> shared memory -> roles -> READY
     -> watch -> stop word 1: gateways, 2: matchers and standbys, 3: recorders -> remove
 
 A matcher that dies is not restarted as long as a standby lives: the standby takes over by itself.
@@ -20,13 +20,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ringbuf import layout
-from ringbuf.broadcast import NO_GATE, RECORDED
+from ringbuf.errors import LayoutError
 from ringbuf.writer_lock import LOCK_WORD, OWNER_DIED_BIT
-from shm_exchange import leftovers, machine_code, memory, placement, presence, status, wiring
+from shm_exchange import (
+    leftovers,
+    machine_code,
+    memory,
+    placement,
+    presence,
+    salvage,
+    status,
+    wiring,
+)
 from shm_exchange.addresses import split_address
 from shm_exchange.children import Bells, Child, Launcher, Post, posts_of
 from shm_exchange.config import Configuration
 from shm_exchange.errors import ExchangeError
+from shm_exchange.journal_segment import Owner
 from shm_exchange.presence import Claim
 from shm_exchange.roles import EXIT_FAILED, ROLES
 from shm_exchange.wiring import COUNTER_PORT, Wiring
@@ -69,8 +79,8 @@ def run(
     placement.check_cores(configuration, cores)
     claim = Claim(name, state_directory)
     try:
-        for each in leftovers.remove(name):
-            say(f"removed {each}, left by an exchange that died")
+        for each in leftovers.settle(claim):
+            say(each)
         copy = _copy_configuration(source, claim.state_directory)
         wirings = memory.create(configuration, name, claim.state_directory)
         supervisor = Supervisor(configuration, claim, wirings, stops, cores, copy)
@@ -310,13 +320,10 @@ class Supervisor:
             for child in list(self._children):
                 child.kill()
                 self._reap(child)
-            lost = self._unrecorded()
             self._bells.close()
             self._selector.close()
-            memory.remove(self._wirings)
-        if lost and self._opened:
-            say(f"{lost} events were not recorded and are lost")
-        return clean and not (lost and self._opened)
+            clean &= self._settle()
+        return clean
 
     def _stop(self, value: int) -> bool:
         """Raise the stop word and wait for those whom it ends; False when one had to be killed."""
@@ -347,14 +354,20 @@ class Supervisor:
             return True
         return self._stops.count > 1 and post.role != "recorder"
 
-    def _unrecorded(self) -> int:
-        """Events that were published but never written, of engines that have a recorder."""
-        count = 0
-        for each in self._wirings.values():
-            recorded = int(each.ring.cursors[RECORDED])
-            if recorded != NO_GATE:
-                count += max(0, status.published(each) - recorded)
-        return count
+    def _settle(self) -> bool:
+        """Save what no recorder wrote and remove the segments; False when they must stay."""
+        try:
+            for number, each in self._wirings.items():
+                if salvage.unrecorded(each):
+                    owner = Owner.of(int(each.segments[1].header[0]["identity"]), number)
+                    name, directory = self._claim.name, self._claim.state_directory
+                    say(str(salvage.save(each, name, directory, owner)))
+        except (ExchangeError, LayoutError, OSError) as error:
+            say(f"{error}; what it holds stays in shared memory for the next start")
+            self._claim.former = str(self._claim.state_directory)
+            return False
+        memory.remove(self._wirings)
+        return True
 
 
 def _pin_again(child: Child, core: int | None) -> None:

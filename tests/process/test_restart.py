@@ -12,6 +12,9 @@ import struct
 import time
 from pathlib import Path
 
+from ringbuf import spsc
+from shm_exchange import wiring
+from shm_exchange.messages import SOURCE_GATEWAY_FIRST
 from tests.gateways.ouch_cases import cancel, enter, replace
 from tests.process.conftest import WAIT_SECONDS, Exchange, is_alive
 from tests.process.trading import RawClient, barrier, ports, running
@@ -81,6 +84,19 @@ def check(it: Exchange, heard: dict[str, list[bytes]], fed: list[bytes], name: s
     assert feed_length(it) > len(fed)
 
 
+def kill_everything(it: Exchange) -> None:
+    """SIGKILL of every process; return when they are gone."""
+    assert it.process is not None
+    pids = [it.process.pid, *(each["pid"] for each in it.status()["processes"])]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    it.wait()
+    deadline = time.monotonic() + WAIT_SECONDS
+    while any(map(is_alive, pids)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_a_stopped_exchange_goes_on(tmp_path: Path) -> None:
     """Twice: orders, streams, session id, numbers and feed continue; replays are byte-identical."""
     with running(tmp_path) as it:
@@ -107,20 +123,85 @@ def test_a_killed_exchange_goes_on(tmp_path: Path) -> None:
         engine = it.wait_until(
             lambda found: found["engines"][0]["recorded"] == found["engines"][0]["published"]
         )["engines"][0]
-        assert it.process is not None
-        pids = [it.process.pid, *(each["pid"] for each in it.status()["processes"])]
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-        it.wait()
-        deadline = time.monotonic() + WAIT_SECONDS
-        while any(map(is_alive, pids)):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        kill_everything(it)
         it.start()
         assert it.status()["engines"][0]["epoch"] > engine["epoch"]
         check(it, heard, fed, name)
         assert it.stop() == 0
         assert it.segments == []
+
+
+def test_what_only_shared_memory_had_is_saved(tmp_path: Path) -> None:
+    """The recorder is stopped, then trading, then the matchers are stopped, then orders that nobody
+    executes, then SIGKILL of everything: every order that was acknowledged is there."""
+    with running(tmp_path) as it:
+        recorded = it.status()["engines"][0]["recorded"]
+        processes = it.status()["processes"]
+        os.kill(it.pids()["recorder"], signal.SIGSTOP)
+        heard = trade(it)
+        fed = feed(it, feed_length(it))
+        with RawClient(ports(it)[0]) as client, RawClient(ports(it)[0]) as waiting:
+            name = client.log_in("S04").session
+            waiting.log_in("S05")
+            before = it.status()["engines"][0]
+            assert before["recorded"] == recorded < before["published"] - 50
+            for each in processes:
+                if each["role"] in ("matcher", "standby"):
+                    os.kill(each["pid"], signal.SIGSTOP)
+            for number in range(1, 8):
+                waiting.say(order(number))
+            it.wait_until(lambda _: commands_published(it) == 7 + commands_done(it))
+            kill_everything(it)
+        it.start()
+        after = it.status()["engines"][0]
+        assert after["recorded"] >= before["published"] and after["epoch"] > before["epoch"]
+        assert (
+            f"engine 1: saved {before['published'] - recorded} events that only shared memory had"
+            f" (positions {recorded} to {before['published'] - 1}),"
+            " discarded 7 commands that were never executed\n"
+        ) in it.messages
+        with RawClient(ports(it)[0]) as client:
+            client.log_in("S05", sequence=0)
+            assert barrier(client) == [], "an order that nobody executed never was"
+        check(it, heard, fed, name)
+        assert it.stop() == 0
+        assert it.segments == []
+
+
+def commands_published(it: Exchange) -> int:
+    """Commands that the first gateway has published."""
+    return _command_cursor(it, spsc.PUBLISHED)
+
+
+def commands_done(it: Exchange) -> int:
+    """Commands of the first gateway that the matcher is done with."""
+    return _command_cursor(it, spsc.CONSUMED)
+
+
+def _command_cursor(it: Exchange, word: int) -> int:
+    found = wiring.attach(it.name, 1, read_only=True)
+    value = int(found.command_ring(SOURCE_GATEWAY_FIRST).cursors[word])
+    found.close()
+    return value
+
+
+def test_events_that_no_recorder_wrote_are_saved_at_the_end(tmp_path: Path) -> None:
+    """A recorder that hangs is killed at the end; the supervisor writes what it did not."""
+    with running(tmp_path) as it:
+        os.kill(it.pids()["recorder"], signal.SIGSTOP)
+        heard = trade(it)
+        fed = feed(it, feed_length(it))
+        with RawClient(ports(it)[0]) as client:
+            name = client.log_in("S04").session
+        published = it.status()["engines"][0]["published"]
+        os.kill(it.pids()["recorder"], signal.SIGKILL)
+        it.interrupt()
+        it.wait()
+        assert it.segments == []
+        it.start()
+        assert it.status()["engines"][0]["recorded"] >= published
+        check(it, heard, fed, name)
+        assert it.stop() == 0
 
 
 def test_a_gateway_that_comes_back_serves_the_orders_of_its_forerunner(tmp_path: Path) -> None:
