@@ -30,7 +30,7 @@ UNUSED, LOGGING_IN, REPLAYING, CATCHING_UP, LIVE, CLOSING, OVERFLOWED = 0, 1, 2,
 
 # Why a connection was closed: the log says it.
 CLOSE_PEER, CLOSE_VIOLATION, CLOSE_SLOW, CLOSE_SILENT, CLOSE_LOGOUT = 1, 2, 3, 4, 5
-CLOSE_DISPLACED, CLOSE_DRAIN, CLOSE_OUCH, CLOSE_NO_SESSION = 6, 7, 8, 9
+CLOSE_DISPLACED, CLOSE_DRAIN, CLOSE_OUCH, CLOSE_NO_SESSION, CLOSE_DIFFERED = 6, 7, 8, 9, 10
 CLOSE_REASONS = (
     "",
     "the peer closed it",
@@ -42,6 +42,7 @@ CLOSE_REASONS = (
     "the gateway drains",
     "a malformed message",
     "the session is not available",
+    "it was told what is not so",
 )
 
 CONNECTION = Record(
@@ -61,7 +62,12 @@ CONNECTION = Record(
         Field("dirty", "i4", doc="1: it is in the list of those with output"),
         Field("logged_in", "i4", doc="1: a LOGOUT is due when it goes"),
         Field("next_number", "i8", doc="number of the next sequenced message"),
-        Field("position", "i8", doc="CATCHING_UP: next event to look at; feed: byte offset"),
+        Field(
+            "position",
+            "i8",
+            doc="LOGGING_IN: behind its command; CATCHING_UP: next event to look at; feed: byte "
+            "offset",
+        ),
         Field("received_ns", "i8", doc="when something was last received"),
         Field("sent_ns", "i8", doc="when something was last sent"),
         Field("silence_limit_ns", "i8", doc="a client that is silent for longer is gone"),

@@ -42,6 +42,8 @@ _SEQUENCE_MAX = 1 << 62
 _PENDING_LOGINS_MAX = 10_000
 _FAILURE_DELAY_SECONDS = 0.2  # doubled with every failed login from the same address
 _FAILURE_DELAY_MAX_SECONDS = 10.0
+_DEAD_SECONDS_MAX = 5.0  # how long a login waits for its session's last gateway to be declared dead
+_DEAD_LOOK_SECONDS = 0.002
 
 
 @dataclass
@@ -65,6 +67,7 @@ class PumpDoor:
     free: list[int]  # connection numbers that nobody has
     sockets: dict[int, str] = field(default_factory=dict)  # number -> peer, for the log
     on_letter: Callable[[np.ndarray], None] | None = None  # letters that are not about closing
+    is_bound: Callable[[int], bool] | None = None  # whether a dead gateway still has the session
 
     @property
     def bell(self) -> int:
@@ -227,7 +230,17 @@ class Control:
         if not door.free:
             log(f"{address}: login of {login.username} refused: too many clients")
             return REJECT_NO_SESSION
+        await self._outwait_the_dead(door, session, login.username)
         return self._hand_over(door, client, session, login, address)
+
+    async def _outwait_the_dead(self, door: PumpDoor, session: int, username: str) -> None:
+        """Hold a login until what its session left at a gateway that died is dealt with."""
+        deadline = time.monotonic() + _DEAD_SECONDS_MAX
+        while door.is_bound is not None and door.is_bound(session):
+            if time.monotonic() > deadline:
+                log(f"{username}: logs in although its last gateway is not declared dead")
+                return
+            await asyncio.sleep(_DEAD_LOOK_SECONDS)
 
     def _door_of(self, session: str) -> PumpDoor | None:
         """The pump whose stream is called `session`; blank is the gateway's first engine."""

@@ -8,27 +8,28 @@ import socket
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TypeVar
 
 import numpy as np
 
 from gateways.control import Control, PumpDoor
 from gateways.credentials import Credentials
 from gateways.mailbox import Mailbox, create_mailbox
+from gateways.outcomes import LOG_FULL, STOPPED
 from ringbuf import layout
 from shm_exchange.market import Market
 from shm_exchange.roles import EXIT_DONE, EXIT_FAILED, RoleContext
 from shm_exchange.wiring import COUNTER_PORT, COUNTER_STREAM, PROCESS_MATCHER
 
 POLL_SECONDS = 0.001
+KEEP_ALIVE_SECONDS = 0.02
 _JOIN_SECONDS = 5.0
+_OUTCOMES = {LOG_FULL: "the feed's log is full; roll the day"}
 
-# How a pump ends.
-STOPPED, LAPPED, LOG_FULL = 0, 1, 2
-_OUTCOMES = {
-    LAPPED: "it was lapped by the matcher and starts anew",
-    LOG_FULL: "the feed's log is full; roll the day",
-}
+T = TypeVar("T")
 
 
 def stream_name(market: Market) -> str:
@@ -52,25 +53,68 @@ def wait_for_matcher(context: RoleContext) -> bool:
     return True
 
 
-def serve_pumps(
-    contexts: list[RoleContext],
-    listener: socket.socket,
-    doors: list[PumpDoor],
-    runs: Sequence[Callable[[], int]],
-) -> int:
-    """Run each pump in a thread of its own and accept clients until one ends; the exit code."""
-    outcomes: list[int] = []
+class Service(ABC):
+    """What a gateway does for one engine: a pump, in a thread of its own, and its Python side."""
 
-    def pump(run: Callable[[], int], door: PumpDoor) -> None:
-        outcomes.append(run())
-        os.eventfd_write(door.bell, 1)
+    def __init__(self, context: RoleContext, door: PumpDoor) -> None:
+        self.context = context
+        self.door = door
 
-    threads = [
-        threading.Thread(target=pump, args=each, daemon=True)
-        for each in zip(runs, doors, strict=True)
-    ]
+    @abstractmethod
+    def start(self) -> bool:
+        """Get ready to serve, in the pump's thread; False when the exchange stops first."""
+
+    @abstractmethod
+    def run(self) -> int:
+        """Pump until the exchange stops or nothing more can be done; the outcome."""
+
+
+class _Thread(threading.Thread):
+    """Of a service's pump. What goes wrong in it is kept for the main thread."""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(name=f"pump {service.context.engine}", daemon=True)
+        self.service = service
+        self.ready = threading.Event()
+        self.outcome: int | None = None
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        """The pump's life."""
+        try:
+            if self.service.start():
+                self.ready.set()
+                self.outcome = self.service.run()
+            else:
+                self.outcome = STOPPED
+        except BaseException as error:  # the main thread raises it
+            self.error = error
+        self.ready.set()
+        os.eventfd_write(self.service.door.bell, 1)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it pumps no more, or never did."""
+        return self.outcome is not None or self.error is not None
+
+    def check(self) -> None:
+        """Raise what went wrong in it."""
+        if self.error is not None:
+            raise self.error
+
+
+def serve_pumps(listener: socket.socket, services: Sequence[Service]) -> int:
+    """Start each service in a thread, and accept clients until a pump ends; the exit code."""
+    threads = [_Thread(each) for each in services]
     for thread in threads:
         thread.start()
+    for thread in threads:
+        thread.ready.wait()
+        thread.check()
+    if any(thread.ended for thread in threads):
+        return EXIT_DONE
+    contexts = [each.context for each in services]
+    doors = [each.door for each in services]
     for context, door in zip(contexts, doors, strict=True):
         counters = context.control.processes[context.process]["counter"]
         counters[COUNTER_PORT] = listener.getsockname()[1]
@@ -79,9 +123,11 @@ def serve_pumps(
         )
         context.set_state(layout.STATE_READY)
     control = Control(Credentials(contexts[0].configuration), doors)
-    asyncio.run(control.serve(listener, lambda: bool(outcomes)))
+    asyncio.run(control.serve(listener, lambda: any(thread.ended for thread in threads)))
     for thread in threads:
         thread.join(_JOIN_SECONDS)
+        thread.check()
+    outcomes = [thread.outcome for thread in threads if thread.outcome is not None]
     failures = [_OUTCOMES[outcome] for outcome in outcomes if outcome != STOPPED]
     if failures:
         print(f"{contexts[0].role} gateway: {failures[0]}", file=sys.stderr)
@@ -89,3 +135,13 @@ def serve_pumps(
     for context in contexts:
         context.set_state(layout.STATE_STOPPED)
     return EXIT_DONE
+
+
+def do_beside(work: Callable[[], T], keep_alive: Callable[[], object]) -> T:
+    """Do `work` in another thread, and call `keep_alive` all the while; what `work` returned."""
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        future = executor.submit(work)
+        while not future.done():
+            keep_alive()
+            wait([future], KEEP_ALIVE_SECONDS)
+        return future.result()

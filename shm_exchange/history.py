@@ -14,7 +14,7 @@ from ringbuf.broadcast import NO_GATE, Broadcast, overwritten, published
 from shm_exchange.journal_reader import JournalReader
 from shm_exchange.journal_segment import JournalDamaged, JournalError, Owner
 from shm_exchange.messages import EVENT, EVENT_DTYPE
-from shm_exchange.recording import recorded
+from shm_exchange.recording import durable, recorded
 
 
 def ring_slices(
@@ -32,14 +32,18 @@ def ring_slices(
 class History:
     """Events by position. Not for two threads at once."""
 
-    def __init__(self, ring: Broadcast, directory: Path, owner: Owner) -> None:
+    def __init__(
+        self, ring: Broadcast, directory: Path, owner: Owner, *, held: bool = False
+    ) -> None:
+        """held: nothing is there before it survives a loss of power."""
         self.ring = ring
+        self._held = held
         self._data = ring.records.view(np.uint8).data
         self._journal = JournalReader(directory, owner)
 
     def end(self) -> int:
-        """Position behind the last event that is complete."""
-        return int(published(self.ring))
+        """Position behind the last event that is there."""
+        return int(durable(self.ring) if self._held else published(self.ring))
 
     def read(self, position: int, limit: int) -> np.ndarray:
         """A copy of up to `limit` events from `position` on; empty when there is none yet.

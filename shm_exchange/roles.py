@@ -73,6 +73,12 @@ class RoleContext:
         identity = int(self.wiring.segments[0].header[0]["identity"])
         return Owner.of(identity, self.engine)
 
+    @property
+    def holds(self) -> bool:
+        """True when nobody may be told of an event before it survives a loss of power."""
+        recorded = self.configuration.engine(self.engine).recorder
+        return recorded and self.configuration.exchange.durability == "disk"
+
     def stopping(self) -> bool:
         """True once the stop word has reached the value that ends this role."""
         return int(self.control.words[layout.STOP]) >= ROLES[self.role][2]

@@ -1,25 +1,29 @@
 """Shell: the process of a market-data gateway: one pump per engine, each in a thread, and Python.
 
 It begins at position 0, whatever the time of day: the feed is served from its first message, so
-its log is built from the journal before the first client is let in.
+its log is built from the journal before the first client is let in. When it was lapped it goes on
+with the log from the journal; when its replica is not what the matcher has, it builds another log.
 """
 
 from __future__ import annotations
 
-from functools import partial
+import contextlib
+import time
+from collections.abc import Callable
 
 import numpy as np
 
 from gateways.connection import create_connections
-from gateways.control import PumpDoor, listen
+from gateways.control import PumpDoor, listen, log
 from gateways.itch import pump as loop
 from gateways.itch import state
-from gateways.itch.feed_log import create_feed_log
+from gateways.itch.feed_log import SIZE, FeedLog, create_feed_log
 from gateways.itch.state import FeedPump
-from gateways.mailbox import LETTER
-from gateways.startup import open_mailbox, serve_pumps, stream_name, wait_for_matcher
+from gateways.mailbox import LETTER, Mailbox
+from gateways.outcomes import DIFFERS, LAPPED, LOG_FULL, STOPPED
+from gateways.startup import Service, open_mailbox, serve_pumps, stream_name, wait_for_matcher
 from ringbuf import layout
-from ringbuf.broadcast import Broadcast
+from ringbuf.broadcast import DURABLE, PUBLISHED, Broadcast
 from ringbuf.syscalls import EPOLL_CLOEXEC, epoll_create1
 from ringbuf.waiting import SPIN
 from shm_exchange.addresses import split_address
@@ -28,27 +32,33 @@ from shm_exchange.errors import ExchangeError
 from shm_exchange.history import History
 from shm_exchange.messages import EVENT_DTYPE
 from shm_exchange.recovery import empty_market
-from shm_exchange.roles import EXIT_DONE, RoleContext
+from shm_exchange.roles import RoleContext
 
 MAILBOX_LETTERS = 1 << 14
 EVENTS_PER_READ = 16_384
 INBOUND_SIZE = 1 << 12  # a client's heartbeats
 OUTBOUND_SIZE = 1 << 12  # login accepted and heartbeats; the feed comes from the log
+COMPARED_SIZE = 1 << 20  # bytes of two logs that are compared in one go
+_FAILURES = {
+    LOG_FULL: "the feed's log is full; roll the day",
+    DIFFERS: "what the journal gives differs from what the matcher had: it is damaged",
+}
 
 
-def build_pump(context: RoleContext, gateway: Gateway) -> FeedPump:
+def build_pump(context: RoleContext, gateway: Gateway, mailbox: Mailbox) -> FeedPump:
     """Everything the loop touches, at position 0."""
     settings = np.zeros(state.SETTING_COUNT, np.int64)
     settings[state.SETTING_PROCESS] = context.process
     settings[state.SETTING_POLICY] = context.policy
     settings[state.SETTING_ENGINE] = context.engine
     settings[state.SETTING_EPOLL] = epoll_create1(EPOLL_CLOEXEC)
+    settings[state.SETTING_VISIBLE] = DURABLE if context.holds else PUBLISHED
     return FeedPump(
         market=empty_market(context.configuration, context.engine),
         ring=context.wiring.ring,
         log=create_feed_log(context.state_directory),
         connections=create_connections(gateway.clients_max, INBOUND_SIZE, OUTBOUND_SIZE),
-        mailbox=open_mailbox(MAILBOX_LETTERS),
+        mailbox=mailbox,
         doorbells=context.control.doorbells,
         control_words=context.control.words,
         process_words=context.wiring.process_words,
@@ -78,46 +88,120 @@ def warm_up(pump: FeedPump) -> None:
         bells=np.full_like(pump.bells, -1),
         settings=settings,
     )
-    assert loop.run(scratch) == loop.STOPPED
+    assert loop.run(scratch) == STOPPED
+    loop.keep_alive(scratch)
+    loop.send_on(scratch)
+    loop.change_log(scratch, 0)
 
 
-def build_log(pump: FeedPump, history: History) -> None:
-    """Encode everything that has happened so far. Raises ExchangeError when it is not there."""
-    position = 0
-    while True:
-        events = history.read(position, EVENTS_PER_READ)
-        if len(events) == 0:
+def same_bytes(first: FeedLog, second: FeedLog) -> int:
+    """How many bytes two logs have in common from the beginning on."""
+    size = int(min(first.words[SIZE], second.words[SIZE]))
+    for start in range(0, size, COMPARED_SIZE):
+        end = min(size, start + COMPARED_SIZE)
+        differing = np.flatnonzero(first.data[start:end] != second.data[start:end])
+        if len(differing):
+            return start + int(differing[0])
+    return size
+
+
+class FeedService(Service):
+    """A market-data gateway for one engine."""
+
+    pump: FeedPump
+
+    def __init__(self, context: RoleContext, gateway: Gateway) -> None:
+        super().__init__(
+            context,
+            PumpDoor(
+                engine=context.engine,
+                mailbox=open_mailbox(MAILBOX_LETTERS),
+                stream=lambda: stream_name(self.pump.market),
+                free=list(range(gateway.clients_max - 1, -1, -1)),
+            ),
+        )
+        self._gateway = gateway
+
+    def start(self) -> bool:
+        """Have the feed so far in the log."""
+        if not wait_for_matcher(self.context):
+            return False
+        self.pump = build_pump(self.context, self._gateway, self.door.mailbox)
+        warm_up(self.pump)
+        self._ingest_all(self.pump)
+        return not self.context.stopping()
+
+    def run(self) -> int:
+        """Pump until the exchange stops, or the log is full."""
+        while True:
+            outcome = loop.run(self.pump)
+            if outcome == LAPPED:
+                outcome = self._catch_up()
+                if outcome == 0:
+                    continue
+            if outcome != DIFFERS:
+                return outcome
+            self._build_anew()
+
+    def _ingest(self, pump: FeedPump, meanwhile: Callable[[FeedPump], object]) -> int:
+        """Encode all that has happened since, or until the exchange stops: 0, or an outcome.
+
+        meanwhile: called with the serving pump now and then.
+        """
+        context = self.context
+        directory, owner = context.state_directory, context.owner
+        history = History(context.wiring.ring, directory, owner, held=context.holds)
+        with contextlib.closing(history):
+            while not context.stopping():
+                position = int(pump.market.scalars[0]["position"])
+                events = history.read(position, EVENTS_PER_READ)
+                outcome = int(loop.ingest(pump, events, len(events), position))
+                if outcome or len(events) == 0:
+                    return outcome
+                meanwhile(self.pump)
+        return 0
+
+    def _ingest_all(self, pump: FeedPump) -> None:
+        """The same into a new log. Raises ExchangeError when it cannot be had."""
+        outcome = self._ingest(pump, loop.keep_alive)
+        if outcome:
+            raise ExchangeError(_FAILURES[outcome])
+
+    def _catch_up(self) -> int:
+        """What the ring no longer has is in the journal; clients are sent it as it is encoded."""
+        began = int(self.pump.market.scalars[0]["position"])
+        log(f"market data gateway: lapped at position {began}; catching up")
+
+        def send(pump: FeedPump) -> None:
+            loop.keep_alive(pump)
+            loop.send_on(pump)
+
+        outcome = self._ingest(self.pump, send)
+        if outcome == 0:
+            position = int(self.pump.market.scalars[0]["position"])
+            log(f"market data gateway: serving again at position {position}")
+        return outcome
+
+    def _build_anew(self) -> None:
+        """Another replica, another log. Who has read what is not in that has to come again."""
+        started = time.monotonic()
+        old = self.pump
+        differs = int(old.market.scalars[0]["differs"])
+        log(f"market data gateway: its replica differs at position {differs}; building another one")
+        market = empty_market(self.context.configuration, self.context.engine)
+        new = old._replace(market=market, log=create_feed_log(self.context.state_directory))
+        self._ingest_all(new)
+        if self.context.stopping():
             return
-        if not loop.ingest(pump, events, len(events), position):
-            raise ExchangeError("the feed's log is full; roll the day")
-        position += len(events)
-
-
-def start_pump(context: RoleContext, gateway: Gateway) -> tuple[FeedPump, PumpDoor] | None:
-    """A pump with the feed so far in its log; None when the exchange stops first."""
-    if not wait_for_matcher(context):
-        return None
-    pump = build_pump(context, gateway)
-    warm_up(pump)
-    history = History(context.wiring.ring, context.state_directory, context.owner)
-    build_log(pump, history)
-    history.close()
-    door = PumpDoor(
-        engine=context.engine,
-        mailbox=pump.mailbox,
-        stream=lambda: stream_name(pump.market),
-        free=list(range(gateway.clients_max - 1, -1, -1)),
-    )
-    return pump, door
+        self.pump = new
+        loop.change_log(new, same_bytes(old.log, new.log))
+        seconds = time.monotonic() - started
+        position = int(market.scalars[0]["position"])
+        log(f"market data gateway: serving again at position {position}, after {seconds:.3f} s")
 
 
 def run(contexts: list[RoleContext]) -> int:
     """The gateway, until the exchange stops or a pump fails; the exit code."""
     gateway = contexts[0].configuration.sources[contexts[0].source]
     listener = listen(*split_address(gateway.address))
-    started = [start_pump(context, gateway) for context in contexts]
-    pumps = [each for each in started if each is not None]
-    if len(pumps) < len(contexts):
-        return EXIT_DONE
-    runs = [partial(loop.run, pump) for pump, _ in pumps]
-    return serve_pumps(contexts, listener, [door for _, door in pumps], runs)
+    return serve_pumps(listener, [FeedService(context, gateway) for context in contexts])

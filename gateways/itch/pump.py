@@ -26,10 +26,12 @@ from gateways.itch.state import (
     SETTING_EPOLL,
     SETTING_POLICY,
     SETTING_PROCESS,
+    SETTING_VISIBLE,
     WORDS_PER_LINE,
     WORK,
 )
 from gateways.mailbox import post_outward, take_inward
+from gateways.outcomes import DIFFERS, LAPPED, LOG_FULL, STOPPED
 from gateways.packets import (
     CLIENT_HEARTBEAT_TYPE,
     DEBUG_TYPE,
@@ -46,11 +48,13 @@ from gateways.soupbintcp import (
 )
 from ringbuf.atomics import load_acquire, store_relaxed
 from ringbuf.bits import address, at, load_raw_4
-from ringbuf.broadcast import TORN, published, read_batch
+from ringbuf.broadcast import TORN, read_batch
 from ringbuf.counters import beat
 from ringbuf.jit import cold_kernel, kernel
 from ringbuf.layout import (
+    PROCESS_ATTESTED,
     PROCESS_CLIENTS,
+    PROCESS_DIFFERS,
     PROCESS_ERRORS,
     STOP,
 )
@@ -61,14 +65,12 @@ from shm_exchange.messages import EventKind
 from shm_exchange.replica import apply
 
 REPLACED = int(EventKind.REPLACED)
+ATTESTED = int(EventKind.ATTESTED)
 HIDDEN = ord("N")
 PACKET_LENGTH_MAX = 1024  # of a client's packet: none that may come is near it
 TIMER_INTERVAL_NS = 50_000_000
 RETRY_NS = 1_000_000  # a socket that was full is left alone for so long
 SLEEP_MS = 1  # a sleep is bounded: a dead writer rings no bell
-
-# How the loop ends.
-STOPPED, LAPPED, LOG_FULL = 0, 1, 2
 
 
 @cold_kernel
@@ -169,7 +171,7 @@ def _poll_sockets(pump, now_ns, timeout_ms):
 
 @kernel
 def ingest(pump, events, count, position):
-    """Apply `count` events, the first at `position`, and append them to the log; 0: it is full."""
+    """Apply and encode `count` events, the first at `position`: 0, or why the loop must end."""
     market = pump.market
     engine = pump.settings[SETTING_ENGINE]
     for index in range(count):
@@ -184,21 +186,31 @@ def ingest(pump, events, count, position):
         if not append(
             pump.log, event, position + index, market.instruments, engine, reference, was_resting
         ):
-            return 0
-    return 1
+            return LOG_FULL
+        if event["kind"] == ATTESTED and market.scalars[0]["differs"] != 0:
+            return DIFFERS
+    return 0
+
+
+@kernel
+def visible(pump):
+    """Count of events that may be told: those published or, in disk mode, those on disk."""
+    return load_acquire(pump.ring.cursors, pump.settings[SETTING_VISIBLE])
 
 
 @kernel
 def _follow(pump):
     """Copy, apply and encode a bounded number of new events: how many, or minus the outcome."""
     position = np.int64(pump.market.scalars[0]["position"])
-    count = read_batch(pump.ring, position, EVENTS_PER_PASS, pump.copied)
+    limit = min(visible(pump) - position, EVENTS_PER_PASS)
+    count = read_batch(pump.ring, position, limit, pump.copied)
     if count == TORN:
         return -LAPPED
     if count == 0:
         return 0
-    if not ingest(pump, pump.copied, count, position):
-        return -LOG_FULL
+    outcome = ingest(pump, pump.copied, count, position)
+    if outcome != 0:
+        return -outcome
     pump.words[BEHIND] = 1
     return count
 
@@ -273,6 +285,37 @@ def _tick(pump, now_ns):
     beat(words, line, now_ns, position, pump.words[LOOPS], pump.words[WORK])
     store_relaxed(words, line + PROCESS_CLIENTS, pump.words[CLIENTS])
     store_relaxed(words, line + PROCESS_ERRORS, pump.words[FAULTS])
+    store_relaxed(words, line + PROCESS_ATTESTED, np.int64(pump.market.scalars[0]["attested"]))
+    store_relaxed(words, line + PROCESS_DIFFERS, np.int64(pump.market.scalars[0]["differs"]))
+
+
+@cold_kernel
+def keep_alive(pump):
+    """While the loop does not run: heartbeats, and what the process says of itself."""
+    now_ns = clock_ns(pump.clock)
+    for number in range(pump.words[ROWS_USED]):
+        row = pump.connections.rows[at(number)]
+        row["received_ns"] = now_ns  # it is not heard, not silent
+        if row["state"] == c.LIVE and c.flush(pump.connections, number, now_ns) < 0:
+            _close(pump, number, c.CLOSE_PEER)
+    if now_ns >= pump.words[NEXT_TIMER_NS]:
+        _tick(pump, now_ns)
+
+
+@cold_kernel
+def send_on(pump):
+    """While past events are ingested: what the log has by now."""
+    _send_all(pump, clock_ns(pump.clock))
+
+
+@cold_kernel
+def change_log(pump, same):
+    """The log is another one, of which only `same` bytes are as they were: who read on is cut."""
+    for number in range(pump.words[ROWS_USED]):
+        row = pump.connections.rows[at(number)]
+        if row["state"] == c.LIVE and row["position"] > same:
+            _close(pump, number, c.CLOSE_DIFFERED)
+    pump.words[BEHIND] = 1
 
 
 @kernel
@@ -304,7 +347,7 @@ def _close_all(pump):
 
 @cold_kernel
 def run(pump):
-    """Pump until the stop word is set (STOPPED), or LAPPED, or LOG_FULL."""
+    """Pump until the stop word is set (STOPPED), or LAPPED, DIFFERS, or LOG_FULL."""
     me = pump.settings[SETTING_PROCESS]
     policy = pump.settings[SETTING_POLICY]
     idle_count = 0
@@ -317,7 +360,7 @@ def run(pump):
         if done or not idle(policy, idle_count):
             continue
         announce_sleep(pump.doorbells, me)
-        work_waits = published(pump.ring) != pump.market.scalars[0]["position"]
+        work_waits = visible(pump) != pump.market.scalars[0]["position"]
         done = step(pump, 0 if work_waits else SLEEP_MS)
         end_sleep(pump.doorbells, me)
         if done < 0:

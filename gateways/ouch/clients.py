@@ -135,6 +135,8 @@ def open_client(pump, now_ns):
     pump.words[CLIENTS] += 1
     pump.words[ROWS_USED] = max(pump.words[ROWS_USED], number + 1)
     _say_session(pump, LOGIN, number, now_ns)
+    # While it logs in: behind its LOGIN in the command ring.
+    pump.connections.rows[at(number)]["position"] = pump.words[COMMAND_POSITION]
 
 
 @cold_kernel

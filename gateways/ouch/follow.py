@@ -11,6 +11,7 @@ from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.market import FREE
 from shm_exchange.messages import CommandKind, EventFlag, EventKind
+from shm_exchange.replica import apply
 from shm_exchange.slots import give_slot
 
 ACCEPTED = int(EventKind.ACCEPTED)
@@ -91,3 +92,11 @@ def keep_books(market, desk, event):
         insert_order(desk.order_index, _key(event, np.int64(event["user_ref"])), slot)
     elif kind == REJECTED or kind == IGNORED:
         _unheard(market, desk, event)
+
+
+@cold_kernel
+def follow_all(market, desk, events, position):
+    """Apply past events, the first at `position`, to replica, index and slots; nothing is sent."""
+    for index in range(len(events)):
+        keep_books(market, desk, events[at(index)])
+        apply(market, events, index, position + index)

@@ -37,15 +37,19 @@ from gateways.ouch.state import (
     READY_PER_PASS,
     ROWS_USED,
     SETTING_EPOLL,
+    SETTING_GRACE_NS,
     SETTING_POLICY,
     SETTING_PROCESS,
     SETTING_SOURCE,
+    SETTING_VISIBLE,
     TAKEN_DUE,
     UNSETTLED,
     WORDS_PER_LINE,
     WORK,
+    WRITER_DEAD_NS,
 )
 from gateways.ouch.stream import catch_up, deliver, is_open, say_taken, take_chunk
+from gateways.outcomes import DIFFERS, LAPPED, STOPPED, SUCCEEDS
 from gateways.packets import (
     HEADER_SIZE,
     HEARTBEAT_INTERVAL_NS,
@@ -55,11 +59,13 @@ from gateways.soupbintcp import write_server_heartbeat
 from ringbuf import spsc
 from ringbuf.atomics import load_acquire, pause, store_relaxed
 from ringbuf.bits import address, at, load_raw_4
-from ringbuf.broadcast import published, read_batch
+from ringbuf.broadcast import TORN, read_batch
 from ringbuf.counters import beat
 from ringbuf.jit import cold_kernel, kernel
 from ringbuf.layout import (
+    PROCESS_ATTESTED,
     PROCESS_CLIENTS,
+    PROCESS_DIFFERS,
     PROCESS_ERRORS,
     STOP,
 )
@@ -76,17 +82,17 @@ from ringbuf.waiting import (
     give_way,
     idle,
 )
+from ringbuf.writer_lock import owner_died
 from shm_exchange.messages import CommandKind, EventKind
 from shm_exchange.replica import apply
 
 LOGIN = int(CommandKind.LOGIN)
 LOGOUT = int(CommandKind.LOGOUT)
 LOGGED_IN = int(EventKind.LOGGED_IN)
+ATTESTED = int(EventKind.ATTESTED)
 TIMER_INTERVAL_NS = 50_000_000
+DEAF_NS = 1_000_000_000  # a timer that is later than this: the process did not run
 SLEEP_MS = 1  # a sleep is bounded: a dead writer rings no bell
-
-# How the loop ends.
-STOPPED, LAPPED = 0, 1
 
 
 @kernel
@@ -150,6 +156,17 @@ def _poll_sockets(pump, now_ns, timeout_ms):
 
 
 @kernel
+def visible(pump):
+    """Count of events that may be told: those published or, in disk mode, those on disk."""
+    return load_acquire(pump.ring.cursors, pump.settings[SETTING_VISIBLE])
+
+
+@kernel
+def _is_behind(pump):
+    return visible(pump) - np.int64(pump.market.scalars[0]["position"]) > EVENTS_PER_PASS
+
+
+@kernel
 def _awaited(pump):
     """Count of published commands whose events we have not seen."""
     gateway = pump.market.gateways[at(pump.settings[SETTING_SOURCE])]
@@ -167,7 +184,7 @@ def _await_answers(pump):
         return
     position = np.int64(pump.market.scalars[0]["position"])
     for _ in range(LOOKS_AWAITING):
-        if published(pump.ring) != position:
+        if visible(pump) != position:
             return
         pause()
 
@@ -198,16 +215,22 @@ def _settle(pump, now_ns):
 
 @kernel
 def _follow(pump, now_ns):
-    """Apply a bounded number of new events and send what they say: how many, or TORN."""
+    """Apply a few new events and send what they say: how many, or minus why the loop must end."""
     market = pump.market
     position = np.int64(market.scalars[0]["position"])
-    count = read_batch(pump.ring, position, EVENTS_PER_PASS, pump.copied)
+    limit = min(visible(pump) - position, EVENTS_PER_PASS)
+    count = read_batch(pump.ring, position, limit, pump.copied)
+    if count == TORN:
+        return -LAPPED
     for offset in range(count):
         event = pump.copied[at(offset)]
         keep_books(market, pump.desk, event)
         apply(market, pump.copied, offset, position + offset)
         if event["kind"] == LOGGED_IN:
             logged_in(pump, event, position + offset, now_ns)
+        elif event["kind"] == ATTESTED:
+            if market.scalars[0]["differs"] != 0:
+                return -DIFFERS
         else:
             deliver(pump, event, position + offset)
     return count
@@ -238,9 +261,13 @@ def _send_output(pump, now_ns):
 @cold_kernel
 def _tick(pump, now_ns):
     """Heartbeats, silent clients, and what the process says of itself."""
+    # Whoever did not listen, because it was stopped or is behind, calls nobody silent.
+    deaf = now_ns - pump.words[NEXT_TIMER_NS] > DEAF_NS or _is_behind(pump)
     pump.words[NEXT_TIMER_NS] = now_ns + TIMER_INTERVAL_NS
     for number in range(pump.words[ROWS_USED]):
         row = pump.connections.rows[at(number)]
+        if deaf:
+            row["received_ns"] = now_ns
         if not is_open(row) or row["fd"] < 0:
             continue
         output_waits = row["out_start"] != row["out_end"]
@@ -259,16 +286,29 @@ def _tick(pump, now_ns):
     beat(words, line, now_ns, position, pump.words[LOOPS], pump.words[WORK])
     store_relaxed(words, line + PROCESS_CLIENTS, pump.words[CLIENTS])
     store_relaxed(words, line + PROCESS_ERRORS, pump.words[FAULTS])
+    store_relaxed(words, line + PROCESS_ATTESTED, np.int64(pump.market.scalars[0]["attested"]))
+    store_relaxed(words, line + PROCESS_DIFFERS, np.int64(pump.market.scalars[0]["differs"]))
+
+
+@cold_kernel
+def keep_alive(pump):
+    """While the loop does not run: output, heartbeats, and what the process says of itself."""
+    now_ns = clock_ns(pump.clock)
+    for number in range(pump.words[ROWS_USED]):
+        pump.connections.rows[at(number)]["received_ns"] = now_ns  # it is not heard, not silent
+    _send_output(pump, now_ns)
+    if now_ns >= pump.words[NEXT_TIMER_NS]:
+        _tick(pump, now_ns)
 
 
 @kernel
 def step(pump, timeout_ms):
-    """One pass; return how much was done, or -1 when the replica was lapped."""
+    """One pass; return how much was done, or minus the outcome when the loop must end."""
     now_ns = clock_ns(pump.clock)
     _read_letters(pump, now_ns)
     done = 0
     # Whoever asks faster than the answers can be sent waits: else the matcher would lap us.
-    if published(pump.ring) - np.int64(pump.market.scalars[0]["position"]) <= EVENTS_PER_PASS:
+    if not _is_behind(pump):
         done = _poll_sockets(pump, now_ns, timeout_ms)
         if pump.words[PENDING]:
             _serve_pending(pump, now_ns)
@@ -276,7 +316,8 @@ def step(pump, timeout_ms):
     _await_answers(pump)
     events = _follow(pump, now_ns)
     if events < 0:
-        return -1
+        publish_commands(pump)
+        return events
     if pump.words[TAKEN_DUE]:
         say_taken(pump)
     if pump.words[UNSETTLED]:
@@ -300,8 +341,28 @@ def _close_all(pump):
 
 
 @cold_kernel
+def _may_succeed(pump):
+    """1 when the matcher is dead, and whoever comes before us has had time to take over."""
+    now_ns = clock_ns(pump.clock)
+    if pump.words[WRITER_DEAD_NS] == 0:
+        pump.words[WRITER_DEAD_NS] = now_ns
+    if now_ns - pump.words[WRITER_DEAD_NS] < pump.settings[SETTING_GRACE_NS]:
+        return 0
+    return 1 if load_acquire(pump.succession, 0) == 0 else 0
+
+
+@kernel
+def _nobody_matches(pump):
+    """1 when our replica is to take over."""
+    if owner_died(pump.lock):
+        return _may_succeed(pump)
+    pump.words[WRITER_DEAD_NS] = 0
+    return 0
+
+
+@cold_kernel
 def run(pump):
-    """Pump until the stop word is set (STOPPED) or the replica was lapped (LAPPED)."""
+    """Pump until the stop word is set (STOPPED), or LAPPED, DIFFERS, SUCCEEDS: call it again."""
     me = pump.settings[SETTING_PROCESS]
     policy = pump.settings[SETTING_POLICY]
     idle_count = 0
@@ -309,20 +370,20 @@ def run(pump):
     while load_acquire(pump.control_words, STOP) == 0:
         done = step(pump, 0)
         if done < 0:
-            return LAPPED
+            return -done
+        if _nobody_matches(pump):
+            return SUCCEEDS
         idle_count = 0 if done else idle_count + LOOKS_PER_PASS
         if done and _awaited(pump) == 0:
             give_way(policy)
         if done or not idle(policy, idle_count):
             continue
         announce_sleep(pump.doorbells, me)
-        timeout_ms = SLEEP_MS
-        if published(pump.ring) != pump.market.scalars[0]["position"]:
-            timeout_ms = 0
+        timeout_ms = SLEEP_MS if visible(pump) == pump.market.scalars[0]["position"] else 0
         done = step(pump, timeout_ms)
         end_sleep(pump.doorbells, me)
         if done < 0:
-            return LAPPED
+            return -done
         idle_count = 0 if done else idle_count
     _close_all(pump)
     return STOPPED

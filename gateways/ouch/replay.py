@@ -28,7 +28,10 @@ class ReplayService:
     """Serves one pump, one chunk at a time: the buffer is the pump's until it says TAKEN."""
 
     def __init__(self, pump: OrderPump, history: History) -> None:
-        self._pump = pump
+        self._mailbox = pump.mailbox
+        self._buffer = pump.replay
+        self._instruments = pump.market.instruments  # of it, what is configured
+        self._engine = int(pump.settings[SETTING_ENGINE])
         self._history = history
         self._waiting: deque[np.ndarray] = deque()
         self._busy = False
@@ -56,7 +59,7 @@ class ReplayService:
         except ExchangeError as error:
             log(f"a stream cannot be replayed: {error}")
             answer["detail"] = 1
-        self._busy = bool(post_inward(self._pump.mailbox, self._answer))
+        self._busy = bool(post_inward(self._mailbox, self._answer))
 
     def _fill(self, asked: np.void) -> tuple[int, int, int]:
         """Bytes and messages that are in the buffer now, and the position behind them."""
@@ -69,15 +72,13 @@ class ReplayService:
                 int(asked["end_position"]),
             )
         size = count = 0
-        buffer = self._pump.replay
-        engine = int(self._pump.settings[SETTING_ENGINE])
+        buffer = self._buffer
         while True:
             events = self._history.read(position, EVENTS_PER_READ)
             if len(events) == 0:
                 break
-            instruments = self._pump.market.instruments
             done, messages, finished = encode_events(
-                events, position, session, skip, instruments, engine, buffer[size:]
+                events, position, session, skip, self._instruments, self._engine, buffer[size:]
             )
             size += done
             count += messages

@@ -23,6 +23,7 @@ TAKEN_DUE = 8  # 1: the Python side is to be told that the replay buffer is free
 CLIENTS = 9
 FAULTS = 10
 LAST_SERVED = 11  # the connection that was served last: its number + 1, or 0
+WRITER_DEAD_NS = 12  # since when the matcher is known to be dead, or 0
 WORD_COUNT = 16
 
 # Subscripts of OrderPump.settings
@@ -31,6 +32,8 @@ SETTING_PROCESS = 1
 SETTING_POLICY = 2
 SETTING_ENGINE = 3
 SETTING_EPOLL = 4
+SETTING_VISIBLE = 5  # cursor below which events may be told: PUBLISHED, or DURABLE
+SETTING_GRACE_NS = 6  # how long the standbys have to take over from a dead matcher
 SETTING_COUNT = 8
 
 WORDS_PER_LINE = 32
@@ -57,6 +60,8 @@ class OrderPump(NamedTuple):
     control_words: np.ndarray  # int64[32], CONTROL_WORDS
     process_words: np.ndarray  # int64[32 * 64]
     bells: np.ndarray  # int64[64]
+    lock: np.ndarray  # int32[32], the writer lock
+    succession: np.ndarray  # int64[1]: 1 while our copy takes over, or has; the Python side's
     settings: np.ndarray  # int64[8]
     words: np.ndarray  # int64[16]
     clock: np.ndarray  # int64[2]
