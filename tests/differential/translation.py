@@ -35,15 +35,19 @@ KINDS = {
     "login": CommandKind.LOGIN,
     "logout": CommandKind.LOGOUT,
     "state": CommandKind.INSTRUMENT_STATE,
+    "gateway started": CommandKind.GATEWAY_STARTED,
+    "gateway died": CommandKind.GATEWAY_DIED,
     "unheard of": 200,
 }
 NAMES = {int(number): name for name, number in KINDS.items()}
 FLAGS = {
     "sweep": CommandFlag.SWEEP,
     "gtc": CommandFlag.GTC,
+    "stay": CommandFlag.STAY_ON_DISCONNECT,
     "long_form": CommandFlag.LONG_FORM,
     "open_quantity": CommandFlag.OPEN_QUANTITY,
 }
+MARKS = (EventFlag.SWEEP, EventFlag.GTC, EventFlag.STAYS)
 CLIENT_ORDER_ID = COMMAND.offset_of("client_order_id_0")  # the same bytes in EVENT
 
 
@@ -83,7 +87,7 @@ def meaning(event: np.void, references: list[int]) -> tuple[Any, ...]:
     long_form = bool(flags & EventFlag.LONG_FORM)
     if kind in (EventKind.ACCEPTED, EventKind.REPLACED):
         letters = tuple(chr(values[name]) for name in ("time_in_force", "display", "capacity"))
-        marks = (bool(flags & EventFlag.SWEEP), bool(flags & EventFlag.GTC))
+        marks = tuple(bool(flags & each) for each in MARKS)
         rests = bool(flags & EventFlag.RESTS)
         identity = (client_id, values["original_user_ref"])
         return (
@@ -127,6 +131,8 @@ def _rare(
         return ("logged in", *session)
     if kind is EventKind.LOGGED_OUT:
         return ("logged out", *session)
+    if kind in (EventKind.GATEWAY_STARTED, EventKind.GATEWAY_DIED):
+        return (kind.name.lower().replace("_", " "), values["slot"], values["user_ref"])
     assert kind is EventKind.INSTRUMENT_STATE, kind
     return ("state", values["instrument"], values["reason"])
 
@@ -139,9 +145,12 @@ def market_like(exchange: Exchange) -> Market:
         row["price_max"] = instrument.price_max
         row["quantity_max"] = instrument.quantity_max
         row["state"] = ord(instrument.state)
-    return create_market(
+    market = create_market(
         rows, SESSIONS, gateway_count=SOURCE_COUNT, slots_per_gateway=SLOTS, page_limit=1 << 12
     )
+    for row, session in zip(market.sessions, exchange.sessions, strict=True):
+        row["cancel_on_disconnect"] = session.cancel_on_disconnect
+    return market
 
 
 class Bench:

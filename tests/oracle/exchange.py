@@ -44,6 +44,7 @@ class Request(NamedTuple):
     client_id: bytes = b" " * 14
     sweep: bool = False
     gtc: bool = False
+    stay: bool = False  # not cancelled on disconnect
     long_form: bool = False
     open_quantity: bool = False
 
@@ -66,6 +67,7 @@ class Order:
     capacity: str
     sweep: bool
     gtc: bool
+    stay: bool
     executed: int = 0
     resting: bool = False
 
@@ -103,7 +105,16 @@ class Session:
     generation: int = 0
     source: int = 0
     connected: bool = False
+    cancel_on_disconnect: bool = False
     last: dict[int, int] = field(default_factory=dict)  # by channel: last UserRefNum
+
+
+@dataclass
+class Gateway:
+    """A source of requests, as it said itself."""
+
+    incarnation: int = 0
+    alive: bool = False
 
 
 class Exchange:
@@ -111,7 +122,8 @@ class Exchange:
 
     def __init__(self, instruments: list[Instrument], sessions: int, slots: int) -> None:
         self.instruments = instruments
-        self.sessions = [Session() for _ in range(sessions)]
+        self.sessions = [Session(cancel_on_disconnect=n > 0) for n in range(sessions)]
+        self.gateways = [Gateway() for _ in range(64)]
         self.slots = slots  # how many each source owns
         self.orders: dict[int, Order] = {}  # live ones, by slot
         self.events: list[tuple[Any, ...]] = []  # everything since the beginning
@@ -119,7 +131,7 @@ class Exchange:
     def execute(self, request: Request) -> list[tuple[Any, ...]]:
         """Carry out one request; return its events."""
         before = len(self.events)
-        getattr(self, f"_{request.kind}", self._unknown)(request)
+        getattr(self, f"_{request.kind}".replace(" ", "_"), self._unknown)(request)
         return self.events[before:]
 
     # ------------------------------------------------------------------ requests about orders
@@ -146,6 +158,7 @@ class Exchange:
             capacity=request.capacity,
             sweep=request.sweep,
             gtc=request.gtc,
+            stay=request.stay,
         )
         self.orders[order.slot] = order
         self._admit("accepted", order, request)
@@ -179,7 +192,7 @@ class Exchange:
         order.leaves = left
         order.reference = len(self.events)
         order.tif, order.display = request.tif, request.display
-        order.sweep, order.gtc = request.sweep, request.gtc
+        order.sweep, order.gtc, order.stay = request.sweep, request.gtc, request.stay
         self._admit("replaced", order, request)
 
     def _modify(self, request: Request) -> None:
@@ -234,6 +247,35 @@ class Exchange:
             return self._ignore(request, ALREADY)
         session.connected = False
         self._say("logged out", request.session, session.generation, request.slot)
+        self._cancel_for_the_gone()
+
+    def _gateway_started(self, request: Request) -> None:
+        self._gateway(request, request.source, alive=True)
+
+    def _gateway_died(self, request: Request) -> None:
+        if request.source not in (MATCHER, SUPERVISOR):
+            return self._unknown(request)
+        number = request.slot % 64
+        gateway = self.gateways[number]
+        if not gateway.alive or gateway.incarnation != request.user_ref:
+            return self._ignore(request, ALREADY)
+        self._gateway(request, number, alive=False)
+
+    def _gateway(self, request: Request, number: int, *, alive: bool) -> None:
+        """Whoever was logged in there is not any more."""
+        self.gateways[number] = Gateway(request.user_ref, alive)
+        for session in self.sessions:
+            if session.connected and session.source == number:
+                session.connected = False
+        self._say(request.kind, number, request.user_ref)
+        self._cancel_for_the_gone()
+
+    def _cancel_for_the_gone(self) -> None:
+        """Nobody who is logged in nowhere keeps an order that he does not want to stay."""
+        for _, order in sorted(self.orders.items()):
+            session = self.sessions[order.session]
+            if session.cancel_on_disconnect and not session.connected and not order.stay:
+                self._reduce(order, 0, ord("Z"), long_form=True)
 
     def _state(self, request: Request) -> None:
         if request.source not in (MATCHER, SUPERVISOR):
@@ -252,7 +294,8 @@ class Exchange:
         """Announce an order, let it trade, then rest it or cancel what is left."""
         other = self.instruments[order.instrument].queue("S" if order.side == "B" else "B")
         rests = order.tif != "3" and not (other and self._crosses(order, other[0]))
-        attributes = (order.tif, order.display, order.capacity, order.sweep, order.gtc)
+        marks = (order.sweep, order.gtc, order.stay)
+        attributes = (order.tif, order.display, order.capacity, *marks)
         about = (order.instrument, order.side, order.price, order.leaves)
         identity = (request.client_id, request.original if name == "replaced" else 0)
         self._say(name, *order.owner, *about, *attributes, rests, *identity)

@@ -34,6 +34,8 @@ KINDS = (
     "login",
     "logout",
     "state",
+    "gateway started",
+    "gateway died",
 )
 
 _HOSTILE = {
@@ -72,7 +74,7 @@ class Action(NamedTuple):
     quantity: int
     side: str
     tif: str
-    attributes: int  # bits: display, capacity, sweep, gtc, long form, open quantity
+    attributes: int  # bits: display, capacity, sweep, gtc, long form, open quantity, stay
     hostile: tuple[str, Any] | None
 
 
@@ -107,7 +109,7 @@ def _decode(number: int, hostile_share: int) -> Action:
         quantity=1 + digit(30),
         side=_SIDES[digit(len(_SIDES))],
         tif=_TIFS[digit(len(_TIFS))],
-        attributes=digit(64),
+        attributes=digit(128),
         hostile=_HOSTILE_FIELDS[digit(len(_HOSTILE_FIELDS))]
         if digit(100) < hostile_share
         else None,
@@ -150,6 +152,8 @@ def request_of(action: Action, exchange: Exchange) -> Request:
     elif kind == "state":
         state = ord("TTTTTTQH"[action.choice])
         request = Request("state", source=1, instrument=action.instrument, reason=state)
+    elif kind.startswith("gateway"):
+        request = _about_gateway(action, kind, exchange)
     else:
         request = _about_session(action, kind, exchange)
     return request._replace(**dict([action.hostile])) if action.hostile else request
@@ -172,9 +176,22 @@ def _attributes(action: Action) -> dict[str, Any]:
         "sweep": bool(bits & 4),
         "gtc": bool(bits & 8),
         "long_form": bool(bits & 16),
+        "stay": bool(bits & 64),
         "tif": action.tif,
         "client_id": f"ID{action.pick:06d}{bits:06d}".encode(),
     }
+
+
+def _about_gateway(action: Action, kind: str, exchange: Exchange) -> Request:
+    """A new life of a gateway, or the end of the present one; now and then of another."""
+    number = SOURCES[action.pick % 2]
+    incarnation = exchange.gateways[number].incarnation
+    if kind == "gateway started":
+        following = _number_after(incarnation, 1)
+        return Request(kind, source=number, slot=number, user_ref=following)
+    wrong = 1 if action.choice == 7 else 0
+    named = _number_after(incarnation, wrong)
+    return Request(kind, source=action.choice % 2, slot=number, user_ref=named)
 
 
 def _about_session(action: Action, kind: str, exchange: Exchange) -> Request:

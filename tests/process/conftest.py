@@ -69,8 +69,10 @@ _numbers = itertools.count()
 class Exchange:
     """One `shmx run`."""
 
-    def __init__(self, folder: Path, configuration: str, name: str) -> None:
+    def __init__(self, folder: Path, configuration: str, name: str, root: Path = ROOT) -> None:
+        """root: the source tree that runs."""
         self.name = name
+        self.root = root
         self.folder = folder
         self.file = folder / f"{name}.toml"
         self.file.write_text(configuration, encoding="utf-8")
@@ -104,7 +106,7 @@ class Exchange:
                 stdout=subprocess.PIPE,
                 stderr=messages,
                 text=True,
-                cwd=ROOT,
+                cwd=self.root,
                 process_group=0,
                 preexec_fn=host.die_with_parent,
             )

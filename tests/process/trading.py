@@ -16,7 +16,14 @@ from gateways.client import ItchClient, OuchClient
 from gateways.client_connection import Client
 from gateways.ouch.typed_messages import MESSAGES, AccountQueryResponse
 from gateways.typed import Message
-from tests.process.conftest import ENGINES, MARKET_DATA_GATEWAY, ORDER_GATEWAY, Exchange, sweep
+from tests.process.conftest import (
+    ENGINES,
+    MARKET_DATA_GATEWAY,
+    ORDER_GATEWAY,
+    ROOT,
+    Exchange,
+    sweep,
+)
 
 PATIENCE_SECONDS = 60.0  # a step of a scenario, on a machine that does other things as well
 FIRST_NUMBER = 10_000  # names of exchanges differ from those of the fixture `exchange`
@@ -41,10 +48,10 @@ MARKET = ENGINES + SESSIONS + instruments(1, "A") + 2 * ORDER_GATEWAY + MARKET_D
 
 
 @contextmanager
-def running(folder: Path, configuration: str = MARKET) -> Iterator[Exchange]:
+def running(folder: Path, configuration: str = MARKET, root: Path = ROOT) -> Iterator[Exchange]:
     """An exchange that is READY; afterwards it is gone, whatever has happened."""
     sweep()
-    it = Exchange(folder, configuration, f"pt{os.getpid()}x{next(_numbers)}")
+    it = Exchange(folder, configuration, f"pt{os.getpid()}x{next(_numbers)}", root)
     try:
         it.start()
         yield it
