@@ -39,7 +39,7 @@ from shm_exchange.journal_segment import (
     segment_paths,
     sync_directory,
 )
-from shm_exchange.journal_tail import find_tail
+from shm_exchange.journal_tail import Tail, find_tail
 from shm_exchange.messages import EVENT
 
 SEGMENT_SIZE = 128 << 20  # two million events
@@ -122,10 +122,10 @@ class Journal:
         """
         with self._hand_over:
             descriptor, position = self._descriptor, self.position
+            if position == self.durable and not self._finished:
+                return position
             finished, self._finished = self._finished, []
             new_names, self._new_names = self._new_names, False
-        if position == self.durable and not finished:
-            return self.durable
         for each in finished:
             seal_segment(each)
             os.close(each.descriptor)
@@ -187,9 +187,7 @@ class Journal:
             for path in reversed(tail.torn_paths):
                 path.unlink()
             for each in tail.unsealed:
-                descriptor = os.open(each.path, os.O_RDWR | os.O_CLOEXEC)
-                seal_segment(SegmentEnd(descriptor, *each[:4], 0))
-                os.close(descriptor)
+                _finish_segment(each)
             self._descriptor = os.open(tail.path, os.O_RDWR | os.O_CLOEXEC)
             # Cut even when nothing is torn: what is allocated beyond is allocated again on need.
             os.ftruncate(self._descriptor, tail.offset)
@@ -278,3 +276,16 @@ class Journal:
                     waiting[0] = waiting[0][written:]
         except OSError as error:
             raise_for(error, self._path)
+
+
+def _finish_segment(tail: Tail) -> None:
+    """Seal a segment that another one follows, or cut behind a seal that it has already."""
+    descriptor = os.open(tail.path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        if tail.checksum == tail.checksum_before:
+            seal_segment(SegmentEnd(descriptor, *tail[:4], 0))
+        else:  # one seal more, and the next segment would not follow it any more
+            os.ftruncate(descriptor, tail.offset)
+            os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -47,10 +47,7 @@ def identity_of(state_directory: Path) -> int:
         text = path.read_text(encoding="ascii")
     except FileNotFoundError:
         text = f"{secrets.randbits(62) + 1}\n"
-        with open(path, "x", encoding="ascii") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        _write_durably(path, text.encode("ascii"))
     if not text.strip().isdecimal():
         raise ExchangeError(f"{path} is not what was written there; restore it or start elsewhere")
     return int(text)
@@ -63,7 +60,10 @@ class Claim:
         """Raises AnotherWriterError, or OSError when the directory cannot be written."""
         self.name = name
         self.state_directory = state_directory.absolute()
-        self.state_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not self.state_directory.is_dir():
+            self.state_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for each in self.state_directory.parents:  # a loss of power must not take the name
+                _sync_directory(each)
         self._state = self._take_state()
         try:
             self._info = _take_name(name)
@@ -145,6 +145,25 @@ def find(name: str) -> dict[str, Any]:
     except FileNotFoundError:
         raise missing from None
     return running | {"state_directory": directory}
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    """Make a file that a loss of power leaves whole or not at all."""
+    aside = path.with_name(f"{path.name}.new")
+    with open(aside, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+    _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _open(path: Path) -> int:

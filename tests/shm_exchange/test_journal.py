@@ -357,6 +357,43 @@ def test_power_lost_before_segments_were_synced(tmp_path: Path) -> None:
             path.unlink()
 
 
+def test_killed_while_it_sealed(tmp_path: Path) -> None:
+    """Goal: a segment whose seal was written, but not yet cut behind it, is not sealed again: the
+    next segment names the block before the seal."""
+    path = _three_segments(tmp_path)[0]
+    sealed = path.stat().st_size
+    os.truncate(path, sealed + 10 * CELL_SIZE)
+    for _ in range(3):
+        journal = Journal(tmp_path, OWNER)
+        assert journal.position == 110
+        journal.abandon()
+        assert path.stat().st_size == sealed
+    assert same(read_all(tmp_path), 0, 110)
+
+
+def test_names_are_synced_after_an_append_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal: a segment that was made for an append that then found no room is named on disk before
+    anything in it is durable."""
+    calls: list[Path] = []
+    monkeypatch.setattr("shm_exchange.journal.sync_directory", calls.append)
+    journal = Journal(tmp_path, OWNER)
+    real = os.pwritev
+
+    def fail(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwritev", fail)
+    with pytest.raises(JournalFull):
+        append(journal, 3)
+    assert (journal.sync(), calls) == (0, [])
+    monkeypatch.setattr(os, "pwritev", real)
+    append(journal, 3)
+    assert (journal.sync(), calls) == (3, [tmp_path])
+    journal.close(NOW_NS)
+
+
 def test_damage_in_an_old_segment_is_found_by_reading(tmp_path: Path) -> None:
     """Goal: opening does not read all, but nothing that is damaged is ever handed out."""
     path = _three_segments(tmp_path)[1]

@@ -105,6 +105,19 @@ def test_an_identity_is_made_once(tmp_path: Path) -> None:
         identity_of(tmp_path)
 
 
+def test_an_identity_that_was_half_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed, or out of power, before the number was whole: there is none, and the next makes it."""
+
+    def fail(_descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            identity_of(tmp_path)
+    assert identity_of(tmp_path) == identity_of(tmp_path) > 0
+
+
 def test_segments_of_the_dead_are_removed(name: str) -> None:
     """All of them, also one whose maker died before it was finished; others' stay."""
     create(name).close()
