@@ -9,7 +9,7 @@ TEST_FLAGS ?=
 BENCH_FLAGS ?=
 
 .DEFAULT_GOAL := run
-.PHONY: run demo test bench lint layout clean
+.PHONY: run demo test soak bench lint layout clean
 
 run: $(VENV)/.installed
 	$(BIN)/shmx run $(ARGS)
@@ -19,6 +19,10 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(TEST_FLAGS)
+
+# Long: everything is killed in every way under load. ARGS="--matcher-kills 100" for one part.
+soak: $(VENV)/.installed-test
+	$(BIN)/python -m tests.soak $(ARGS)
 
 bench: $(VENV)/.installed-test
 	mkdir -p perf/results

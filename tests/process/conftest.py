@@ -114,6 +114,10 @@ class Exchange:
     def start(self) -> None:
         """Start it, and return when it is READY."""
         self.launch()
+        self.wait_announced()
+
+    def wait_announced(self) -> None:
+        """Return when what was launched is READY."""
         assert self.process is not None and self.process.stdout is not None
         readable, _, _ = select.select([self.process.stdout], [], [], START_SECONDS)
         assert readable, f"not READY in time: {self.messages}"

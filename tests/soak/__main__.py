@@ -1,0 +1,124 @@
+"""Kill an exchange under load, in every way, and compare what its clients know with what it says.
+
+    python -m tests.soak --matcher-kills 1000 --stops 100 --gateway-kills 100 --kill-all 100 \\
+        --stale 100 [--seed S] [--seconds N] [--json]
+
+Every part has an exchange of its own. One line for each part, and one for all; exit code 0 when
+every round was done and nothing was found. What is random follows from the seed; when processes
+are scheduled does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from tests.process.conftest import sweep
+from tests.soak import janitor
+from tests.soak.campaign import PARTS, Limits, run_part
+
+SECONDS_MAX = 3 * 3600
+DEFAULT_ROUNDS = {
+    "matcher-kills": 1000, "stops": 100, "gateway-kills": 100, "stale": 100, "kill-all": 100
+}  # fmt: skip
+
+
+def main(arguments: list[str]) -> int:
+    """Entry point."""
+    chosen = _parse(arguments)
+    sweep()
+    name = f"pt{os.getpid()}x0"
+    folder = Path(tempfile.mkdtemp(prefix="shmx-soak-"))
+    cleaner = janitor.start(name, folder)
+    results: list[dict[str, Any]] = []
+    fault = ""
+    began = time.monotonic()
+    limits = Limits(began + chosen.seconds)
+    print(f"seed {chosen.seed}, in {folder}", file=sys.stderr, flush=True)
+    try:
+        for part in PARTS:
+            rounds = getattr(chosen, _option(part.name))
+            if rounds and not limits.reached:
+                inner = folder / part.name
+                inner.mkdir()
+                coroutine = run_part(part, rounds, chosen.seed, limits, inner, name)
+                results.append(asyncio.run(_interruptible(coroutine)))
+                print(_line(results[-1]), file=sys.stderr, flush=True)
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        fault = "interrupted"
+    except BaseException as error:
+        fault = "".join(traceback.format_exception(error))
+        latest = sorted(folder.glob("*/*.stderr"), key=lambda path: path.stat().st_mtime)[-1:]
+        fault += "".join(each.read_text(encoding="utf-8")[-4000:] for each in latest)
+        if chosen.keep:
+            shutil.copytree(folder, chosen.keep, dirs_exist_ok=True)
+    finally:
+        assert cleaner.stdin is not None
+        cleaner.stdin.close()
+        cleaner.wait()
+    wanted = sum(getattr(chosen, _option(part.name)) > 0 for part in PARTS)
+    complete = len(results) == wanted and all(each["rounds"] == each["wanted"] for each in results)
+    total = {
+        "seed": chosen.seed,
+        "complete": complete,
+        "violations": int(bool(fault) and fault != "interrupted"),
+        "seconds": round(time.monotonic() - began, 1),
+        "fault": fault,
+        "parts": results,
+    }
+    if fault:
+        print(fault, file=sys.stderr)
+    print(json.dumps(total) if chosen.json else _summary(total), flush=True)
+    return 0 if complete and not fault else 1
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    for part in PARTS:
+        parser.add_argument(f"--{part.name}", type=int, default=0, metavar="N")
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    parser.add_argument("--seconds", type=float, default=SECONDS_MAX, help="no round begins later")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--keep", type=Path, help="where to leave the files of a run that fails")
+    chosen = parser.parse_args(arguments)
+    if not any(getattr(chosen, _option(name)) for name in DEFAULT_ROUNDS):
+        vars(chosen).update({_option(name): rounds for name, rounds in DEFAULT_ROUNDS.items()})
+    return chosen
+
+
+def _option(name: str) -> str:
+    return name.replace("-", "_")
+
+
+async def _interruptible(coroutine: Any) -> dict[str, Any]:
+    """Let SIGTERM end it as Ctrl-C does."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    found: dict[str, Any] = await coroutine
+    return found
+
+
+def _line(result: dict[str, Any]) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in result.items())
+
+
+def _summary(total: dict[str, Any]) -> str:
+    verdict = "0 violations" if not total["violations"] else "a VIOLATION"
+    complete = "complete" if total["complete"] else "NOT complete"
+    return f"soak: {verdict}, {complete}, {total['seconds']} s, seed {total['seed']}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
