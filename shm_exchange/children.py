@@ -19,18 +19,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ringbuf import layout
-from shm_exchange.config import Configuration
+from shm_exchange.config import Configuration, Exchange
 from shm_exchange.errors import ExchangeError
 from shm_exchange.wiring import (
     PROCESS_MATCHER,
     PROCESS_RECORDER,
+    PROCESS_RELIEF,
     PROCESS_SOURCE_FIRST,
     PROCESS_STANDBY_FIRST,
     Wiring,
 )
 
-RESTARTS_MAX = 10
-RESTART_WINDOW_SECONDS = 60.0
+_STABLE_SECONDS = 10.0
 _LABELS = {"order": "order gateway", "market_data": "market data gateway"}
 
 
@@ -40,11 +40,26 @@ class Child:
 
     process: subprocess.Popen[bytes]
     descriptor: int  # its pidfd
+    started: float  # by the monotonic clock
+    was_ready: bool = False
+    relief: bool = False  # a standby that is to fill the matcher's post, where none was configured
+    dismissed: bool = False  # killed because nobody needs it any more
 
     @property
     def pid(self) -> int:
         """Its process id."""
         return self.process.pid
+
+    def has_failed(self, code: int, now: float) -> bool:
+        """Whether its end speaks against it rather than against whoever killed it.
+
+        Whoever was never READY, or crashed soon after it began, would do so again. What is killed
+        while it works is worth another start, however often that happens.
+        """
+        if not self.was_ready:
+            return True
+        crashed = code not in (0, -signal.SIGKILL)
+        return crashed and now - self.started < _STABLE_SECONDS
 
     def kill(self) -> None:
         """SIGKILL. Not reaped yet, so the number is still its own."""
@@ -63,12 +78,17 @@ class Post:
     address: str = ""
     child: Child | None = None
     starts: int = 0
-    recent: deque[float] = field(default_factory=deque)  # when it was filled again
+    failures: deque[float] = field(default_factory=deque)  # when, of those that count
 
     @property
     def engine(self) -> int:
         """The engine, of a post that has one."""
         return self.lines[0][0]
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of whoever fills it."""
+        return self.child.pid if self.child else None
 
     @property
     def label(self) -> str:
@@ -85,18 +105,15 @@ class Post:
         pid = self.child.pid
         return all(int(row["pid"]) == pid and row["state"] == layout.STATE_READY for row in rows)
 
-    def count_start(self, now: float) -> None:
-        """Raise ExchangeError when it had to be filled again too often."""
-        self.starts += 1
-        if self.starts == 1:
-            return
-        self.recent.append(now)
-        while self.recent[0] < now - RESTART_WINDOW_SECONDS:
-            self.recent.popleft()
-        if len(self.recent) > RESTARTS_MAX:
+    def count_failure(self, now: float, limits: Exchange) -> None:
+        """Raise ExchangeError when whoever fills it failed too often."""
+        self.failures.append(now)
+        while self.failures[0] < now - limits.restart_window_seconds:
+            self.failures.popleft()
+        if len(self.failures) > limits.restarts_max:
             raise ExchangeError(
-                f"the {self.label} ended {len(self.recent)} times within"
-                f" {RESTART_WINDOW_SECONDS:.0f} s; the reason is in the messages above"
+                f"the {self.label} failed {len(self.failures)} times within"
+                f" {limits.restart_window_seconds} s; the reason is in the messages above"
             )
 
 
@@ -123,7 +140,9 @@ class Bells:
 
     def __init__(self, posts: list[Post]) -> None:
         self._bells: dict[int, dict[int, int]] = {}
-        for engine, number in (line for post in posts for line in post.lines):
+        reliefs = {(post.engine, PROCESS_RELIEF) for post in posts if post.role == "matcher"}
+        lines = {line for post in posts for line in post.lines}
+        for engine, number in sorted(lines | reliefs):
             descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             self._bells.setdefault(engine, {})[number] = descriptor
 
@@ -135,6 +154,11 @@ class Bells:
         """The descriptors by number, as a role's command line has them."""
         bells = self._bells[engine]
         return ",".join(str(bells.get(number, "-")) for number in range(max(bells) + 1))
+
+    def ring_matcher(self, engine: int) -> None:
+        """Wake the matcher of an engine."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_write(self._bells[engine][PROCESS_MATCHER], 1)
 
     def ring(self) -> None:
         """Wake everybody."""
@@ -160,8 +184,10 @@ class Launcher:
     policy: str
     bells: Bells
 
-    def command(self, post: Post) -> list[str]:
-        """The command line of a role."""
+    def command(self, post: Post, *, relief: bool = False) -> list[str]:
+        """The command line of a role. relief: of a standby that is to become the matcher."""
+        role = "standby" if relief else post.role
+        lines = ((post.engine, PROCESS_RELIEF),) if relief else post.lines
         options = {
             "--name": self.name,
             "--state": self.state_directory,
@@ -171,20 +197,20 @@ class Launcher:
             "--core": post.core,
             "--configuration": self.configuration,
         }
-        command = [sys.executable, "-m", "shm_exchange.roles", post.role]
+        command = [sys.executable, "-m", "shm_exchange.roles", role]
         for option, value in options.items():
             if value is not None:
                 command += [option, str(value)]
-        for engine, number in post.lines:
+        for engine, number in lines:
             command += ["--engine", f"{engine}:{number}:{self.bells.text(engine)}"]
         return command
 
-    def start(self, post: Post) -> None:
+    def start(self, post: Post, *, relief: bool = False) -> Child:
         """Fill a post. Call it in the main thread: a role dies with the thread that started it."""
-        post.count_start(time.monotonic())
+        post.starts += 1
         engines = {engine for engine, _ in post.lines}
         process = subprocess.Popen(
-            self.command(post),
+            self.command(post, relief=relief),
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr.fileno(),
             pass_fds=[each for engine in engines for each in self.bells.descriptors(engine)],
@@ -193,4 +219,6 @@ class Launcher:
             # numpy would start a thread per core for linear algebra that nobody does.
             env={"OPENBLAS_NUM_THREADS": "1", **os.environ},
         )
-        post.child = Child(process, os.pidfd_open(process.pid))
+        descriptor = os.pidfd_open(process.pid)
+        post.child = Child(process, descriptor, time.monotonic(), relief=relief)
+        return post.child

@@ -64,6 +64,8 @@ class Exchange(Table):
     durability: Literal["memory", "disk"] = "memory"
     waiting: Literal["auto", "spin", "yield", "park"] = "auto"
     hang_limit_ms: int = Field(default=1000, ge=1000, le=3_600_000)
+    restarts_max: int = Field(default=10, ge=0, le=1_000_000)
+    restart_window_seconds: int = Field(default=60, ge=1, le=86_400)
     day_roll: str = Field(
         default="none",
         pattern=r"^(none|([01]\d|2[0-3]):[0-5]\d)$",

@@ -3,8 +3,8 @@
     claim the name -> save and remove what a dead exchange left -> shared memory -> roles -> READY
     -> watch -> stop word 1: gateways, 2: matchers and standbys, 3: recorders -> remove
 
-A matcher that dies is not restarted as long as a standby lives: the standby takes over by itself.
-The supervisor sees that from the matcher's line in shared memory and fills the standby's post.
+A matcher that dies is succeeded without the supervisor (`succession` says by whom); what it does is
+to fill the posts that are empty afterwards, and to tell matchers which gateways died.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 from ringbuf import layout
 from ringbuf.errors import LayoutError
-from ringbuf.writer_lock import LOCK_WORD, OWNER_DIED_BIT
 from shm_exchange import (
     leftovers,
     machine_code,
@@ -37,8 +36,10 @@ from shm_exchange.children import Bells, Child, Launcher, Post, posts_of
 from shm_exchange.config import Configuration
 from shm_exchange.errors import ExchangeError
 from shm_exchange.journal_segment import Owner
+from shm_exchange.obituaries import Obituaries
 from shm_exchange.presence import Claim
 from shm_exchange.roles import EXIT_FAILED, ROLES
+from shm_exchange.succession import Succession
 from shm_exchange.wiring import COUNTER_PORT, Wiring
 
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ class Supervisor:
         self._bells = Bells(self._posts)
         policy = placement.waiting_policy(configuration, len(cores))
         self._launcher = Launcher(claim.name, claim.state_directory, copy, policy, self._bells)
+        self._succession = Succession(self._posts, wirings, say)
+        self._obituaries = Obituaries(wirings, self._bells.ring_matcher)
         self._selector = selectors.DefaultSelector()
         self._children: list[Child] = []  # everybody who is not reaped, in a post or succeeded
         self._state = "starting"
@@ -175,54 +178,31 @@ class Supervisor:
         for post in self._posts:
             if post.child is not None or not self._may_fill(post):
                 continue
-            self._launcher.start(post)
-            assert post.child is not None
-            self._children.append(post.child)
-            self._selector.register(post.child.descriptor, selectors.EVENT_READ, post.child)
+            relief = post.role == "matcher" and self._succession.has_begun(post)
+            child = self._launcher.start(post, relief=relief)
+            self._children.append(child)
+            self._selector.register(child.descriptor, selectors.EVENT_READ, child)
 
     def _may_fill(self, post: Post) -> bool:
-        """Whether to start a process for an empty post now.
-
-        Nobody but a standby takes over from a dead matcher as long as one lives; when none does, a
-        new matcher does so, and no standby is started that could be there before it.
-        """
+        """Whether to start a process for an empty post now."""
         if self._compiling:  # those first who share no kernels with each other
             return post.engine == self._posts[0].engine and post.role in ("matcher", "recorder")
-        if post.role not in ("matcher", "standby"):
-            return True
-        lock = int(self._wirings[post.engine].control.lock[LOCK_WORD])
-        if post.role == "matcher":
-            return lock == 0 or not self._is_filled("standby", post.engine)
-        return not lock & OWNER_DIED_BIT or not self._is_filled("matcher", post.engine)
-
-    def _is_filled(self, role: str, engine: int) -> bool:
-        return any(
-            each.role == role and each.engine == engine and each.child is not None
-            for each in self._posts
-        )
+        return self._succession.may_fill(post)
 
     def _pass(self) -> None:
         """Wait for something to happen, and take note of it."""
         ended = self._selector.select(_WAIT_SECONDS[self._state])
         self._beat = time.monotonic()
-        self._promote()
+        for child in self._succession.observe():
+            child.dismissed = True
+            child.kill()
+        for post in self._posts:
+            if post.child is not None and post.is_ready(self._wirings):
+                post.child.was_ready = True
         for key, _ in ended:
             self._reap(key.data)
+        self._obituaries.post()
         self._judge()
-
-    def _promote(self) -> None:
-        """Move a standby that took over to the matcher's post."""
-        for post in self._posts:
-            if post.role != "matcher":
-                continue
-            pid = int(self._row(post)["pid"])
-            for standby in self._posts:
-                child = standby.child
-                if standby.role == "standby" and child is not None and child.pid == pid:
-                    standby.child, post.child = None, child
-                    _pin_again(child, post.core)
-                    epoch = int(self._wirings[post.engine].control.words[layout.EPOCH])
-                    say(f"process {pid} is the {post.label} now, epoch {epoch}")
 
     def _row(self, post: Post) -> Any:
         engine, number = post.lines[0]
@@ -234,15 +214,27 @@ class Supervisor:
         os.close(child.descriptor)
         code = child.process.wait()
         self._children.remove(child)
-        post = next((each for each in self._posts if each.child is child), None)
-        if post is not None:
+        posts = [each for each in self._posts if each.child is child]
+        for post in posts:
             post.child = None
-        if self._state == "draining" and code == 0:
+        if child.dismissed or (self._state == "draining" and code == 0):
             return
-        label = post.label if post else "matcher that was succeeded"
+        label = " and ".join(each.label for each in posts) or "matcher that was succeeded"
         say(f"{label} (process {child.pid}) {_outcome(code)}")
         if code == EXIT_FAILED and not self._opened and self._state == "starting":
             raise ExchangeError(f"the {label} cannot start; the reason is in the messages above")
+        if self._state != "draining":
+            self._mourn(child, posts, code)
+
+    def _mourn(self, child: Child, posts: list[Post], code: int) -> None:
+        """Tell those who must know, and count what speaks against whoever comes next."""
+        now = time.monotonic()
+        for post in posts:
+            if post.role == "order":
+                for engine, _ in post.lines:
+                    self._obituaries.add(engine, post.source, child.pid)
+            if child.has_failed(code, now):
+                post.count_failure(now, self._configuration.exchange)
 
     def _judge(self) -> None:
         """Say what state the exchange is in, when that has changed."""
@@ -336,7 +328,10 @@ class Supervisor:
         while waiting := [
             (post, post.child)
             for post in self._posts
-            if post.child is not None and ROLES[post.role][2] == value
+            if post.child is not None
+            and ROLES[post.role][2] == value
+            # A gateway that is the matcher as well has more to do.
+            and (value == wiring.STOP_MATCHER or not self._is_matcher(post.child))
         ]:
             late = time.monotonic() > deadline
             for post, child in waiting:
@@ -347,6 +342,9 @@ class Supervisor:
                     child.kill()
             self._pass()
         return not killed or not self._opened
+
+    def _is_matcher(self, child: Child) -> bool:
+        return any(each.role == "matcher" and each.child is child for each in self._posts)
 
     def _may_hurry(self, post: Post) -> bool:
         """Whether to kill instead of to wait. A recorder has something to finish."""
@@ -368,15 +366,6 @@ class Supervisor:
             return False
         memory.remove(self._wirings)
         return True
-
-
-def _pin_again(child: Child, core: int | None) -> None:
-    """Move all threads of a process to the matcher's core, which is free now."""
-    if core is None:
-        return
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        for thread in os.listdir(f"/proc/{child.pid}/task"):
-            os.sched_setaffinity(int(thread), {core})
 
 
 def _outcome(code: int) -> str:

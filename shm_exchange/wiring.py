@@ -22,6 +22,7 @@ from shm_exchange.messages import COMMAND_DTYPE, EVENT_DTYPE, SOURCE_GATEWAY_FIR
 DIGEST = combined_digest(*messages.RECORDS, *market.RECORDS)
 
 PROCESS_MATCHER, PROCESS_RECORDER, PROCESS_STANDBY_FIRST = 0, 1, 2
+PROCESS_RELIEF = PROCESS_STANDBY_FIRST  # of a new matcher that must first learn what there is
 PROCESS_SOURCE_FIRST = 8  # a gateway's number is this + its source
 
 ROLE_NAMES = ("none", "matcher", "standby", "recorder", "order", "market_data")

@@ -68,8 +68,8 @@ def test_positions_go_on_after_a_restart(exchange: Make) -> None:
     assert published > 0
     assert it.stop() == 0
     it.start()
-    # One event more: the new matcher's reign.
-    assert engine(it.status())["published"] == published + 1
+    # The new matcher's reign, and the state hash of each when it had nothing to do.
+    assert published < engine(it.status())["published"] <= published + 3
     assert it.stop() == 0
 
 

@@ -6,14 +6,16 @@ Method: posts and command lines of configurations; nothing is started.
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from shm_exchange import wiring
-from shm_exchange.children import RESTART_WINDOW_SECONDS, RESTARTS_MAX, Bells, Launcher, posts_of
-from shm_exchange.config import Engine, built_in
+from shm_exchange.children import Bells, Child, Launcher, posts_of
+from shm_exchange.config import Engine, Exchange, built_in
 from shm_exchange.errors import ExchangeError
 from shm_exchange.roles import ROLES
 
@@ -66,16 +68,50 @@ def test_a_command_line_names_the_bells_of_all() -> None:
     bells.close()
 
 
-def test_restarts_are_limited() -> None:
+def test_a_relief_is_a_standby_with_a_bell_of_its_own() -> None:
+    """A new matcher stands by first, in an engine without standbys too: somebody may be faster."""
+    posts = posts_of(CONFIGURATION, {1: 0, 7: None})
+    bells = Bells(posts)
+    command = Launcher("x", Path("/state"), None, "park", bells).command(posts[4], relief=True)
+    assert command[3] == "standby"
+    engine, number, fds = command[-1].split(":")
+    assert (int(engine), int(number)) == (7, wiring.PROCESS_RELIEF)
+    assert int(fds.split(",")[wiring.PROCESS_RELIEF]) in bells.descriptors(7)
+    bells.close()
+
+
+def test_failures_are_limited() -> None:
     """As many within the window as allowed, however long it goes on; one more is too many."""
     post = posts_of(CONFIGURATION, {1: 0, 7: None})[0]
+    limits = Exchange(restarts_max=3, restart_window_seconds=60)
     now = 0.0
-    for _ in range(5 * RESTARTS_MAX):
-        post.count_start(now)
-        now += RESTART_WINDOW_SECONDS / RESTARTS_MAX + 0.1
-    with pytest.raises(ExchangeError, match="matcher of engine 1 ended 11 times within 60 s"):
-        for _ in range(RESTARTS_MAX + 1):
-            post.count_start(now)
+    for _ in range(15):
+        post.count_failure(now, limits)
+        now += 20.1
+    with pytest.raises(ExchangeError, match="matcher of engine 1 failed 4 times within 60 s"):
+        for _ in range(4):
+            post.count_failure(now, limits)
+
+
+@pytest.mark.parametrize(
+    ("was_ready", "code", "age", "failed"),
+    [
+        (False, -signal.SIGKILL, 100, True),  # it never got there
+        (False, 1, 100, True),
+        (True, -signal.SIGKILL, 1, False),  # from outside
+        (True, -signal.SIGSEGV, 1, True),  # of itself, and at once
+        (True, -signal.SIGSEGV, 100, False),  # after it had worked for long
+        (True, 1, 1, True),
+        (True, 0, 1, False),  # it handed over
+    ],
+)
+def test_a_kill_from_outside_is_no_failure(
+    was_ready: bool, code: int, age: float, failed: bool
+) -> None:
+    """Only what would happen again to the next one is counted."""
+    with subprocess.Popen(["true"]) as process:
+        child = Child(process, -1, started=50.0, was_ready=was_ready)
+        assert child.has_failed(code, 50.0 + age) == failed
 
 
 def test_the_stop_word_rises_past_every_role() -> None:
