@@ -40,6 +40,9 @@ _config = click.option(
     help="A TOML file; without it the built-in configuration.",
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+_engine = click.option(
+    "--engine", type=click.IntRange(1), metavar="ID", help="Of the engine; the first by default."
+)
 _flow = click.argument("flow", metavar="FLOW.npz", type=click.Path(path_type=Path))
 
 
@@ -85,6 +88,37 @@ def status(name: str | None, as_json: bool) -> None:
     from shm_exchange import status as reader
 
     _print(reader.collect(name or DEFAULT_NAME), as_json)
+
+
+@commands.command()
+@_name
+@_engine
+@_json
+def promote(name: str | None, engine: int | None, as_json: bool) -> None:
+    """Let a standby succeed the matcher, as planned.
+
+    The matcher ends between two commands. Prints who it was and who it is, and the gap between
+    their reigns.
+    """
+    from shm_exchange import handover
+
+    _print(handover.promote(name or DEFAULT_NAME, engine), as_json)
+
+
+@commands.command()
+@_name
+@_engine
+@_json
+def drill(name: str | None, engine: int | None, as_json: bool) -> None:
+    """Promote a standby, and check that nothing is amiss.
+
+    Waits until there is a new standby that agrees. Exit code 1 when a check failed.
+    """
+    from shm_exchange import handover
+
+    report = handover.drill(name or DEFAULT_NAME, engine)
+    _print(report, as_json)
+    sys.exit(0 if report["passed"] else 1)
 
 
 @commands.command()

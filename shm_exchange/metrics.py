@@ -42,6 +42,8 @@ _PROCESS_COUNTERS = {
 _PROCESS_GAUGES = {
     "shmx_process_lag_events": ("lag", "Events published that the process has not handled"),
     "shmx_process_clients": ("clients", "Connections of the process"),
+    "shmx_process_attested_events": ("attested", "Where its replica last agreed with the matcher"),
+    "shmx_process_differs_events": ("differs", "Where its replica differed from the matcher, or 0"),
 }
 
 
@@ -76,6 +78,15 @@ class _Exchange(Collector):
         for row in rows:
             epoch.add_metric([str(row["id"])], row["epoch"])
         yield epoch
+        agreement = GaugeMetricFamily(
+            "shmx_agreement",
+            "1 when every replica agrees with the matcher's state hashes, 0 when one differs",
+            labels=["engine"],
+        )
+        for row in rows:
+            if row["agreement"] is not None:
+                agreement.add_metric([str(row["id"])], int(row["agreement"]))
+        yield agreement
 
     def _processes(self, rows: list[dict[str, Any]]) -> Iterator[Metric]:
         labels = ["engine", "role", "process"]
@@ -96,7 +107,7 @@ class _Exchange(Collector):
             values = [str(row["engine"]), row["role"], str(row["process"])]
             age.add_metric(values, row["heartbeat_age_ms"] / 1e3)
             for key, family in families:
-                family.add_metric(values, row[key])  # type: ignore[attr-defined]
+                family.add_metric(values, row[key] or 0)  # type: ignore[attr-defined]
         yield age
         yield from (family for _, family in families)
 

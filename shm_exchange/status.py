@@ -34,7 +34,8 @@ _RATE_SECONDS = 0.2  # how long events are counted for a rate
 def collect(name: str) -> dict[str, Any]:
     """The state of a running exchange. Raises NotRunningError.
 
-    engines: epoch, positions, rate (events per second), who plays which role. gateways: sessions
+    engines: epoch, positions, rate (events per second), who plays which role, whether all replicas
+    agree with the matcher. gateways: sessions
     and lag (events published but not handled yet). processes: every role's own line.
     """
     running = presence.find(name)
@@ -76,7 +77,7 @@ def describe(
     processes = [
         row for number, each in wirings.items() for row in _processes(number, each, now_ns)
     ]
-    engines = [_engine(number, each) for number, each in wirings.items()]
+    engines = [_engine(number, each, processes) for number, each in wirings.items()]
     gateways = [_gateway(each, processes) for each in running["gateways"]]
     complete = all(
         each["matcher_pid"]
@@ -84,8 +85,10 @@ def describe(
         and (each["recorder_pid"] or not wanted["recorder"])
         for each, wanted in zip(engines, running["engines"], strict=True)
     ) and all(each["pid"] for each in gateways)
+    agreeing = all(each["agreement"] is not False for each in engines)
     # A death is visible here before the supervisor has heard of it.
-    state = "degraded" if running["state"] == "ready" and not complete else running["state"]
+    good = complete and agreeing
+    state = "degraded" if running["state"] == "ready" and not good else running["state"]
     return {
         "name": running["name"],
         "state": state,
@@ -96,10 +99,11 @@ def describe(
     }
 
 
-def _engine(number: int, engine: Wiring) -> dict[str, Any]:
+def _engine(number: int, engine: Wiring, everybody: list[dict[str, Any]]) -> dict[str, Any]:
     cursors, processes = engine.ring.cursors, engine.control.processes
     recorded = int(cursors[RECORDED])
     standbys = processes[PROCESS_STANDBY_FIRST:PROCESS_SOURCE_FIRST]
+    replicas = [each for each in everybody if each["engine"] == number and each["process"]]
     return {
         "id": number,
         "epoch": int(engine.control.words[layout.EPOCH]),
@@ -109,8 +113,23 @@ def _engine(number: int, engine: Wiring) -> dict[str, Any]:
         "matcher_pid": living_pid(processes[PROCESS_MATCHER]),
         "standby_pids": [pid for row in standbys if (pid := living_pid(row)) is not None],
         "recorder_pid": living_pid(processes[PROCESS_RECORDER]),
+        "attested": _attested([each for each in replicas if each["role"] == "standby"]),
+        "agreement": _agreement(replicas),
         "session": _stream(processes[PROCESS_SOURCE_FIRST:]),
     }
+
+
+def _attested(standbys: list[dict[str, Any]]) -> int | None:
+    """Up to where every standby is known to be what the matcher is; None: it is not known."""
+    places = [each["attested"] for each in standbys]
+    return min(places) if places and None not in places else None
+
+
+def _agreement(replicas: list[dict[str, Any]]) -> bool | None:
+    """Whether the replicas agree with the matcher's state hashes; None: nobody compared yet."""
+    if any(each["differs"] is not None for each in replicas):
+        return False
+    return True if any(each["attested"] is not None for each in replicas) else None
 
 
 def _stream(gateways: np.ndarray) -> str | None:
@@ -156,6 +175,8 @@ def _processes(number: int, engine: Wiring, now_ns: int) -> Iterator[dict[str, A
             "work": int(row["work"]),
             "clients": int(row["clients"]),
             "errors": int(row["errors"]),
+            "attested": int(row["attested"]) or None,
+            "differs": int(row["differs"]) or None,
         }
 
 

@@ -16,12 +16,14 @@ import signal
 import sys
 import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ringbuf import layout
 from ringbuf.errors import LayoutError
 from shm_exchange import (
+    handover,
     leftovers,
     machine_code,
     memory,
@@ -32,6 +34,7 @@ from shm_exchange import (
     wiring,
 )
 from shm_exchange.addresses import split_address
+from shm_exchange.admin import AdminServer
 from shm_exchange.children import Bells, Child, Launcher, Post, posts_of
 from shm_exchange.config import Configuration
 from shm_exchange.errors import ExchangeError
@@ -134,6 +137,7 @@ class Supervisor:
         self._opened = False
         self._compiling = not machine_code.is_complete()
         self._beat = time.monotonic()
+        self._admin: AdminServer | None = None
         self._metrics: MetricsServer | None = None
         self._running: dict[str, Any] = {}
 
@@ -155,6 +159,9 @@ class Supervisor:
     # ------------------------------------------------------------ watching
 
     def _listen(self) -> None:
+        """Let operators and scrapers ask."""
+        commands = {handover.DO: partial(handover.begin, self._posts, self._wirings)}
+        self._admin = AdminServer(self._selector, self._claim.state_directory, commands)
         wanted = self._configuration.metrics
         if wanted is None:
             return
@@ -200,7 +207,10 @@ class Supervisor:
             if post.child is not None and post.is_ready(self._wirings):
                 post.child.was_ready = True
         for key, _ in ended:
-            self._reap(key.data)
+            if isinstance(key.data, Child):
+                self._reap(key.data)
+            else:
+                key.data()
         self._obituaries.post()
         self._judge()
 
@@ -303,6 +313,8 @@ class Supervisor:
         self._state = "draining"
         clean = True
         try:
+            if self._admin:
+                self._admin.close()
             self._announce()
             for value in _PATIENCE_SECONDS:
                 clean &= self._stop(value)
