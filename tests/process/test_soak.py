@@ -14,10 +14,11 @@ import time
 from pathlib import Path
 
 from tests.process.conftest import sweep
-from tests.soak.arena import opened
+from tests.soak.arena import Options, opened
 from tests.soak.campaign import PARTS, Limits, run_rounds
 
-ROUNDS = {"matcher-kills": 5, "stops": 1, "gateway-kills": 3, "stale": 2, "kill-all": 1}
+ROUNDS = {"matcher-kills": 5, "stops": 1, "gateway-kills": 3, "stale": 2, "some-kills": 2,
+          "kill-all": 1}  # fmt: skip
 SEED = 3
 SECONDS_MAX = 600.0  # on a machine that does other things as well
 FIRST_NUMBER = 20_000  # names of exchanges differ from those of the other files
@@ -33,7 +34,7 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
     sweep()
 
     async def soak() -> list[dict[str, object]]:
-        async with opened(tmp_path, name, chance, standbys=1, feeds=1) as arena:
+        async with opened(tmp_path, name, chance, Options()) as arena:
             return [
                 await run_rounds(arena, part, ROUNDS[part.name], chance, limits) for part in PARTS
             ]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from shm_exchange.journal_segment import Owner
 from shm_exchange.market import Market
 from shm_exchange.presence import identity_of
 from shm_exchange.recovery import empty_market, recover
+from shm_exchange.wiring import ROLE_RECORDER
 from tests.differential.market_equality import differences
 from tests.process.conftest import (
     ENGINES,
@@ -31,24 +32,40 @@ from tests.process.trading import ports
 from tests.soak.feed_follower import FeedFollower
 from tests.soak.own_orders import Ledger, OwnOrders, Violation
 from tests.soak.trader import SYMBOLS, Trader
-from tests.soak.watch import ENGINE, Watch
+from tests.soak.watch import ENGINE, Watch, strike
 
-TRADERS = 6
+NAMES = ("S01", "S02", "S03", "S04", "C1", "C2")
+FEED_NAME = "S99"
 PATIENCE_SECONDS = 60.0  # for something that other processes do on a busy machine
 POLL_SECONDS = 0.002
+BLIND = (ROLE_RECORDER,)  # roles that attest nothing
 PRICE_UNIT = 10_000  # of market_book
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an exchange is like."""
+
+    standbys: int = 1
+    feeds: int = 1
+    durability: str = "memory"
+
 
 Row = tuple[int, str, str, int, int]  # reference, symbol, side, price in 0.0001, shares
 
 
-def configuration(standbys: int, feeds: int) -> str:
+def configuration(options: Options) -> str:
     """Two instruments, two order gateways, snapshots often."""
-    engine = f"[[engine]]\nstandbys = {standbys}\nsnapshot_every_events = 50_000\n"
+    engine = f"[[engine]]\nstandbys = {options.standbys}\nsnapshot_every_events = 50_000\n"
     instruments = "".join(
         f'[[instrument]]\nsymbol = "{symbol}"\ntick = 0.01\n' for symbol in SYMBOLS
     )
-    sessions = '[[session_range]]\nprefix = "S"\nlast = 99\npassword = "demo"\n'
-    exchange = "[exchange]\n"
+    sessions = (
+        '[[session_range]]\nprefix = "S"\nlast = 99\npassword = "demo"\n'
+        '[[session_range]]\nprefix = "C"\nlast = 9\npassword = "demo"\n'
+        "cancel_on_disconnect = true\n"
+    )
+    exchange = f'[exchange]\ndurability = "{options.durability}"\n'
     if "restarts_max" in config.Exchange.model_fields:
         exchange += "restarts_max = 1_000_000\n"
     return (
@@ -56,7 +73,7 @@ def configuration(standbys: int, feeds: int) -> str:
         + instruments
         + sessions
         + 2 * ORDER_GATEWAY
-        + feeds * MARKET_DATA_GATEWAY
+        + options.feeds * MARKET_DATA_GATEWAY
     )
 
 
@@ -68,6 +85,7 @@ class Arena:
         self.watch: Watch
         self.ledger = Ledger()
         self.checks = 0
+        self._configuration = config.load(exchange.file)
         self._replica: OwnReplica | None = None
 
         def order_ports() -> list[int]:
@@ -78,13 +96,13 @@ class Arena:
 
         self.traders = [
             Trader(
-                OwnOrders(f"S{number:02}", self.ledger),
+                OwnOrders(name, self.ledger, cancelled_on_disconnect=name.startswith("C")),
                 order_ports,
                 random.Random(chance.getrandbits(64)),
             )
-            for number in range(1, TRADERS + 1)
+            for name in NAMES
         ]
-        self.feed = FeedFollower("S99", feed_ports, random.Random(chance.getrandbits(64)))
+        self.feed = FeedFollower(FEED_NAME, feed_ports, random.Random(chance.getrandbits(64)))
 
     @property
     def order_sources(self) -> list[int]:
@@ -166,7 +184,7 @@ class Arena:
         """A replica of our own that has seen everything, made from journal and ring."""
         if self._replica is None:
             it = self.exchange
-            self._replica = OwnReplica(config.load(it.file), it.name, ENGINE, it.state)
+            self._replica = OwnReplica(self._configuration, it.name, ENGINE, it.state)
         self._replica.follow()
         return self._replica
 
@@ -175,23 +193,26 @@ class Arena:
             raise Violation(f"feed: {self.feed.next_sequence - 1} of {replica.feed_messages}")
         if self.feed.trades != self.ledger.trades:
             raise Violation(f"{self.ledger.trades} trades heard, the feed has {self.feed.trades}")
-        known = self._known()
+        known = self._known(self.traders)
         fed = sorted(
             (each.reference, each.stock, each.side, _units(each.price), each.shares)
             for each in self.feed.client.book.orders.values()
         )
         _demand_equal("the clients' books", known, "the feed's book", fed)
         _demand_equal("the clients' books", known, "a replica", _rows(replica.market))
+        if replica.market.scalars[0]["differs"]:
+            raise Violation("our own replica is not what the matcher has")
+        numbers = {each.username: row for row, each in enumerate(self._configuration.sessions)}
         for trader in self.traders:
-            said = int(replica.market.sessions[_number(trader)]["messages"])
+            said = int(replica.market.sessions[numbers[trader.book.name]]["messages"])
             if said != trader.book.next_sequence - 1:
                 raise Violation(f"{trader.book.name}: {trader.book.next_sequence - 1} of {said}")
 
-    def _known(self) -> list[Row]:
-        """The live orders of all sessions, as they know them themselves."""
+    def _known(self, traders: list[Trader]) -> list[Row]:
+        """The live orders of sessions, as they know them themselves."""
         return sorted(
             (order.reference, order.symbol, order.side, _units(order.price), order.leaves)
-            for trader in self.traders
+            for trader in traders
             for order in trader.book.live.values()
         )
 
@@ -199,11 +220,13 @@ class Arena:
         """Every process is where the matcher is, and agrees with it."""
 
         def agree() -> bool:
+            end = self.watch.published
             return all(
-                int(row["position"]) == self.watch.published for row in self.watch.processes()
+                int(row["position"]) == end and (row["role"] in BLIND or row["attested"] == end)
+                for row in self.watch.processes()
             )
 
-        await self.until(agree, "every process at the same position")
+        await self.until(agree, "every process attests the same position")
         for row in self.watch.processes():
             if row["differs"]:
                 raise Violation(f"process {int(row['pid'])} differs at {int(row['differs'])}")
@@ -212,7 +235,7 @@ class Arena:
         """A second replica, recovered from the journal and the ring now, is the same as ours."""
         it = self.exchange
         ours = self._follow()
-        with OwnReplica(config.load(it.file), it.name, ENGINE, it.state) as other:
+        with OwnReplica(self._configuration, it.name, ENGINE, it.state) as other:
             ours.follow()
             other.follow()
             if found := differences(ours.market, other.market):
@@ -222,12 +245,13 @@ class Arena:
         """The journal alone, from its beginning and without snapshots, gives the same books."""
         for path in self.exchange.state.glob("snapshot-*"):
             path.unlink()
-        market = empty_market(config.load(self.exchange.file), ENGINE)
+        market = empty_market(self._configuration, ENGINE)
         owner = Owner.of(identity_of(self.exchange.state), ENGINE)
         found = recover(market, self.exchange.state, owner)
         if found.snapshot is not None or found.replayed != found.position:
             raise Violation(f"not from the beginning: {found}")
-        _demand_equal("the clients' books", self._known(), "the journal", _rows(market))
+        kept = [each for each in self.traders if not each.book.cancelled_on_disconnect]
+        _demand_equal("the clients' books", self._known(kept), "the journal", _rows(market))
 
     def forget_replica(self) -> None:
         """Let go of our replica and of shared memory, because the exchange is dead."""
@@ -237,16 +261,13 @@ class Arena:
             self._replica = None
 
     def kill_everything(self, chance: random.Random) -> None:
-        """SIGKILL to every process, in any order, and wait until none is left."""
+        """SIGKILL to every process in any order, or to the supervisor alone, which is the same."""
         process = self.exchange.process
         assert process is not None
         pids = [process.pid, *(int(row["pid"]) for row in self.watch.processes())]
         chance.shuffle(pids)
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue  # the supervisor was before it
+        for pid in pids if chance.random() < 0.7 else [process.pid]:
+            strike(pid, signal.SIGKILL)
         self.exchange.wait()
         deadline = time.monotonic() + STOP_SECONDS
         while any(map(is_alive, pids)):
@@ -254,13 +275,22 @@ class Arena:
                 raise Violation("killed processes do not end")
             time.sleep(0.005)
 
+    async def kill_while_starting(self, seconds: float) -> None:
+        """Start the exchange, and kill it again before long."""
+        self.exchange.launch()
+        await asyncio.sleep(seconds)
+        process = self.exchange.process
+        assert process is not None
+        strike(process.pid, signal.SIGKILL)
+        self.exchange.wait()
+
 
 @asynccontextmanager
 async def opened(
-    folder: Path, name: str, chance: random.Random, standbys: int, feeds: int
+    folder: Path, name: str, chance: random.Random, options: Options
 ) -> AsyncIterator[Arena]:
     """A running exchange with everybody logged in; at the end it is stopped and compared again."""
-    exchange = Exchange(folder, configuration(standbys, feeds), name)
+    exchange = Exchange(folder, configuration(options), name)
     arena = Arena(exchange, chance)
     try:
         await arena.start()
@@ -286,11 +316,6 @@ async def opened(
 
 def _units(price: Decimal) -> int:
     return int(price * PRICE_UNIT)
-
-
-def _number(trader: Trader) -> int:
-    """Number of a trader's session: ten sessions of the first range stand before those."""
-    return 10 + int(trader.book.name[1:]) - 1
 
 
 def _rows(market: Market) -> list[Row]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.soak import faults
-from tests.soak.arena import Arena, opened
+from tests.soak.arena import Arena, Options, opened
 from tests.soak.faults import Tally
 
 CHECK_ROUNDS = 20  # rounds between two comparisons of everything with everything
@@ -33,6 +33,7 @@ PARTS = (
     Part("stops", faults.stop_matcher, 2, 1),
     Part("gateway-kills", faults.kill_gateway, 1, 2),
     Part("stale", faults.strand_commands, 1, 1),
+    Part("some-kills", faults.kill_some, 2, 2),
     Part("kill-all", faults.kill_everything, 1, 1),
 )
 
@@ -55,10 +56,12 @@ async def run_rounds(
     """The rounds of a part on a running exchange; what they have seen. Raise Violation."""
     tally, began = Tally(), time.monotonic()
     before = Figures.of(arena)
-    done = 0
+    done, slowest = 0, 0.0
     arena.send()
     while done < rounds and not limits.reached:
+        round_began = time.monotonic()
         await part.round(arena, chance, tally)
+        slowest = max(slowest, time.monotonic() - round_began)
         done += 1
         if done % CHECK_ROUNDS == 0:
             await arena.settle()
@@ -72,6 +75,7 @@ async def run_rounds(
         "rounds": done,
         "wanted": rounds,
         "seconds": round(time.monotonic() - began, 1),
+        "seconds of the slowest round": round(slowest, 1),
         **tally.counts,
         **_takeovers(tally.takeover_us),
         **{name: after[name] - before[name] for name in after},
@@ -91,16 +95,18 @@ class Figures:
             "messages checked": sum(each.book.next_sequence - 1 for each in arena.traders),
             "feed messages checked": arena.feed.next_sequence - 1,
             "logins again": sum(each.logins for each in arena.traders) + arena.feed.logins,
+            "orders cancelled on disconnect": sum(each.book.disconnected for each in arena.traders),
             "comparisons": arena.checks,
         }
 
 
 async def run_part(
-    part: Part, rounds: int, seed: int, limits: Limits, folder: Path, name: str
+    part: Part, rounds: int, seed: int, limits: Limits, folder: Path, name: str, durability: str
 ) -> dict[str, Any]:
     """A part on an exchange of its own."""
     chance = random.Random(f"{seed} {part.name}")
-    async with opened(folder, name, chance, part.standbys, part.feeds) as arena:
+    options = Options(part.standbys, part.feeds, durability)
+    async with opened(folder, name, chance, options) as arena:
         return await run_rounds(arena, part, rounds, chance, limits)
 
 

@@ -87,10 +87,33 @@ async def kill_everything(arena: Arena, chance: random.Random, tally: Tally) -> 
     if chance.random() < 0.7:
         await asyncio.to_thread(_wait_amid, lambda: arena.watch.published, chance)
     await asyncio.to_thread(arena.kill_everything, chance)
-    arena.forget_replica()
     tally.counts["exchanges killed"] += 1
+    arena.forget_replica()
+    if chance.random() < 0.25:
+        await arena.kill_while_starting(chance.uniform(0.2, 3.0))
+        tally.counts["exchanges killed while starting"] += 1
     await arena.start()
     await arena.everybody_online()
+
+
+async def kill_some(arena: Arena, chance: random.Random, tally: Tally) -> None:
+    """SIGKILL of several processes within moments of each other, whoever they are."""
+    await arena.whole()
+    await arena.everybody_online()
+    await _some_load(chance)
+    for _ in range(chance.randint(1, 4)):
+        victims = {
+            "matchers": arena.watch.matcher,
+            "standbys": chance.choice([0, *arena.watch.standbys]),
+            "recorders": arena.watch.recorder,
+            "order gateways": arena.watch.gateway(chance.choice(arena.order_sources)),
+            "market data gateways": arena.watch.gateway(chance.choice(arena.feed_sources)),
+        }
+        role = chance.choice([role for role, pid in victims.items() if pid] or ["nobody"])
+        if role != "nobody":
+            strike(victims[role], signal.SIGKILL)
+            tally.counts[f"{role} killed"] += 1
+        await asyncio.sleep(chance.choice((0, 0.001, 0.02, 0.5)))
 
 
 async def strand_commands(arena: Arena, chance: random.Random, tally: Tally) -> None:

@@ -93,8 +93,9 @@ class OwnOrders:
         self.pending: deque[Wanted] = deque()  # in order of sending
         self.next_sequence = 1
         self.accepted = 0
+        self.disconnected = 0  # orders that were cancelled because of it
         self._ledger = ledger
-        self._cancelled_on_disconnect = cancelled_on_disconnect
+        self.cancelled_on_disconnect = cancelled_on_disconnect
         self._last_user_ref = 0
         self._last_match = (0, 0)
         self._asked: set[int] = set()  # UserRefNums that a cancel or a replace names
@@ -185,9 +186,10 @@ class OwnOrders:
         asked = {
             "U": order.user_ref in self._asked,
             "I": order.time_in_force == IMMEDIATE and message.quantity == order.leaves,
-            DISCONNECTED: self._cancelled_on_disconnect and message.quantity == order.leaves,
+            DISCONNECTED: self.cancelled_on_disconnect and message.quantity == order.leaves,
         }
         self._demand(asked.get(message.reason, False), f"{message} of {order}: nobody asked")
+        self.disconnected += message.reason == DISCONNECTED
         order.leaves -= message.quantity
         order.entered -= message.quantity
         if order.leaves == 0:

@@ -17,6 +17,7 @@ from shm_exchange import status, wiring
 from shm_exchange.messages import EventKind
 from shm_exchange.wiring import (
     PROCESS_MATCHER,
+    PROCESS_RECORDER,
     PROCESS_SOURCE_FIRST,
     PROCESS_STANDBY_FIRST,
 )
@@ -57,6 +58,11 @@ class Watch:
         """Standbys that are warm."""
         numbers = range(PROCESS_STANDBY_FIRST, PROCESS_SOURCE_FIRST)
         return [pid for number in numbers if (pid := self._ready_pid(number))]
+
+    @property
+    def recorder(self) -> int:
+        """The recorder's process, once it serves; otherwise 0."""
+        return self._ready_pid(PROCESS_RECORDER)
 
     def gateway(self, source: int) -> int:
         """A gateway's process, once it serves; otherwise 0."""
