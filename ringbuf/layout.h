@@ -91,7 +91,8 @@ _Static_assert(sizeof(struct doorbells) == 64, "size");
 #define CONTROL_WORDS_SIZE 256
 #define CONTROL_WORDS_STOP 0
 #define CONTROL_WORDS_HANDOVER 8
-#define CONTROL_WORDS_RESERVED_0 16
+#define CONTROL_WORDS_BEGIN_ANEW 16
+#define CONTROL_WORDS_RESERVED_0 24
 #define CONTROL_WORDS_EPOCH 128
 #define CONTROL_WORDS_ATTEMPTING 136
 #define CONTROL_WORDS_CRASHED 144
@@ -102,7 +103,8 @@ _Static_assert(sizeof(struct doorbells) == 64, "size");
 struct control_words {
     int64_t stop;
     int64_t handover;
-    int64_t reserved_0[14];
+    int64_t begin_anew;
+    int64_t reserved_0[13];
     int64_t epoch;
     int64_t attempting;
     int64_t crashed;
@@ -493,7 +495,9 @@ _Static_assert(sizeof(struct gateway) == 64, "size");
 #define SCALARS_ATTESTED 120
 #define SCALARS_DIFFERS 128
 #define SCALARS_CONTINUING_KIND 136
-#define SCALARS_RESERVED_0 144
+#define SCALARS_ROLLED 144
+#define SCALARS_STAGE 152
+#define SCALARS_RESERVED_0 160
 struct scalars {
     int64_t position;
     int64_t stamp_ns;
@@ -517,7 +521,9 @@ struct scalars {
     int64_t attested;
     int64_t differs;
     int64_t continuing_kind;
-    int64_t reserved_0[6];
+    int64_t rolled;
+    int64_t stage;
+    int64_t reserved_0[4];
 };
 _Static_assert(sizeof(struct scalars) == 192, "size");
 

@@ -164,7 +164,15 @@ CONTROL_WORDS = Record(
             doc="number of a reign that is to end: its writer gives up the lock between two "
             "commands, and who stands by takes it",
         ),
-        Field("reserved_0", "i8", repeat=14),
+        Field(
+            "begin_anew",
+            "i8",
+            writer="the supervisor",
+            order="before the first writer",
+            doc="1 + position from which all sequences of messages begin anew, because some that "
+            "were given out may be missing; 0: they go on",
+        ),
+        Field("reserved_0", "i8", repeat=13),
         Field(
             "epoch",
             "i8",
@@ -320,6 +328,7 @@ FRAME_DIGEST = combined_digest(*RECORDS)
 STOP = CONTROL_WORDS.offset_of("stop") // WORD_SIZE
 EPOCH = CONTROL_WORDS.offset_of("epoch") // WORD_SIZE
 HANDOVER = CONTROL_WORDS.offset_of("handover") // WORD_SIZE
+BEGIN_ANEW = CONTROL_WORDS.offset_of("begin_anew") // WORD_SIZE
 CRASHED = CONTROL_WORDS.offset_of("crashed") // WORD_SIZE
 SUSPECT = CONTROL_WORDS.offset_of("suspect") // WORD_SIZE
 STRIKES = CONTROL_WORDS.offset_of("strikes") // WORD_SIZE

@@ -7,6 +7,13 @@ import numpy as np
 
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel
+from shm_exchange.beginning import (
+    ROLLED,
+    START_OF_SYSTEM,
+    carry_orders,
+    end_streams,
+    set_stage,
+)
 from shm_exchange.book import add_to_hash, generation_weight
 from shm_exchange.disconnect import cancel_orders, disconnect_gateway, set_disconnected
 from shm_exchange.emit import emit_ignored, new_event
@@ -25,6 +32,7 @@ SYSTEM = int(CommandKind.SYSTEM)
 LIST = int(CommandKind.LIST)
 INSTRUMENT_STATE = int(CommandKind.INSTRUMENT_STATE)
 SESSIONS = int(CommandKind.SESSIONS)
+ROLL = int(CommandKind.ROLL)
 
 EVENT_LOGGED_IN = int(EventKind.LOGGED_IN)
 EVENT_LOGGED_OUT = int(EventKind.LOGGED_OUT)
@@ -106,7 +114,15 @@ def _gateway(market, command, kind, gateway, source_next, ring, position, limit)
 
 
 @cold_kernel
-def _system(market, command, source_next, ring, position):
+def _roll(market, command, source_next, ring, position):
+    """All streams end here and begin anew; the matcher goes on with `reign.open_streams`."""
+    end_streams(market, position)
+    new_event(market, ring, position, ROLLED, source_next)
+    return position + 1
+
+
+@cold_kernel
+def _system(market, command, source_next, ring, position, limit):
     scalars = market.scalars[0]
     if command["client_order_id_0"] != 0:
         scalars["stream_0"] = command["client_order_id_0"]
@@ -115,6 +131,9 @@ def _system(market, command, source_next, ring, position):
     event["reason"] = command["reason"]
     event["stream_0"] = scalars["stream_0"]
     event["stream_1"] = scalars["stream_1"]
+    set_stage(market, command["reason"])
+    if command["reason"] == START_OF_SYSTEM:
+        return carry_orders(market, 0, source_next, ring, position + 1, limit)
     return position + 1
 
 
@@ -170,7 +189,9 @@ def administer(market, command, source, source_next, ring, position, limit):
             died = EVENT_GATEWAY_DIED
             return _gateway(market, command, died, gateway, source_next, ring, position, limit)
         if kind == SYSTEM:
-            return _system(market, command, source_next, ring, position)
+            return _system(market, command, source_next, ring, position, limit)
+        if kind == ROLL:
+            return _roll(market, command, source_next, ring, position)
         if kind == LIST:
             return _instrument(market, command, EVENT_LISTED, source_next, ring, position)
         if kind == INSTRUMENT_STATE:

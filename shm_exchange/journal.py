@@ -139,7 +139,7 @@ class Journal:
         """Sync, seal and give up the lock. No other thread may use the journal any more."""
         self.sync()
         if self._descriptor >= 0 and not self._sealed:
-            seal_segment(self._segment_end(now_ns))
+            seal_segment(self._segment_end(now_ns), ended=True)
         self._release()
 
     def abandon(self) -> None:

@@ -26,6 +26,7 @@ SNAPSHOT_MAGIC = int.from_bytes(b"SHMXSNAP", "little")
 BLOCK_EVENTS = 1  # block kinds: records of the ring
 BLOCK_SEAL = 2  # no records: everything before it was synced (a clean end)
 BLOCK_COMMIT = 1  # block flags: last block of one append, so a place where the journal may end
+BLOCK_ENDED = 2  # block flags: of a seal at which writing ended in good order: nothing is missing
 
 JOURNAL_HEADER = Record(
     name="journal_header",
@@ -54,7 +55,7 @@ BLOCK_HEADER = Record(
     fields=(
         Field("magic", "u4", doc="BLOCK_MAGIC", writer="the recorder"),
         Field("kind", "u1", doc="BLOCK_EVENTS, BLOCK_SEAL"),
-        Field("flags", "u1", doc="BLOCK_COMMIT"),
+        Field("flags", "u1", doc="BLOCK_COMMIT, BLOCK_ENDED"),
         Field("reserved_0", "u2"),
         Field("first_position", "i8", doc="position of the first record"),
         Field("count", "u4", doc="records that follow, at most BLOCK_RECORDS_MAX"),

@@ -20,6 +20,7 @@ from ringbuf.errors import LayoutError
 from shm_exchange.errors import ExchangeError
 from shm_exchange.journal_layout import (
     BLOCK_COMMIT,
+    BLOCK_ENDED,
     BLOCK_EVENTS,
     BLOCK_HEADER,
     BLOCK_MAGIC,
@@ -290,11 +291,15 @@ def read_blocks(
         offset, position, checksum = block.end_offset, block.end_position, block.checksum
 
 
-def seal_segment(end: SegmentEnd) -> None:
-    """Sync a segment, and say so in a last block; give back what it has too much of the disk."""
+def seal_segment(end: SegmentEnd, *, ended: bool = False) -> None:
+    """Sync a segment, and say so in a last block; give back what it has too much of the disk.
+
+    ended: the journal ends here, in good order.
+    """
     os.fdatasync(end.descriptor)
+    flags = BLOCK_COMMIT | (BLOCK_ENDED if ended else 0)
     seal = Block(
-        end.offset, BLOCK_SEAL, BLOCK_COMMIT, end.position, 0, end.now_ns, end.position,
+        end.offset, BLOCK_SEAL, flags, end.position, 0, end.now_ns, end.position,
         xxh3_64_intdigest(b""), end.checksum, 0,
     )  # fmt: skip
     try:

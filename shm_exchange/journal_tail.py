@@ -19,6 +19,7 @@ import numpy as np
 
 from shm_exchange.journal_layout import (
     BLOCK_COMMIT,
+    BLOCK_ENDED,
     BLOCK_MAGIC,
     BLOCK_SEAL,
     CELL_SIZE,
@@ -47,6 +48,7 @@ class Tail(NamedTuple):
     checksum: int  # of the last header
     checksum_before: int  # of the one before it, when the last one is a seal; else the same
     torn_records: int  # good records behind the last commit
+    is_ended: bool = False  # writing ended here in good order: nothing is missing
     unsealed: tuple[Tail, ...] = ()  # segments before it whose seal is missing
     torn_paths: tuple[Path, ...] = ()  # segments behind it: nothing in them counts
 
@@ -121,7 +123,8 @@ def _segment_end(path: Path, owner: Owner, before: Tail | None) -> Tail | None:
             if block.flags & BLOCK_COMMIT:
                 sealed = block.kind == BLOCK_SEAL
                 earlier = block.previous_checksum if sealed else block.checksum
-                tail = Tail(path, block.end_offset, position, block.checksum, earlier, 0)
+                ended = block.flags & BLOCK_ENDED != 0
+                tail = Tail(path, block.end_offset, position, block.checksum, earlier, 0, ended)
         return tail._replace(torn_records=position - tail.position)
 
 

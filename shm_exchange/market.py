@@ -28,6 +28,9 @@ NO_SLOT = 0  # source 0 owns no orders, so that zeroed memory is an empty book
 _MAP_NORESERVE = 0x4000  # Linux, <bits/mman.h>; Python 3.11 does not name it
 BUY, SELL = 0, 1  # subscripts of a book's sides
 
+# How far the streams have begun: not, messages, system, market.
+STAGE_NONE, STAGE_MESSAGES, STAGE_SYSTEM, STAGE_MARKET = 0, 1, 2, 3
+
 # Order states
 FREE = 0
 WORKING = 1  # accepted, being matched, not in the book
@@ -169,7 +172,9 @@ SCALARS = Record(
         Field("attested", "i8", doc="position behind the last ATTESTED"),
         Field("differs", "i8", doc="replicas: position of an ATTESTED that was not theirs, or 0"),
         Field("continuing_kind", "i8", doc="Continuing: what goes on before any other command"),
-        Field("reserved_0", "i8", repeat=6),
+        Field("rolled", "i8", doc="position behind the last ROLLED"),
+        Field("stage", "i8", doc="how far the streams have begun: STAGE_*"),
+        Field("reserved_0", "i8", repeat=4),
     ),
 )
 

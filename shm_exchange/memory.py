@@ -4,32 +4,42 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ringbuf import layout
 from shm_exchange import wiring
 from shm_exchange.config import Configuration
-from shm_exchange.journal_reader import JournalReader
 from shm_exchange.journal_segment import Owner
+from shm_exchange.journal_tail import find_tail
 from shm_exchange.presence import identity_of
 from shm_exchange.wiring import Wiring
 
 
 def create(configuration: Configuration, name: str, state_directory: Path) -> dict[int, Wiring]:
-    """Shared memory of every engine, positions going on where its journal ends."""
+    """Shared memory of every engine, positions going on where its journal ends.
+
+    A journal that nobody sealed, by an orderly end or from the ring that survived a crash, may lack
+    what it had not synced when the power went. If messages were sent before they were synced, some
+    numbers were given out that the journal does not know: the streams begin anew then.
+    """
     identity = identity_of(state_directory)
     wirings: dict[int, Wiring] = {}
     try:
         for engine in configuration.engines:
             owner = Owner.of(identity, engine.id)
-            end = JournalReader(state_directory, owner).end() if engine.recorder else None
+            tail = find_tail(state_directory, owner) if engine.recorder else None
+            end = tail.position if tail else 0
             wirings[engine.id] = wiring.create(
                 name,
                 engine.id,
                 identity,
-                end or 0,
+                end,
                 event_records=engine.event_ring_records,
                 command_records=engine.command_ring_records,
                 gateway_count=len(configuration.gateways),
                 gated=engine.recorder,
             )
+            holds = configuration.exchange.durability == "disk"
+            if tail and not tail.is_ended and not holds:
+                wirings[engine.id].control.words[layout.BEGIN_ANEW] = 1 + end
     except BaseException:
         remove(wirings)
         raise

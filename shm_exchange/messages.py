@@ -104,6 +104,7 @@ class EventKind(IntEnum):
     OPEN_ORDERS = 31
     ROLLED = 32
     LIMITS = 34
+    CARRIED = 35  # an order that lives on into a new stream: OUCH A, ITCH A
     CONTINUATION = 255
 
 
@@ -182,6 +183,7 @@ class Continuing(IntEnum):
     NOTHING = 0
     SWEEP = 1  # the order in the slot trades on
     DISCONNECT = 2  # orders of sessions that are gone are cancelled, from the slot on
+    CARRY = 3  # orders are told to the new streams, from the slot on
 
 
 # ---------------------------------------------------------------- byte maps
@@ -282,7 +284,7 @@ EVENT = Record(
         Field(
             "reference",
             "i8",
-            doc="EXECUTED, CANCELLED, MODIFIED, RESTED: order's reference",
+            doc="EXECUTED, CANCELLED, MODIFIED, RESTED, CARRIED: order's reference",
             offset=48,
         ),
         Field("taker_slot", "i4", doc="EXECUTED", offset=56),

@@ -13,6 +13,7 @@ from ringbuf.counters import add
 from ringbuf.jit import cold_kernel
 from ringbuf.layout import (
     ATTEMPTING,
+    BEGIN_ANEW,
     CRASHED,
     EPOCH,
     PROCESS_CONDEMNED,
@@ -28,6 +29,7 @@ from ringbuf.spsc import CONSUMED
 from ringbuf.syscalls import sched_yield
 from ringbuf.waiting import end_sleep
 from ringbuf.writer_lock import begin_reign
+from shm_exchange.beginning import START_OF_MARKET, START_OF_MESSAGES, START_OF_SYSTEM
 from shm_exchange.emit import new_event
 from shm_exchange.engine import (
     SETTING_BLIND,
@@ -46,6 +48,7 @@ from shm_exchange.engine import (
     publish_events,
     stamp_now,
 )
+from shm_exchange.market import STAGE_MARKET, STAGE_MESSAGES, STAGE_NONE, STAGE_SYSTEM
 from shm_exchange.matching import match
 from shm_exchange.messages import (
     COMMAND_NEXT_BITS,
@@ -66,8 +69,7 @@ SESSIONS = int(CommandKind.SESSIONS)
 GATEWAY_DIED = int(CommandKind.GATEWAY_DIED)
 SWEEP = int(Continuing.SWEEP)
 STRIKES_MAX = 2  # so many matchers may a command end
-START_OF_MESSAGES, START_OF_SYSTEM, START_OF_MARKET = ord("O"), ord("S"), ord("Q")
-OPEN = ord("T")
+ROLL = int(CommandKind.ROLL)
 
 
 @cold_kernel
@@ -137,15 +139,18 @@ def _say_system(engine, code):
 
 @cold_kernel
 def open_streams(engine):
-    """Begin the streams: system events, instruments and sessions that were not known before."""
+    """Say of the streams what was not said yet: system events, instruments, sessions, orders."""
     scalars = engine.market.scalars[0]
     own = engine.own[0]
     if engine.settings[SETTING_FRESH] == 1:
         _bury_gateways(engine)
-    first = scalars["stream_0"] == 0
+    anew = load_acquire(engine.words, BEGIN_ANEW)
+    if anew > scalars["rolled"] and scalars["stage"] != STAGE_NONE:
+        own["kind"] = ROLL
+        _execute_own(engine)
     own["client_order_id_0"] = 0
     own["client_order_id_1"] = 0
-    if first:
+    if scalars["stage"] < STAGE_MESSAGES:
         own["client_order_id_0"] = engine.settings[SETTING_STREAM_0]
         own["client_order_id_1"] = engine.settings[SETTING_STREAM_1]
         _say_system(engine, START_OF_MESSAGES)
@@ -155,18 +160,19 @@ def open_streams(engine):
         for instrument in range(listed, len(engine.market.instruments)):
             own["kind"] = LIST if pass_kind == 0 else INSTRUMENT_STATE
             own["instrument"] = instrument
-            own["reason"] = OPEN
-            own["firm"] = 0
+            own["reason"] = engine.market.instruments[at(instrument)]["state"]
+            own["firm"] = engine.market.instruments[at(instrument)]["state_reason"]
             _execute_own(engine)
-    if first:
-        _say_system(engine, START_OF_SYSTEM)
-        _say_system(engine, START_OF_MARKET)
     known = np.int64(scalars["sessions_known"])
     if known < len(engine.market.sessions):
         own["kind"] = SESSIONS
         own["session"] = known
         own["quantity"] = len(engine.market.sessions) - known
         _execute_own(engine)
+    if scalars["stage"] < STAGE_SYSTEM:
+        _say_system(engine, START_OF_SYSTEM)
+    if scalars["stage"] < STAGE_MARKET:
+        _say_system(engine, START_OF_MARKET)
 
 
 @cold_kernel
@@ -174,7 +180,7 @@ def _charge(engine):
     """If the last writer died of its command, count that against the command.
 
     It did when its crash handler said so, or when it was killed because it looped. A signal from
-    outside is nobody's fault. Returns how many matchers the command has ended.
+    outside is nobody's fault.
     """
     words = engine.words
     reign = load_acquire(words, EPOCH)

@@ -11,6 +11,7 @@ from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.administration import set_connected
 from shm_exchange.attestation import compare
+from shm_exchange.beginning import end_streams, set_stage
 from shm_exchange.book import add_to_hash, remove, rest, take, user_ref_weight
 from shm_exchange.disconnect import disconnect_gateway, set_disconnected
 from shm_exchange.market import FREE, WORKING
@@ -44,6 +45,8 @@ SESSIONS = int(EventKind.SESSIONS)
 EPOCH = int(EventKind.EPOCH)
 CONTINUED = int(EventKind.CONTINUED)
 ATTESTED = int(EventKind.ATTESTED)
+CARRIED = int(EventKind.CARRIED)
+ROLLED = int(EventKind.ROLLED)
 CONTINUATION = int(EventKind.CONTINUATION)
 
 DONE = int(EventFlag.DONE)
@@ -180,6 +183,7 @@ def _apply_rare(market, event, kind, position):
     elif kind == SYSTEM:
         scalars["stream_0"] = event["stream_0"]
         scalars["stream_1"] = event["stream_1"]
+        set_stage(market, event["reason"])
     elif kind == LISTED:
         instrument = np.int64(event["instrument"])
         market.instruments[at(instrument)]["listed"] = 1
@@ -199,6 +203,12 @@ def _apply_rare(market, event, kind, position):
         scalars["continuing"] = event["slot"]
         scalars["continuing_kind"] = event["reason"]
         scalars["continuing_next"] = event["source_next"]
+    elif kind == CARRIED:
+        order = market.orders[at(np.int64(event["slot"]))]
+        order["executed"] = 0
+        order["decremented"] = 0
+    elif kind == ROLLED:
+        end_streams(market, position)
     elif kind == ATTESTED:
         compare(market, event, position)
 

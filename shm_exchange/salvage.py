@@ -82,6 +82,7 @@ def save(found: Wiring, name: str, state_directory: Path, owner: Owner) -> Saved
     finally:
         reader.close()
     if end >= published:
+        _seal(state_directory, owner)
         return Saved(owner.engine, published, 0, commands)
     first = _first_intact(ring)
     if first > end:
@@ -139,6 +140,15 @@ def _check_same_run(reader: JournalReader, ring: Broadcast, end: int, events: st
             f" {reader.directory}; restore the journal that belongs to it, or remove"
             f" /dev/shm{events} to go on from this journal alone"
         )
+
+
+def _seal(directory: Path, owner: Owner) -> None:
+    """Say in the journal that nothing is missing at its end: the ring has proved it."""
+    journal = Journal(directory, owner)
+    try:
+        journal.close(time.time_ns())
+    finally:
+        journal.abandon()
 
 
 def _append(ring: Broadcast, directory: Path, owner: Owner, first: int, end: int) -> None:

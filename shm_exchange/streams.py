@@ -13,6 +13,7 @@ from shm_exchange.messages import EventFlag, EventKind
 ACCEPTED = int(EventKind.ACCEPTED)
 REPLACED = int(EventKind.REPLACED)
 RESTED = int(EventKind.RESTED)
+CARRIED = int(EventKind.CARRIED)
 EXECUTED = int(EventKind.EXECUTED)
 CANCELLED = int(EventKind.CANCELLED)
 MODIFIED = int(EventKind.MODIFIED)
@@ -37,7 +38,7 @@ def session_messages(event, session):
         return maker + (1 if event["taker_session"] == session else 0)
     if kind == ACCEPTED or kind == CANCELLED or kind == REPLACED or kind == REJECTED:
         return 1 if event["session"] == session else 0
-    if kind == MODIFIED or kind == ACCOUNT:
+    if kind == MODIFIED or kind == ACCOUNT or kind == CARRIED:
         return 1 if event["session"] == session else 0
     if kind == SESSIONS:
         first = np.int64(event["session"])
@@ -57,7 +58,7 @@ def feed_messages(event):
         return 1
     if kind == ACCEPTED or kind == CANCELLED:
         return 1 if rests != 0 and shown else 0
-    if kind == RESTED:
+    if kind == RESTED or kind == CARRIED:
         return 1 if shown else 0
     if kind == MODIFIED:
         return 1 if rests != 0 and shown and event["quantity"] > 0 else 0

@@ -8,6 +8,7 @@ import numpy as np
 
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
+from shm_exchange.beginning import carry_orders
 from shm_exchange.book import remove, rest, side_number, take
 from shm_exchange.disconnect import REASON_SYSTEM, cancel_orders
 from shm_exchange.emit import emit_cancelled, emit_order, new_event
@@ -20,6 +21,7 @@ LIQUIDITY_REMOVED = ord("R")
 REASON_IOC = ord("I")
 
 SWEEP = int(Continuing.SWEEP)
+CARRY = int(Continuing.CARRY)
 
 RESTED = int(EventKind.RESTED)
 EXECUTED = int(EventKind.EXECUTED)
@@ -140,6 +142,8 @@ def resume(market, ring, position, limit):
     source_next = np.int64(scalars["continuing_next"])
     if kind == SWEEP:
         return sweep(market, slot, source_next, ring, position, limit)
+    if kind == CARRY:
+        return carry_orders(market, slot, source_next, ring, position, limit)
     return cancel_orders(market, slot, source_next, ring, position, limit)
 
 

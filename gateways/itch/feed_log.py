@@ -16,7 +16,7 @@ from gateways.itch.messages import MESSAGE_SIZE_MAX
 from gateways.itch.outbound import encode_feed
 from gateways.packets import HEADER_SIZE, LENGTH_SIZE
 from ringbuf.bits import at, load_big_2
-from ringbuf.jit import kernel
+from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.market import sparse
 
 STRIDE_BITS = 6  # one of 64 messages has its offset kept
@@ -56,6 +56,13 @@ def append(log, event, position, instruments, engine, original_reference, origin
         log.words[COUNT] = count + 1
         log.words[SIZE] = offset + size
     return 1
+
+
+@cold_kernel
+def begin_anew(log):
+    """A new stream: message 1 comes next. Nobody may be reading the old one."""
+    log.words[SIZE] = 0
+    log.words[COUNT] = 0
 
 
 @kernel

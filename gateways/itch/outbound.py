@@ -30,6 +30,7 @@ from shm_exchange.messages import COMMAND_NEXT_BITS, EventFlag, EventKind
 _ACCEPTED = int(EventKind.ACCEPTED)
 _REPLACED = int(EventKind.REPLACED)
 _RESTED = int(EventKind.RESTED)
+_CARRIED = int(EventKind.CARRIED)
 _EXECUTED = int(EventKind.EXECUTED)
 _CANCELLED = int(EventKind.CANCELLED)
 _MODIFIED = int(EventKind.MODIFIED)
@@ -59,7 +60,7 @@ def feed_count(event):
         return 1
     if kind == _ACCEPTED or kind == _CANCELLED:
         return int(rests != 0 and event["display"] != _HIDDEN)
-    if kind == _RESTED:
+    if kind == _RESTED or kind == _CARRIED:
         return int(event["display"] != _HIDDEN)
     if kind == _MODIFIED:
         return int(rests != 0 and event["display"] != _HIDDEN and event["quantity"] > 0)
@@ -128,6 +129,8 @@ def _of_order(
         return _add(event, own, shares, instrument, locate, buffer, offset)
     if kind == _RESTED:
         return _add(event, named, int(event["leaves"]), instrument, locate, buffer, offset)
+    if kind == _CARRIED:
+        return _add(event, named, int(event["quantity"]), instrument, locate, buffer, offset)
     if kind == _REPLACED:
         original = above | original_reference
         return _replaced(

@@ -9,7 +9,7 @@ import numpy as np
 
 from gateways import connection as c
 from gateways import mailbox as letters
-from gateways.itch.feed_log import COUNT, SIZE, append, seek
+from gateways.itch.feed_log import COUNT, SIZE, append, begin_anew, seek
 from gateways.itch.state import (
     BEHIND,
     BELL,
@@ -66,6 +66,7 @@ from shm_exchange.replica import apply
 
 REPLACED = int(EventKind.REPLACED)
 ATTESTED = int(EventKind.ATTESTED)
+ROLLED = int(EventKind.ROLLED)
 HIDDEN = ord("N")
 PACKET_LENGTH_MAX = 1024  # of a client's packet: none that may come is near it
 TIMER_INTERVAL_NS = 50_000_000
@@ -183,6 +184,8 @@ def ingest(pump, events, count, position):
             reference = np.int64(order["reference"])
             was_resting = 1 if order["state"] == RESTING and order["display"] != HIDDEN else 0
         apply(market, events, index, position + index)
+        if event["kind"] == ROLLED:
+            begin_anew(pump.log)
         if not append(
             pump.log, event, position + index, market.instruments, engine, reference, was_resting
         ):

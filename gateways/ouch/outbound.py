@@ -24,7 +24,7 @@ from gateways.packets import HEADER_SIZE
 from gateways.soupbintcp import write_sequenced_header
 from gateways.wire import copy_client_order_id, time_of_day
 from ringbuf.bits import at, store_big_2, store_big_4, store_big_8, store_raw_8
-from ringbuf.jit import kernel
+from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.messages import COMMAND_NEXT_BITS, EventFlag, EventKind
 
 # Which message of an event: a trade has one for each side, everything else has only the first.
@@ -32,6 +32,7 @@ MAKER = 0
 TAKER = 1
 
 _ACCEPTED = int(EventKind.ACCEPTED)
+_CARRIED = int(EventKind.CARRIED)
 _REPLACED = int(EventKind.REPLACED)
 _EXECUTED = int(EventKind.EXECUTED)
 _CANCELLED = int(EventKind.CANCELLED)
@@ -81,6 +82,8 @@ _ORDER_CROSS_TYPE = ORDER_ACCEPTED.offset_of("cross_type") - _ACCEPTED_SIDE
 _ORDER_STATE = ORDER_ACCEPTED.offset_of("order_state") - _ACCEPTED_SIDE
 _ORDER_CLIENT_ORDER_ID = ORDER_ACCEPTED.offset_of("client_order_id") - _ACCEPTED_SIDE
 
+_CLIENT_ORDER_ID_SIZE, _BLANK = 14, ord(" ")
+
 _CANCELED_SIZE = ORDER_CANCELED.size
 _CANCELED_QUANTITY = ORDER_CANCELED.offset_of("quantity")
 _CANCELED_REASON = ORDER_CANCELED.offset_of("reason")
@@ -120,7 +123,7 @@ def message_count(event, session):
         return int(event["session"] == session) + int(event["taker_session"] == session)
     if kind == _ACCEPTED or kind == _CANCELLED or kind == _REPLACED or kind == _REJECTED:
         return int(event["session"] == session)
-    if kind == _MODIFIED or kind == _ACCOUNT:
+    if kind == _MODIFIED or kind == _ACCOUNT or kind == _CARRIED:
         return int(event["session"] == session)
     if kind == _SESSIONS:
         first = int(event["session"])
@@ -198,6 +201,16 @@ def _accepted(event, reference, instruments, buffer, offset):
     start = _begin(buffer, offset, _TYPE_A, size, event)
     store_big_4(buffer, start + _USER_REF, int(event["user_ref"]))
     _order(buffer, start + _ACCEPTED_SIDE, event, reference, instruments)
+    return size
+
+
+@cold_kernel
+def _carried(event, reference, instruments, buffer, offset):
+    """`A` of an order that was accepted in a stream before this one; its ClOrdID is not kept."""
+    size = _accepted(event, reference, instruments, buffer, offset)
+    start = offset + HEADER_SIZE + _ACCEPTED_SIDE + _ORDER_CLIENT_ORDER_ID
+    for place in range(_CLIENT_ORDER_ID_SIZE):
+        buffer[at(start + place)] = _BLANK
     return size
 
 
@@ -310,6 +323,9 @@ def encode(event, position, which, instruments, engine, buffer, offset):
         size = _modified(event, buffer, offset)
     elif kind == _ACCOUNT:
         size = _account(event, buffer, offset)
+    elif kind == _CARRIED:
+        reference = public_number(engine, event["reference"])
+        size = _carried(event, reference, instruments, buffer, offset)
     elif kind == _SESSIONS:
         size = _system(event, START_OF_DAY, buffer, offset)
     elif kind == _SYSTEM and (int(event["reason"]) & 0xFF) == END_OF_DAY:

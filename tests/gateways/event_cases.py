@@ -67,7 +67,8 @@ def order(kind: EventKind, flags: int = 0, **fields: Any) -> np.ndarray:
         "time_in_force": "0",
         "display": "Y",
     }
-    return with_client_order_id(event(kind, flags, **{**common, **fields}))
+    row = event(kind, flags, **{**common, **fields})
+    return row if "reference" in fields else with_client_order_id(row)
 
 
 PRICE = 2_000_000 * TICK
@@ -190,6 +191,12 @@ CASES = [
         event(EventKind.RESTED, **{**_LESS, "display": "Y"}),
         {4: []},
         itch(b"A", _ADD, _OWN, b"S", 15, SYMBOL, PRICE),
+    ),
+    Case(
+        "carried over",
+        order(EventKind.CARRIED, _RESTS, reference=MAKER_REFERENCE),
+        {4: [ouch(b"A", "I", 0xFFFF_FFFE)]},
+        itch(b"A", _ADD, _OWN, b"S", 999_999, SYMBOL, PRICE),
     ),
     Case("rested, hidden", event(EventKind.RESTED, **{**_LESS, "display": "N"}), {4: []}, b""),
     Case(
@@ -317,6 +324,7 @@ CASES = [
         Case(kind.name.lower(), event(kind, 0, session=4, quantity=9), {}, b"")
         for kind in (
             EventKind.IGNORED,
+            EventKind.ROLLED,
             EventKind.LOGGED_IN,
             EventKind.LOGGED_OUT,
             EventKind.GATEWAY_STARTED,
@@ -340,6 +348,10 @@ def _complete() -> None:
             for number, packet in enumerate(packets):
                 if packet[3:4] in (b"A", b"U"):
                     common = ouch_order(sweep, display=bytes(case.event["display"]))
+                    if case.name == "carried over":
+                        old = struct.pack(">Q", ENGINE << 48 | MAKER_REFERENCE)
+                        common = common.replace(struct.pack(">Q", NUMBER), old)
+                        common = common.replace(CLIENT_ORDER_ID, b" " * 14)
                     side = bytes(case.event["side"])
                     message = packet[3:] + side + common[1:]
                     packets[number] = struct.pack(">Hc", len(message) + 1, b"S") + message

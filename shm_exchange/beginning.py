@@ -1,0 +1,134 @@
+"""Kernel: how the streams of an engine begin, and begin anew with the orders that live on.
+
+ROLLED ends every stream: numbers start again at 1 under a new name. Then come the system events,
+the instruments, the sessions, and one CARRIED for every live order, in the order of the queues, so
+that whoever rebuilds the book from the new stream has the same priorities. Which of that was said
+is part of the state (`stage`, `instruments_listed`, `sessions_known`), so a successor goes on.
+"""
+
+import numpy as np
+
+from ringbuf.bits import at, shift_left, trailing_zeros
+from ringbuf.jit import cold_kernel
+from shm_exchange.book import side_number
+from shm_exchange.emit import emit_order, new_event
+from shm_exchange.market import STAGE_MARKET, STAGE_MESSAGES, STAGE_NONE, STAGE_SYSTEM
+from shm_exchange.messages import Continuing, EventFlag, EventKind
+
+CARRIED = int(EventKind.CARRIED)
+CONTINUED = int(EventKind.CONTINUED)
+ROLLED = int(EventKind.ROLLED)
+RESTS = int(EventFlag.RESTS)
+CARRY = int(Continuing.CARRY)
+START_OF_MESSAGES, START_OF_SYSTEM, START_OF_MARKET = ord("O"), ord("S"), ord("Q")
+
+
+@cold_kernel
+def end_streams(market, position):
+    """What ROLLED at `position` says: nothing of the new streams was said yet."""
+    scalars = market.scalars[0]
+    scalars["stream_0"] = 0
+    scalars["stream_1"] = 0
+    scalars["feed_messages"] = 0
+    scalars["instruments_listed"] = 0
+    scalars["sessions_known"] = 0
+    scalars["rolled"] = position + 1
+    scalars["stage"] = STAGE_NONE
+    for instrument in range(len(market.instruments)):
+        market.instruments[at(instrument)]["listed"] = 0
+    for session in range(len(market.sessions)):
+        market.sessions[at(session)]["known"] = 0
+        market.sessions[at(session)]["messages"] = 0
+
+
+@cold_kernel
+def set_stage(market, code):
+    """What a system event says of how far the streams are."""
+    if code == START_OF_MESSAGES:
+        market.scalars[0]["stage"] = STAGE_MESSAGES
+    elif code == START_OF_SYSTEM:
+        market.scalars[0]["stage"] = STAGE_SYSTEM
+    elif code == START_OF_MARKET:
+        market.scalars[0]["stage"] = STAGE_MARKET
+
+
+@cold_kernel
+def carry(market, order, event):
+    """An order's numbers count from what its new stream says of it. event: CARRIED."""
+    order["executed"] = 0
+    order["decremented"] = 0
+    event["flags"] |= RESTS
+    event["reference"] = order["reference"]
+
+
+@cold_kernel
+def _level_from(market, number, key):
+    """The level of the smallest occupied key of a side that is not below `key`, or 0."""
+    side = market.sides[at(number)]
+    top = np.int64(side["top_shift"])
+    while key >> (top + 6) == 0:
+        node = np.int64(side["root"])
+        shift = top
+        word = np.int64(0)
+        while True:
+            word = market.node_words[at(node)] if shift > 0 else market.leaf_words[at(node)]
+            word = word & shift_left(-1, (key >> shift) & 63)
+            if word == 0 or shift == 0:
+                break
+            digit = trailing_zeros(word)
+            if digit != (key >> shift) & 63:
+                key = ((key >> (shift + 6)) << (shift + 6)) | shift_left(digit, shift)
+            node = np.int64(market.node_children[at(64 * node + digit)])
+            shift -= 6
+        if word != 0:
+            return 64 * node + trailing_zeros(word)
+        key = ((key >> (shift + 6)) + 1) << (shift + 6)  # nothing more below this node
+    return 0
+
+
+@cold_kernel
+def _first_from(market, number, key):
+    """The first order of the first occupied level from `key` of side `number` on, or 0."""
+    while number < len(market.sides):
+        level = _level_from(market, number, key)
+        if level:
+            return np.int64(market.levels[at(level)]["first"])
+        number += 1
+        key = 0
+    return 0
+
+
+@cold_kernel
+def _following(market, slot):
+    """The order behind one, over all queues of all instruments, or 0."""
+    order = market.orders[at(slot)]
+    if order["next"]:
+        return np.int64(order["next"])
+    number = side_number(np.int64(order["instrument"]), order["side"])
+    key = np.int64(order["price"]) ^ market.sides[at(number)]["mirror"]
+    return _first_from(market, number, key + 1)
+
+
+@cold_kernel
+def carry_orders(market, slot, source_next, ring, position, limit):
+    """Tell the new streams of every live order from `slot` on (0: from the first).
+
+    Stops before `limit` with CONTINUED. Returns the position behind the last event.
+    """
+    if slot == 0:
+        slot = _first_from(market, 0, 0)
+    while slot != 0:
+        if position >= limit:
+            event = new_event(market, ring, position, CONTINUED, source_next)
+            event["slot"] = slot
+            event["reason"] = CARRY
+            scalars = market.scalars[0]
+            scalars["continuing"] = slot
+            scalars["continuing_kind"] = CARRY
+            scalars["continuing_next"] = source_next
+            return position + 1
+        event = emit_order(market, slot, CARRIED, source_next, ring, position)
+        carry(market, market.orders[at(slot)], event)
+        position += 1
+        slot = _following(market, slot)
+    return position
