@@ -68,6 +68,10 @@ class Service(ABC):
     def run(self) -> int:
         """Pump until the exchange stops or nothing more can be done; the outcome."""
 
+    @abstractmethod
+    def finish(self) -> None:
+        """Wait for whatever has to outlive the pump."""
+
 
 class _Thread(threading.Thread):
     """Of a service's pump. What goes wrong in it is kept for the main thread."""
@@ -134,6 +138,8 @@ def serve_pumps(listener: socket.socket, services: Sequence[Service]) -> int:
         return EXIT_FAILED
     for context in contexts:
         context.set_state(layout.STATE_STOPPED)
+    for service in services:
+        service.finish()
     return EXIT_DONE
 
 

@@ -188,7 +188,7 @@ def stand_by(engine):
             if load_acquire(engine.words, STOP) >= STOP_MATCHER:
                 return STOPPED
             idle_count += 1
-        if loops & 255 == 1:
+        if loops & 255 == 1 and not first:  # who is first speaks when it is the matcher
             _beat(engine, me, loops, work)
         if not count and idle(policy, idle_count):
             _park_standby(engine, me)

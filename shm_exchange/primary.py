@@ -100,7 +100,7 @@ def warm_up(engine: Engine) -> None:
     assert loop.run(scratch) == loop.STOPPED
 
 
-def _run(engine: Engine, context: RoleContext) -> int:
+def run_loop(engine: Engine, context: RoleContext) -> int:
     """The loop; what it dies of is told to the successor."""
     host.mark_crashes(context.control.lock, context.control.words)
     try:
@@ -127,7 +127,7 @@ def follow_and_serve(context: RoleContext, *, first: bool) -> int:
         engine = engine._replace(market=market)
         if not first:
             context.set_state(STATE_READY)
-        outcome = _run(engine, context)
+        outcome = run_loop(engine, context)
         if outcome == loop.DIFFERS:
             place = int(engine.market.scalars[0]["differs"])
             print(f"{context.role}: position {place}: {_OUTCOMES[outcome]}", file=sys.stderr)

@@ -154,23 +154,28 @@ def live_slots(market: Market) -> np.ndarray:
     return np.concatenate([np.empty(0, np.int64), *found]).astype(np.int32)
 
 
-def _used(market: Market) -> Iterator[tuple[str, np.ndarray]]:
-    """Every array of the market, as far as it was ever used."""
+def used_counts(market: Market) -> dict[str, int]:
+    """Of the arrays that fill up from the beginning: how many items were ever used."""
     scalars = market.scalars[0]
     leaves, nodes = int(scalars["leaf_next"]), int(scalars["node_next"])
-    extents = {
+    return {
         "levels": 64 * leaves,
         "leaf_words": leaves,
         "node_words": nodes,
         "node_children": 64 * nodes,
     }
+
+
+def _used(market: Market) -> Iterator[tuple[str, np.ndarray]]:
+    """Every array of the market, as far as it was ever used."""
+    counts = used_counts(market)
     slots = live_slots(market)
     yield ORDER_SLOTS, slots
     yield "orders", _rows(market.orders, slots)
     for name in Market._fields:
         if name != "orders":
             array = getattr(market, name)
-            yield name, array[: extents.get(name, len(array))]
+            yield name, array[: counts.get(name, len(array))]
 
 
 def _rows(array: np.ndarray, subscripts: np.ndarray) -> np.ndarray:

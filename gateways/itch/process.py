@@ -143,6 +143,9 @@ class FeedService(Service):
                 return outcome
             self._build_anew()
 
+    def finish(self) -> None:
+        """Nothing has to."""
+
     def _ingest(self, pump: FeedPump, meanwhile: Callable[[FeedPump], object]) -> int:
         """Encode all that has happened since, or until the exchange stops: 0, or an outcome.
 

@@ -25,7 +25,7 @@ from gateways.ouch.rejoin import rejoin
 from gateways.ouch.replay import ReplayService
 from gateways.ouch.state import OrderPump
 from gateways.ouch.tags import OUCH_REQUEST_DTYPE
-from gateways.outcomes import DIFFERS, LAPPED, STOPPED
+from gateways.outcomes import DIFFERS, LAPPED, STOPPED, SUCCEEDS
 from gateways.startup import (
     POLL_SECONDS,
     Service,
@@ -53,6 +53,7 @@ from shm_exchange.messages import (
     SLOT_BITS,
     CommandKind,
 )
+from shm_exchange.promotion import Promotion
 from shm_exchange.recovery import catch_up, empty_market, recover
 from shm_exchange.roles import RoleContext
 from shm_exchange.slots import create_slots
@@ -193,6 +194,9 @@ class OrderService(Service):
         self.pump.words[state.COMMAND_POSITION] = first
         self.pump.words[state.COMMAND_PUBLISHED] = first
         warm_up(self.pump)
+        self._promotion = Promotion(context)
+        self.pump.settings[state.SETTING_GRACE_NS] = self._promotion.grace_ns
+        self.pump = self.pump._replace(succession=self._promotion.words)
         self._say_started()
         self.door.on_letter = ReplayService(self.pump, history).on_letter
         self.door.is_bound = self._is_bound
@@ -205,7 +209,23 @@ class OrderService(Service):
             if outcome == STOPPED:
                 unlock(self._lock)
                 return STOPPED
-            self._catch_up(outcome)
+            if outcome == SUCCEEDS:
+                self._succeed()
+            else:
+                self._catch_up(outcome)
+
+    def finish(self) -> None:
+        """Our copy may be the matcher: then the process lives as long as that."""
+        self._promotion.wait()
+
+    def _succeed(self) -> None:
+        """Nobody matches: a copy of our replica may, while we go on as before."""
+        if not self._promotion.is_due():
+            self.pump.words[state.WRITER_DEAD_NS] = 0  # asks again after the same grace
+            return
+        self._promotion.begin(self.pump.market)
+        position = int(self.pump.market.scalars[0]["position"])
+        log(f"order gateway: no matcher and no standby at position {position}; a copy takes over")
 
     def _history(self) -> History:
         context = self.context

@@ -223,6 +223,30 @@ def test_the_real_flow(exchange: Make) -> None:
     assert it.stop() == 0
 
 
+def test_a_gateway_succeeds_the_matcher(exchange: Make) -> None:
+    """No standby, the matcher killed on the way: exact, and nobody is disconnected."""
+    name = next(iter(real()), None)
+    flow = read(name) if name else own(5 * MESSAGES, seed=9)
+    it = exchange(TWO_GATEWAYS.replace("[[engine]]", "[[engine]]\nstandbys = 0"))
+    it.start()
+    before = it.status()
+    begin = before["engines"][0]["published"]
+    replay = start_replay(it, flow)
+    wait_published(it, begin + flow.messages // 3, replay)
+    left = it.messages.count("disconnected")  # whoever asked for the numbers to begin with
+    os.kill(before["engines"][0]["matcher_pid"], signal.SIGKILL)
+    after = it.wait_until(lambda found: found["engines"][0]["epoch"] == 2)
+    gateways = {each["pid"] for each in before["gateways"] if each["kind"] == "order"}
+    assert after["engines"][0]["matcher_pid"] in gateways
+    assert_exact(it, finish(replay), expected(flow))
+    assert it.messages.count("disconnected") == left + 2  # the order session and the feed, done
+    assert {each["pid"] for each in it.wait_ready()["gateways"]} == {
+        each["pid"] for each in before["gateways"]
+    }
+    assert it.stop() == 0
+    assert it.segments == []
+
+
 def with_makers(flow: Flow) -> Flow:
     """The flow with the first maker of each message as the one that is expected."""
     tape = tape_of(flow)

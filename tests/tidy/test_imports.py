@@ -12,7 +12,8 @@ import pytest
 
 from tests.tidy.source import PACKAGES, Source, sources
 
-# What describes and rebuilds the market. A gateway must be unable to match.
+# What describes and rebuilds the market. A gateway must be unable to match: `promotion` is the one
+# door, through which it hands over a copy of its replica.
 GATEWAYS_MAY_USE = {
     f"shm_exchange.{name}"
     for name in (
@@ -32,6 +33,7 @@ GATEWAYS_MAY_USE = {
         "settings",
         "slots",
         "streams",
+        "promotion",
         "wiring",
     )
 }

@@ -1,0 +1,36 @@
+"""Kernel: a copy of a whole market, as far as it was ever used, while nobody changes it."""
+
+import numpy as np
+
+from ringbuf.bits import at
+from ringbuf.jit import cold_kernel
+from shm_exchange.market import FREE, Market
+from shm_exchange.messages import SLOT_BITS
+from shm_exchange.snapshot import used_counts
+
+
+@cold_kernel
+def copy_orders(source, target, first, end):
+    """Copy the live orders in slots [first, end). What was never used stays untouched."""
+    for slot in range(first, end):
+        if source[at(slot)]["state"] != FREE:
+            target[at(slot)] = source[at(slot)]
+
+
+def copy_market(source: Market, target: Market) -> None:
+    """Make `target`, a fresh market of the same configuration, equal to `source`."""
+    for number, gateway in enumerate(source.gateways):
+        first = number << SLOT_BITS
+        used = int(gateway["slots_high_water"])
+        copy_orders(source.orders, target.orders, first, first + used)
+    counts = used_counts(source)
+    for name in Market._fields:
+        if name != "orders":
+            array = getattr(source, name)
+            count = counts.get(name, len(array))
+            _bytes(getattr(target, name)[:count])[:] = _bytes(array[:count])
+
+
+def _bytes(array: np.ndarray) -> np.ndarray:
+    """A structured array would be copied field by field."""
+    return array.view(np.uint8)
