@@ -10,6 +10,7 @@ exit code. Any other exception is a fault of the program and keeps its traceback
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -39,6 +40,11 @@ _config = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     help="A TOML file; without it the built-in configuration.",
 )
+_state = click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where journal and snapshots are.",
+)
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 _engine = click.option(
     "--engine", type=click.IntRange(1), metavar="ID", help="Of the engine; the first by default."
@@ -58,11 +64,7 @@ def commands() -> None:
 
 @commands.command()
 @_config
-@click.option(
-    "--state",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Where journal and snapshots are.",
-)
+@_state
 @_name
 def run(config: Path | None, state: Path | None, name: str | None) -> None:
     """Run the exchange in the foreground.
@@ -153,6 +155,72 @@ def replay(
     sys.exit(0 if report["feed_matches_book"] else 1)
 
 
+@commands.group(no_args_is_help=False)
+def journal() -> None:
+    """Verify, print and prune what is on disk.
+
+    Beside a running exchange, too.
+    """
+
+
+def _of_journal(command: Any) -> Any:
+    """The options that name a journal."""
+    engine = click.option("--engine", type=click.IntRange(1), metavar="E", help="Only this one.")
+    return _name(_state(engine(command)))
+
+
+@journal.command()
+@_of_journal
+@_json
+def verify(name: str | None, state: Path | None, engine: int | None, as_json: bool) -> None:
+    """Prove every block and every snapshot; exit code 1 when one is damaged."""
+    from shm_exchange import journal_commands
+
+    directory = state or default_state_directory(name or DEFAULT_NAME)
+    engines = journal_commands.engines_of(directory, engine)
+    rows = [journal_commands.verify(directory, each) for each in engines]
+    _print({"state": str(directory), "journals": rows}, as_json)
+    sys.exit(1 if any(each["fault"] for each in rows) else 0)
+
+
+@journal.command()
+@_of_journal
+@click.option("--from", "start", type=click.IntRange(0), default=0, metavar="P", help="Position.")
+@click.option("--to", "stop", type=click.IntRange(0), metavar="P", help="Position behind the last.")
+def dump(
+    name: str | None, state: Path | None, engine: int | None, start: int, stop: int | None
+) -> None:
+    """Print events, one JSON object a line."""
+    from shm_exchange import journal_commands
+
+    directory = state or default_state_directory(name or DEFAULT_NAME)
+    for each in journal_commands.engines_of(directory, engine):
+        for row in journal_commands.dump(directory, each, start, stop):
+            click.echo(json.dumps(row))
+
+
+@journal.command()
+@_of_journal
+@click.option(
+    "--before",
+    type=click.IntRange(0),
+    metavar="P",
+    help="Remove what lies before this position, although streams need it.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be removed.")
+@_json
+def prune(
+    name: str | None, state: Path | None, engine: int | None, as_json: bool, **options: Any
+) -> None:
+    """Remove segments that nobody needs any more."""
+    from shm_exchange import journal_commands
+
+    directory = state or default_state_directory(name or DEFAULT_NAME)
+    engines = journal_commands.engines_of(directory, engine)
+    rows = [journal_commands.prune(directory, each, **options) for each in engines]
+    _print({"state": str(directory), "journals": rows}, as_json)
+
+
 @commands.command()
 @_flow
 @_json
@@ -239,7 +307,8 @@ def _fail(message: str, code: int) -> NoReturn:
 def _sentence(error: Exception) -> str:
     """The text of an error; a system error without its number."""
     if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}; choose another path."
+        remedy = "make room" if error.errno == errno.ENOSPC else "choose another path"
+        return f"{error.filename}: {error.strerror}; {remedy}."
     return str(error)
 
 

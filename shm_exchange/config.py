@@ -83,6 +83,8 @@ class Engine(Table):
     command_ring_records: int = Field(default=1 << 16, ge=1 << 8, le=1 << 24)
     slots_per_gateway: int = Field(default=1 << 20, ge=1 << 8, le=SLOT_INDEX_MASK)
     snapshot_every_events: int = Field(default=4_000_000, ge=1_000)
+    journal_segment_bytes: int = Field(default=1 << 27, ge=1 << 18, le=1 << 32)
+    disk_reserve_bytes: int = Field(default=1 << 26, ge=0, le=1 << 40)
     matcher_core: int | None = Field(default=None, ge=0)
     standby_core: int | None = Field(default=None, ge=0)
 

@@ -28,6 +28,7 @@ from shm_exchange.journal_layout import (
 from shm_exchange.journal_segment import (
     Block,
     JournalError,
+    JournalFull,
     Owner,
     SegmentEnd,
     SegmentHeader,
@@ -41,8 +42,10 @@ from shm_exchange.journal_segment import (
 )
 from shm_exchange.journal_tail import Tail, find_tail
 from shm_exchange.messages import EVENT
+from shm_exchange.reserve import Reserve
 
 SEGMENT_SIZE = 128 << 20  # two million events
+SHORT_PARTS = 16  # while the disk is short, such a part of a segment is allocated at a time
 _LOCK_WAIT_SECONDS = 5.0  # a killed recorder's lock lives until its memory is torn down
 _VECTOR_MAX = 1000  # below IOV_MAX
 
@@ -67,8 +70,12 @@ class Journal:
         first_position: int = 0,
         segment_size: int = SEGMENT_SIZE,
         stream: bytes = b"",
+        reserve_size: int = 0,
     ) -> None:
-        """first_position: where a journal begins that does not exist yet."""
+        """first_position: where a journal begins that does not exist yet.
+
+        reserve_size: bytes held back, which are used when the disk has no other room.
+        """
         self.directory = directory
         self.owner = owner
         self.stream = stream
@@ -76,6 +83,8 @@ class Journal:
         self.durable = first_position
         self.torn_bytes = 0  # what opening cut away
         self.torn_records = 0
+        self.short = False  # the disk has no room but the reserve
+        self._reserve = Reserve(directory, owner.engine, reserve_size)
         self._segment_size = max(segment_size, PAGE_SIZE + 2 * CELL_SIZE)
         self._descriptor = -1
         self._path = directory
@@ -90,6 +99,7 @@ class Journal:
         self._writer_lock = self._take_writer_lock()
         try:
             self._open_last()
+            self.make_reserve()
         except BaseException:
             self._release()
             raise
@@ -140,7 +150,13 @@ class Journal:
         self.sync()
         if self._descriptor >= 0 and not self._sealed:
             seal_segment(self._segment_end(now_ns), ended=True)
+        if self._reserve.size:
+            self._reserve.release()
         self._release()
+
+    def make_reserve(self) -> None:
+        """Make the reserve whole and be `short` no longer, if the disk has room. Raises OSError."""
+        self.short = not self._reserve.make(self._segment_size)
 
     def abandon(self) -> None:
         """Give up the lock and write nothing more, as after an error."""
@@ -201,15 +217,31 @@ class Journal:
         self._sealed = tail.checksum != tail.checksum_before
 
     def _make_room(self, needed: int, now_ns: int) -> None:
-        """Let `needed` bytes be allocated behind `_offset`, in this segment or in a new one."""
-        end = self._offset + needed
-        if self._descriptor >= 0 and end <= self._allocated:
+        """Let `needed` bytes be allocated behind `_offset`, from the reserve if need be."""
+        if self._descriptor >= 0 and self._offset + needed <= self._allocated:
             return
+        while True:
+            try:
+                return self._allocate(needed, now_ns)
+            except JournalFull:
+                # Once more in any case: being short, it asks for less.
+                again, self.short = not self.short, True
+                if not again and not self._reserve.take(PAGE_SIZE + max(needed, self._step)):
+                    raise
+
+    @property
+    def _step(self) -> int:
+        """Bytes that are allocated at a time: a whole segment, or little when there is little."""
+        return self._segment_size // (SHORT_PARTS if self.short else 1)
+
+    def _allocate(self, needed: int, now_ns: int) -> None:
+        """In this segment or in a new one."""
+        end = self._offset + needed
         fits = end <= self._segment_size or self._offset == PAGE_SIZE
         if self._descriptor < 0 or not fits:
-            self._begin_segment(max(self._segment_size, PAGE_SIZE + needed), now_ns)
+            self._begin_segment(max(self._step, PAGE_SIZE + needed), now_ns)
             return
-        size = max(end, self._segment_size)
+        size = max(end, min(self._segment_size, self._allocated + self._step))
         try:
             os.posix_fallocate(self._descriptor, self._allocated, size - self._allocated)
         except OSError as error:

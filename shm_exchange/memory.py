@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ringbuf import layout
+from ringbuf.errors import SegmentError
 from shm_exchange import wiring
 from shm_exchange.config import Configuration
 from shm_exchange.journal_segment import Owner
@@ -40,6 +41,9 @@ def create(configuration: Configuration, name: str, state_directory: Path) -> di
             holds = configuration.exchange.durability == "disk"
             if tail and not tail.is_ended and not holds:
                 wirings[engine.id].control.words[layout.BEGIN_ANEW] = 1 + end
+    except SegmentError as error:
+        remove(wirings)
+        raise SegmentError(f"{error}; make room in /dev/shm or configure smaller rings") from error
     except BaseException:
         remove(wirings)
         raise

@@ -8,6 +8,7 @@ what the supervisor thinks of the exchange.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -36,7 +37,12 @@ def info_path(name: str) -> Path:
 def write_file(path: Path, data: bytes) -> None:
     """Replace a file as a whole: readers see the old one or the new one."""
     aside = path.with_name(f"{path.name}.{os.getpid()}.new")
-    aside.write_bytes(data)
+    try:
+        with _naming(path):
+            aside.write_bytes(data)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
     os.replace(aside, path)
 
 
@@ -53,6 +59,14 @@ def identity_of(state_directory: Path) -> int:
     return int(text)
 
 
+def read_identity(state_directory: Path) -> int:
+    """The same of a state directory that has one. Raises ExchangeError; makes nothing."""
+    path = state_directory / _IDENTITY
+    if not path.exists():
+        raise ExchangeError(f"{state_directory} is not the state directory of an exchange")
+    return identity_of(state_directory)
+
+
 class Claim:
     """A name and a state directory, held by the one supervisor until `release`."""
 
@@ -60,10 +74,14 @@ class Claim:
         """Raises AnotherWriterError, or OSError when the directory cannot be written."""
         self.name = name
         self.state_directory = state_directory.absolute()
-        if not self.state_directory.is_dir():
-            self.state_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for each in self.state_directory.parents:  # a loss of power must not take the name
-                _sync_directory(each)
+        missing = [
+            each
+            for each in (self.state_directory, *self.state_directory.parents)
+            if not each.exists()
+        ]
+        self.state_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for each in missing:  # a loss of power must not take the folder with all that is in it
+            _sync_directory(each.parent)
         self._state = self._take_state()
         try:
             self._info = _take_name(name)
@@ -73,7 +91,11 @@ class Claim:
         left = _read_json(self._info)
         # The state directory of an exchange that died by this name, until its segments are settled.
         self.former: str | None = left.get("former") or left.get("state_directory")
-        self._say_who()
+        try:
+            self._say_who()
+        except BaseException:
+            self.release()
+            raise
 
     def set_settled(self) -> None:
         """Forget the exchange that died by this name: nothing of it is left."""
@@ -81,8 +103,12 @@ class Claim:
         self._say_who()
 
     def announce(self, running: Mapping[str, Any]) -> None:
-        """Publish what shared memory does not say."""
-        write_file(self.state_directory / _RUNNING, json.dumps(running, indent=1).encode())
+        """Publish what shared memory does not say; without room on the disk the old text stays."""
+        try:
+            write_file(self.state_directory / _RUNNING, json.dumps(running, indent=1).encode())
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
 
     def release(self) -> None:
         """Give both up and leave nothing in shared memory."""
@@ -96,8 +122,10 @@ class Claim:
 
     def _say_who(self) -> None:
         fact = {"pid": os.getpid(), "state_directory": str(self.state_directory)}
-        _write_json(self._state, fact)
-        _write_json(self._info, fact | ({"former": self.former} if self.former else {}))
+        with _naming(self.state_directory):
+            _write_json(self._state, fact)
+        with _naming(SHARED_MEMORY):
+            _write_json(self._info, fact | ({"former": self.former} if self.former else {}))
 
     def _take_state(self) -> int:
         descriptor = _open(self.state_directory / _LOCK)
@@ -150,12 +178,21 @@ def find(name: str) -> dict[str, Any]:
 def _write_durably(path: Path, data: bytes) -> None:
     """Make a file that a loss of power leaves whole or not at all."""
     aside = path.with_name(f"{path.name}.new")
-    with open(aside, "wb") as file:
+    with _naming(path), open(aside, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     os.replace(aside, path)
     _sync_directory(path.parent)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let an error of a write say what could not be written."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _sync_directory(directory: Path) -> None:

@@ -50,6 +50,7 @@ SYNC_EVERY_NS = 5_000_000  # durability "memory": the window that a loss of powe
 GATHER_SECONDS = 0.0005  # durability "memory": how long events gather
 EVENTS_PER_SECOND_MAX = 20_000_000  # bounds the gathering: never more than a part of the ring
 FULL_RETRY_NS = 50_000_000
+RESERVE_RETRY_NS = 500_000_000
 SLEEP_US = 1000
 _SWITCH_SECONDS = 0.0005  # how long another thread may keep the appends waiting
 _AT_WORK = (layout.STATE_STARTING, layout.STATE_READY, layout.STATE_DRAINING)
@@ -207,7 +208,8 @@ class Process:
         self._many = capacity // 8
         self._nap_seconds = min(GATHER_SECONDS, capacity // 4 / EVENTS_PER_SECOND_MAX)
         self._loops = self._work = self._idle_count = 0
-        self._said_full = False
+        self._said = ""
+        self._reserve_ns = 0
         self._values = np.zeros(VALUE_COUNTERS + COUNTER_COUNT, np.int64)
 
     def warm_up(self) -> None:
@@ -251,7 +253,7 @@ class Process:
         self._idle_count = 0 if count else self._idle_count + 1
         if count or not self._disk or self._idle_count & 255 == 1:
             self._beat(now_ns)
-        self._report_full()
+        self._look_after_reserve(now_ns)
         return count
 
     def _wait(self, count: int) -> None:
@@ -291,14 +293,27 @@ class Process:
             snapshotter.position,
             snapshotter.snapshot_position,
             snapshotter.count,
+            int(recorder.journal.short),
         )
         beat(self._context.line, self._values)
 
-    def _report_full(self) -> None:
-        if self._recorder.full != self._said_full:
-            self._said_full = self._recorder.full
-            state = "no room on the disk: waiting" if self._said_full else "there is room again"
-            print(f"recorder: {self._recorder.journal.directory}: {state}", file=sys.stderr)
+    def _look_after_reserve(self, now_ns: int) -> None:
+        """While the disk is short, look for room now and then; say when that has changed."""
+        recorder, journal = self._recorder, self._recorder.journal
+        if journal.short and now_ns >= self._reserve_ns:
+            self._reserve_ns = now_ns + RESERVE_RETRY_NS
+            journal.make_reserve()
+        self._snapshots.snapshotter.paused = journal.short
+        state = ""
+        if recorder.full:
+            state = "no room on the disk, and no reserve: the matcher waits"
+        elif journal.short:
+            state = "no room on the disk but the reserve: new orders are refused"
+        if state != self._said:
+            self._said = state
+            print(
+                f"recorder: {journal.directory}: {state or 'there is room again'}", file=sys.stderr
+            )
 
 
 def run(context: RoleContext) -> int:
@@ -307,7 +322,14 @@ def run(context: RoleContext) -> int:
     identity = int(context.wiring.segments[0].header[0]["identity"])
     owner = Owner.of(identity, context.engine)
     ring = context.wiring.ring
-    journal = Journal(context.state_directory, owner, first_position=_first_position(ring))
+    configured = context.configuration.engine(context.engine)
+    journal = Journal(
+        context.state_directory,
+        owner,
+        first_position=_first_position(ring),
+        segment_size=configured.journal_segment_bytes,
+        reserve_size=configured.disk_reserve_bytes,
+    )
     try:
         if journal.torn_bytes:
             print(
@@ -321,7 +343,7 @@ def run(context: RoleContext) -> int:
         def make_market() -> Market:
             return empty_market(context.configuration, context.engine)
 
-        every = context.configuration.engine(context.engine).snapshot_every_events
+        every = configured.snapshot_every_events
         snapshotter = Snapshotter(ring, context.state_directory, owner, make_market, every)
         process = Process(context, recorder, snapshotter)
         process.warm_up()

@@ -18,7 +18,7 @@ COUNTER_FULL = 1  # 1 while the disk has no room
 COUNTER_REPLICA = 2  # position of its replica
 COUNTER_SNAPSHOT = 3  # position of the newest snapshot
 COUNTER_SNAPSHOTS = 4  # snapshots written
-COUNTER_COUNT = 5
+COUNTER_COUNT = 6  # with wiring.COUNTER_DISK_SHORT
 
 
 @kernel
@@ -49,7 +49,7 @@ def take_gate(ring, position):
 
 @kernel
 def beat(words, values):
-    """Say what a recorder has done. words: its PROCESS line, int64[32]; values: int64[10]."""
+    """Say what a recorder has done. words: its PROCESS line, int64[32]; values: int64[11]."""
     counters.beat(
         words,
         0,

@@ -103,17 +103,7 @@ def load_snapshot(path: Path, market: Market, owner: Owner) -> int:
     file is damaged, of another exchange or of another configuration; LayoutError when another
     layout wrote it.
     """
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise SnapshotError(f"{path}: cannot be read: {error.strerror}") from error
-    position = _check_header(path, data, owner)
-    arrays = {}
-    for section in _sections(data):
-        content = data[section.offset : section.offset + section.item_size * section.items]
-        if xxh3_64_intdigest(content.data) != section.checksum:
-            raise SnapshotError(f"{path}: the checksum of section {section.name} is wrong")
-        arrays[section.name] = (section, content)
+    position, arrays = _read(path, owner)
     slots = _take(path, arrays, ORDER_SLOTS, np.dtype(np.int32))
     fields = [name for name in Market._fields if name != "orders"]
     loaded = {name: _take(path, arrays, name, getattr(market, name).dtype) for name in fields}
@@ -130,6 +120,11 @@ def load_snapshot(path: Path, market: Market, owner: Owner) -> int:
     return position
 
 
+def verify_snapshot(path: Path, owner: Owner) -> int:
+    """Prove every byte of a snapshot; return its position. Raises as `load_snapshot` does."""
+    return _read(path, owner)[0]
+
+
 def remove_old_snapshots(directory: Path, engine: int, keep: int) -> list[Path]:
     """Delete all but the `keep` newest snapshots, and what an interrupted writer left behind."""
     removed = [path for _, path in snapshot_paths(directory, engine)[keep:]]
@@ -140,6 +135,22 @@ def remove_old_snapshots(directory: Path, engine: int, keep: int) -> list[Path]:
 
 
 # ------------------------------------------------------------ within
+
+
+def _read(path: Path, owner: Owner) -> tuple[int, dict[str, tuple[Section, np.ndarray]]]:
+    """Position and proven sections of a snapshot, by name."""
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise SnapshotError(f"{path}: cannot be read: {error.strerror}") from error
+    position = _check_header(path, data, owner)
+    arrays = {}
+    for section in _sections(data):
+        content = data[section.offset : section.offset + section.item_size * section.items]
+        if xxh3_64_intdigest(content.data) != section.checksum:
+            raise SnapshotError(f"{path}: the checksum of section {section.name} is wrong")
+        arrays[section.name] = (section, content)
+    return position, arrays
 
 
 def live_slots(market: Market) -> np.ndarray:

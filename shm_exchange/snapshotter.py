@@ -36,6 +36,7 @@ class Snapshotter:
         self.snapshot_position = 0  # of the newest snapshot
         self.count = 0  # snapshots written
         self.failures = 0  # snapshots for which the disk had no room
+        self.paused = False  # no snapshots: the disk has no room to spare
         self.market: Market | None = None
         self._history = History(ring, directory, owner)
         self._ring = ring
@@ -60,7 +61,8 @@ class Snapshotter:
         stop = min(self._commit, self.position + CHUNK_RECORDS)
         before = self.position
         self.position = catch_up(self.market, self._history, self.position, stop)
-        due = self.position - max(self.snapshot_position, self._failed_position) >= self._every
+        since = self.position - max(self.snapshot_position, self._failed_position)
+        due = since >= self._every and not self.paused
         if due and self.position == self._commit and self.position <= durable:
             self._write(now_ns)
             return 1

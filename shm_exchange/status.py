@@ -19,6 +19,8 @@ from ringbuf.errors import SegmentError
 from shm_exchange import presence, wiring
 from shm_exchange.errors import NotRunningError
 from shm_exchange.wiring import (
+    COUNTER_DISK_FULL,
+    COUNTER_DISK_SHORT,
     COUNTER_STREAM,
     PROCESS_MATCHER,
     PROCESS_RECORDER,
@@ -110,6 +112,7 @@ def _engine(number: int, engine: Wiring, everybody: list[dict[str, Any]]) -> dic
         "published": published(engine),
         "recorded": None if recorded == NO_GATE else recorded,
         "durable": int(cursors[DURABLE]),
+        "disk": None if recorded == NO_GATE else _disk(processes[PROCESS_RECORDER]["counter"]),
         "matcher_pid": living_pid(processes[PROCESS_MATCHER]),
         "standby_pids": [pid for row in standbys if (pid := living_pid(row)) is not None],
         "recorder_pid": living_pid(processes[PROCESS_RECORDER]),
@@ -130,6 +133,13 @@ def _agreement(replicas: list[dict[str, Any]]) -> bool | None:
     if any(each["differs"] is not None for each in replicas):
         return False
     return True if any(each["attested"] is not None for each in replicas) else None
+
+
+def _disk(counters: np.ndarray) -> str:
+    """Whether the journal has room: `ok`, `short` (new orders are refused) or `full`."""
+    if counters[COUNTER_DISK_FULL]:
+        return "full"
+    return "short" if counters[COUNTER_DISK_SHORT] else "ok"
 
 
 def _stream(gateways: np.ndarray) -> str | None:

@@ -104,7 +104,9 @@ def _copy_configuration(source: Path | None, state_directory: Path) -> Path | No
     if source is None:
         copy.unlink(missing_ok=True)
         return None
-    presence.write_file(copy, source.read_bytes())
+    text = source.read_bytes()
+    if not copy.exists() or copy.read_bytes() != text:  # a full disk is no reason not to start
+        presence.write_file(copy, text)
     return copy
 
 

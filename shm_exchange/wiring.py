@@ -35,6 +35,10 @@ STOP_GATEWAYS, STOP_MATCHER, STOP_RECORDER = 1, 2, 3
 COUNTER_PORT = 0  # the port it listens on
 COUNTER_STREAM = 1  # and 2: id of the engine's streams, ten characters and spaces
 
+# Of a recorder's PROCESS.counter (`recording` has the others).
+COUNTER_DISK_FULL = 1  # 1 while the disk has no room at all: the matcher will wait
+COUNTER_DISK_SHORT = 5  # 1 while the disk has no room but the reserve: no new orders
+
 _LOCK_WORDS = layout.WRITER_LOCK.size // 4
 _CURSOR_WORDS = layout.SPSC_CURSORS.size // layout.WORD_SIZE
 

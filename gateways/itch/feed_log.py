@@ -5,9 +5,6 @@ than a live one and nothing is encoded twice. The log is a sparse file without a
 reads is the operating system's to write out.
 """
 
-import mmap
-import tempfile
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,28 +14,33 @@ from gateways.itch.outbound import encode_feed
 from gateways.packets import HEADER_SIZE, LENGTH_SIZE
 from ringbuf.bits import at, load_big_2
 from ringbuf.jit import cold_kernel, kernel
-from shm_exchange.market import sparse
 
 STRIDE_BITS = 6  # one of 64 messages has its offset kept
-LOG_SIZE = 1 << 36  # bytes, of address space and of the sparse file
 PACKET_SIZE_MAX = HEADER_SIZE + MESSAGE_SIZE_MAX
-SIZE, COUNT = 0, 1  # subscripts of FeedLog.words
+# Subscripts of FeedLog.words: bytes and messages so far, bytes that the disk has room for, the
+# descriptor of the file.
+SIZE, COUNT, LIMIT, FILE = range(4)
+WORD_COUNT = 4
 
 
 class FeedLog(NamedTuple):
     """Private to one market-data gateway and engine."""
 
-    data: np.ndarray  # uint8[LOG_SIZE]
+    data: np.ndarray  # uint8[log_file.LOG_SIZE]
     offsets: np.ndarray  # int64: where message 1 + 64 * n begins
-    words: np.ndarray  # int64[2]: bytes and messages so far
+    words: np.ndarray  # int64[4]
+
+
+@kernel
+def has_room_for(log, count):
+    """1 when `count` messages may be appended, whatever they are."""
+    return 1 if log.words[SIZE] + count * PACKET_SIZE_MAX <= log.words[LIMIT] else 0
 
 
 @kernel
 def append(log, event, position, instruments, engine, original_reference, original_was_resting):
-    """Encode the feed's message of an event, if it has one; 0 when the log is full."""
+    """Encode the feed's message of an event, if it has one. There must be room for it."""
     offset = log.words[SIZE]
-    if offset + PACKET_SIZE_MAX > len(log.data):
-        return 0
     size = encode_feed(
         event,
         position,
@@ -55,7 +57,6 @@ def append(log, event, position, instruments, engine, original_reference, origin
             log.offsets[at(count >> STRIDE_BITS)] = offset
         log.words[COUNT] = count + 1
         log.words[SIZE] = offset + size
-    return 1
 
 
 @cold_kernel
@@ -75,16 +76,3 @@ def seek(log, number):
     for _ in range(skipped):
         offset += LENGTH_SIZE + load_big_2(log.data, offset)
     return offset
-
-
-def create_feed_log(directory: Path, size: int = LOG_SIZE) -> FeedLog:
-    """An empty log in a nameless file of `directory`. Raises OSError."""
-    with tempfile.TemporaryFile(dir=directory) as file:
-        file.truncate(size)
-        mapping = mmap.mmap(file.fileno(), size)
-    smallest_packet = HEADER_SIZE + 12  # the shortest message, a system event
-    return FeedLog(
-        data=np.frombuffer(mapping, np.uint8),
-        offsets=sparse(np.int64, (size // smallest_packet >> STRIDE_BITS) + 1),
-        words=np.zeros(2, np.int64),
-    )

@@ -17,7 +17,8 @@ from gateways.connection import create_connections
 from gateways.control import PumpDoor, listen, log
 from gateways.itch import pump as loop
 from gateways.itch import state
-from gateways.itch.feed_log import SIZE, FeedLog, create_feed_log
+from gateways.itch.feed_log import SIZE, FeedLog
+from gateways.itch.log_file import close_feed_log, create_feed_log, extend, is_exhausted
 from gateways.itch.state import FeedPump
 from gateways.mailbox import LETTER, Mailbox
 from gateways.outcomes import DIFFERS, LAPPED, LOG_FULL, STOPPED
@@ -38,6 +39,7 @@ MAILBOX_LETTERS = 1 << 14
 EVENTS_PER_READ = 16_384
 INBOUND_SIZE = 1 << 12  # a client's heartbeats
 OUTBOUND_SIZE = 1 << 12  # login accepted and heartbeats; the feed comes from the log
+ROOM_RETRY_SECONDS = 0.02
 COMPARED_SIZE = 1 << 20  # bytes of two logs that are compared in one go
 _FAILURES = {
     LOG_FULL: "the feed's log is full; roll the day",
@@ -135,6 +137,8 @@ class FeedService(Service):
         """Pump until the exchange stops, or the log is full."""
         while True:
             outcome = loop.run(self.pump)
+            if outcome == LOG_FULL and self._extend(self.pump):
+                continue
             if outcome == LAPPED:
                 outcome = self._catch_up()
                 if outcome == 0:
@@ -159,10 +163,28 @@ class FeedService(Service):
                 position = int(pump.market.scalars[0]["position"])
                 events = history.read(position, EVENTS_PER_READ)
                 outcome = int(loop.ingest(pump, events, len(events), position))
+                if outcome == LOG_FULL and self._extend(pump):
+                    continue
                 if outcome or len(events) == 0:
                     return outcome
                 meanwhile(self.pump)
         return 0
+
+    def _extend(self, pump: FeedPump) -> bool:
+        """Make its log longer, once the disk has room for that; False when it cannot be longer."""
+        waiting = False
+        while not is_exhausted(pump.log):
+            if extend(pump.log) or self.context.stopping():
+                if waiting:
+                    log("market data gateway: there is room on the disk again")
+                return True
+            if not waiting:
+                waiting = True
+                log("market data gateway: no room on the disk for the feed's log: waiting")
+            loop.keep_alive(self.pump)
+            loop.send_on(self.pump)
+            time.sleep(ROOM_RETRY_SECONDS)
+        return False
 
     def _ingest_all(self, pump: FeedPump) -> None:
         """The same into a new log. Raises ExchangeError when it cannot be had."""
@@ -198,6 +220,7 @@ class FeedService(Service):
             return
         self.pump = new
         loop.change_log(new, same_bytes(old.log, new.log))
+        close_feed_log(old.log)
         seconds = time.monotonic() - started
         position = int(market.scalars[0]["position"])
         log(f"market data gateway: serving again at position {position}, after {seconds:.3f} s")

@@ -9,7 +9,7 @@ import numpy as np
 
 from gateways import connection as c
 from gateways import mailbox as letters
-from gateways.itch.feed_log import COUNT, SIZE, append, begin_anew, seek
+from gateways.itch.feed_log import COUNT, SIZE, append, begin_anew, has_room_for, seek
 from gateways.itch.state import (
     BEHIND,
     BELL,
@@ -173,6 +173,8 @@ def _poll_sockets(pump, now_ns, timeout_ms):
 @kernel
 def ingest(pump, events, count, position):
     """Apply and encode `count` events, the first at `position`: 0, or why the loop must end."""
+    if not has_room_for(pump.log, count):
+        return LOG_FULL  # nothing was done: with room it goes on from here
     market = pump.market
     engine = pump.settings[SETTING_ENGINE]
     for index in range(count):
@@ -186,10 +188,9 @@ def ingest(pump, events, count, position):
         apply(market, events, index, position + index)
         if event["kind"] == ROLLED:
             begin_anew(pump.log)
-        if not append(
+        append(
             pump.log, event, position + index, market.instruments, engine, reference, was_resting
-        ):
-            return LOG_FULL
+        )
         if event["kind"] == ATTESTED and market.scalars[0]["differs"] != 0:
             return DIFFERS
     return 0

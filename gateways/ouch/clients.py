@@ -9,8 +9,15 @@ import numpy as np
 from gateways import connection as c
 from gateways import mailbox as letters
 from gateways.mailbox import post_outward
-from gateways.ouch.codec import decode
-from gateways.ouch.inbound import FAULT, SAID, UNSUPPORTED, blank_command, take_request
+from gateways.ouch.codec import OK, decode
+from gateways.ouch.inbound import (
+    DISK_SHORT,
+    FAULT,
+    SAID,
+    UNSUPPORTED,
+    blank_command,
+    take_request,
+)
 from gateways.ouch.state import (
     CLIENTS,
     COMMAND_POSITION,
@@ -32,8 +39,10 @@ from gateways.packets import (
 )
 from gateways.soupbintcp import NEEDS_MORE, next_packet
 from ringbuf import spsc
+from ringbuf.atomics import load_relaxed
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
+from ringbuf.layout import PROCESS_COUNTER, PROCESS_WORDS
 from ringbuf.syscalls import (
     EPOLL_CTL_DEL,
     close,
@@ -42,11 +51,13 @@ from ringbuf.syscalls import (
 from ringbuf.waiting import ring_one
 from shm_exchange.messages import CommandKind, EventKind
 from shm_exchange.replica import shift_source
+from shm_exchange.wiring import COUNTER_DISK_SHORT, PROCESS_RECORDER
 
 LOGIN = int(CommandKind.LOGIN)
 LOGOUT = int(CommandKind.LOGOUT)
 LOGGED_IN = int(EventKind.LOGGED_IN)
 WRITER = 0  # process number of the matcher
+RECORDER_SHORT = PROCESS_RECORDER * PROCESS_WORDS + PROCESS_COUNTER + COUNTER_DISK_SHORT
 PACKET_LENGTH_MAX = 1024  # of a client's packet: no OUCH message comes near it
 
 
@@ -166,6 +177,8 @@ def _packet(pump, number, kind, offset, length, now_ns):
     if kind == UNSEQUENCED_TYPE:
         request = pump.request[0]
         result = decode(pump.connections.inbound, offset, length, request)
+        if result == OK and load_relaxed(pump.process_words, RECORDER_SHORT) != 0:
+            result = DISK_SHORT
         position = pump.words[COMMAND_POSITION]
         session, generation = np.int64(row["session"]), np.int64(row["generation"])
         said = take_request(

@@ -54,11 +54,14 @@ INVALID_PRICE = int(Reject.INVALID_PRICE)
 INVALID_SIDE = int(Reject.INVALID_SIDE)
 NO_CAPACITY = int(Reject.NO_CAPACITY)
 UNSUPPORTED_TAG = int(Reject.UNSUPPORTED_TAG)
+NO_SPACE = int(Reject.NO_SPACE)
 NO_SLOT = 0
 YES = ord("Y")
 NO_PRICE = 0  # of a replace that fails a check: the matcher cancels the original
 REASON_USER = ord("U")
 QUANTITY_MASK = 0x7FFF_FFFF  # a command's quantity is signed; larger totals mean the same
+
+DISK_SHORT = 4  # beside the results of `decode`: good, but the journal has no room to spare
 
 # Results of `take_request`.
 SAID = 1  # a command was written
@@ -231,17 +234,31 @@ def _query(desk, request, position, session, generation, now_ns):
     return SAID
 
 
+@cold_kernel
+def _no_space(desk, request, position, session, generation, now_ns):
+    """Refuse an order, or a replace and leave its original as it is."""
+    if request["type"] == REPLACE:
+        channel = np.int64(request["user_ref_index"])
+        original = order_key(session, channel, np.int64(request["original_user_ref"]))
+        if find_order(desk.order_index, original) == NO_SLOT:
+            return SILENT
+    return _refuse(desk, request, NO_SPACE, position, session, generation, now_ns)
+
+
 @kernel
 def take_request(market, desk, request, result, position, session, generation, now_ns):
     """Write the command of a decoded request at `position` of the command ring, if it has one.
 
-    result: what `codec.decode` returned. One record of room is required. Returns SAID, SILENT,
-    or FAULT and UNSUPPORTED, which end the connection.
+    result: what `codec.decode` returned, or DISK_SHORT. One record of room is required. Returns
+    SAID, SILENT, or FAULT and UNSUPPORTED, which end the connection.
     """
     kind = request["type"]
     code = np.int64(0)
     if result == BAD_APPENDAGE:
         code = UNSUPPORTED_TAG + np.int64(request["bad_tag"])
+    elif result == DISK_SHORT:
+        if kind == ENTER or kind == REPLACE:
+            return _no_space(desk, request, position, session, generation, now_ns)
     elif result != OK:
         return FAULT
     if kind == ENTER:

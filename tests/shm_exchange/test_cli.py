@@ -90,7 +90,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
 @pytest.mark.parametrize(
     "command",
     ["run", "status", "replay", "conformance", "convert", "convert lobster", "generate"]
-    + ["check-config"],
+    + ["check-config", "journal", "journal verify", "journal dump", "journal prune"],
 )
 def test_every_command_explains_itself(command: str, shmx: Callable[..., Result]) -> None:
     """--help prints the usage and ends with 0."""
@@ -104,6 +104,8 @@ def test_every_command_explains_itself(command: str, shmx: Callable[..., Result]
     [
         [],
         ["convert"],
+        ["journal"],
+        ["journal", "dump", "--from", "-1"],
         ["nothing"],
         ["run", "--nothing"],
         ["replay"],

@@ -464,7 +464,7 @@ def test_full_disk_at_a_new_segment(tmp_path: Path) -> None:
     """Goal: no room for a new segment: nothing is lost, and the same append works later."""
     journal = Journal(tmp_path, OWNER, segment_size=PAGE_SIZE + 40 * CELL_SIZE)
     append(journal, 30)
-    with file_size_limit(PAGE_SIZE + 35 * CELL_SIZE):
+    with file_size_limit(PAGE_SIZE + 30 * CELL_SIZE):
         for _ in range(3):
             with pytest.raises(JournalFull, match="File too large"):
                 append(journal, 30)

@@ -106,7 +106,7 @@ def test_an_identity_is_made_once(tmp_path: Path) -> None:
 
 
 def test_an_identity_that_was_half_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed, or out of power, before the number was whole: there is none, and the next makes it."""
+    """Killed, or out of power, before the number was whole: the next one makes it anew."""
 
     def fail(_descriptor: int) -> None:
         raise OSError(5, "Input/output error")

@@ -187,7 +187,7 @@ def test_full_disk(tmp_path: Path) -> None:
     publish_events(ring, 0, 20)
     recorder.step(NOW_NS)
     publish_events(ring, 20, 20)
-    with file_size_limit(PAGE_SIZE + 64 * 25):
+    with file_size_limit(PAGE_SIZE + 64 * 20):
         assert recorder.step(NOW_NS) == 0
         assert recorder.full and recorded(ring) == 20
         assert recorder.step(NOW_NS + 1) == 0

@@ -1,0 +1,141 @@
+"""Goal: a full disk stops new orders, not the exchange; when there is room again all goes on.
+
+Method: `shmx run` with its state on a file system of a few megabytes, which a large file fills.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.gateways.ouch_cases import cancel, enter, replace
+from tests.process.conftest import ENGINES, MARKET_DATA_GATEWAY, ORDER_GATEWAY, ROOT, Exchange
+from tests.process.trading import RawClient, _numbers, barrier, ports
+from tests.small_disk import fill, may_mount, small_disk
+
+SYMBOL = b"AAPL    "
+RING = 4096
+CONFIGURATION = (
+    ENGINES.replace("event_ring_records = 65536", f"event_ring_records = {RING}").replace(
+        "[[engine]]",
+        "[[engine]]\njournal_segment_bytes = 262144\ndisk_reserve_bytes = 262144",
+    )
+    + ORDER_GATEWAY
+    + MARKET_DATA_GATEWAY
+)
+NO_SPACE = 0x8006
+PER_BARRIER = 100
+
+
+def order(user_ref: int) -> bytes:
+    """An order that rests."""
+    return enter(user_ref=user_ref, symbol=SYMBOL, side=b"B", price=100_000, quantity=100)
+
+
+def reason(message: bytes) -> int:
+    """Of a reject."""
+    assert message[:1] == b"J"
+    return int(struct.unpack_from(">H", message, 13)[0])
+
+
+def test_a_disk_that_fills_up(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Refused orders, cancels that work, a matcher that waits, and everything after that."""
+    if not may_mount(request):
+        return
+    it = Exchange(tmp_path, CONFIGURATION, f"pt{os.getpid()}x{next(_numbers)}")
+    with small_disk(it.state, 12 << 20):
+        try:
+            _fill_up(it)
+        finally:
+            it.destroy()
+
+
+def _fill_up(it: Exchange) -> None:
+    it.start()
+    assert it.status()["engines"][0]["disk"] == "ok"
+    ballast = fill(it.state)
+    with RawClient(ports(it)[0]) as client:
+        client.log_in("T01")
+        number = 0
+        heard: list[bytes] = []
+        while number < 20_000 and not any(each[:1] == b"J" for each in heard[-PER_BARRIER:]):
+            for _ in range(PER_BARRIER):
+                number += 1
+                client.say(order(number))
+            heard += barrier(client)
+        accepted = sum(each[:1] == b"A" for each in heard)
+        assert reason(heard[-1]) == NO_SPACE and accepted > PER_BARRIER
+        assert it.status()["engines"][0]["disk"] == "short"
+        number += 1
+        client.say(replace(user_ref=number, original_user_ref=1, quantity=50, price=100_000,
+                           time_in_force=b"0", display=b"Y"))  # fmt: skip
+        client.say(cancel(1, 60))
+        client.say(cancel(1))
+        refused, reduced, cancelled = barrier(client)
+        assert reason(refused) == NO_SPACE
+        assert (reduced[:1], cancelled[:1]) == (b"C", b"C"), "the original was still there"
+
+        # Until nothing moves: refusals use the reserve up, then the ring.
+        for _ in range(3 * RING):
+            number += 1
+            client.say(order(number))
+        client.say(b"Q")
+        found = it.wait_until(
+            lambda found: (
+                found["engines"][0]["published"] > found["engines"][0]["recorded"] + RING // 2
+            )
+        )
+        assert found["engines"][0]["disk"] == "full" and found["state"] == "ready"
+        ballast.unlink()
+        while (message := client.messages(1)[0])[:1] != b"Q":
+            assert reason(message) == NO_SPACE
+        it.wait_until(lambda found: found["engines"][0]["disk"] == "ok")
+        number += 1
+        client.say(order(number))
+        assert [each[:1] for each in barrier(client)] == [b"A"]
+        total = client.next_sequence - 1
+    assert "new orders are refused" in it.messages and "there is room again" in it.messages
+    assert it.stop() == 0
+    it.start()
+    with RawClient(ports(it)[0]) as client:
+        assert client.log_in("T01", sequence=0).next_sequence == total + 1
+        client.say(cancel(number))
+        assert [each[:1] for each in barrier(client)] == [b"C"]
+    assert it.stop() == 0
+
+
+def in_small_memory(it: Exchange, size: int) -> subprocess.CompletedProcess[str]:
+    """Start it where /dev/shm has room for `size` bytes."""
+    options = ["--mount"] if os.geteuid() == 0 else ["--user", "--map-root-user", "--mount"]
+    mount = f"mount -t tmpfs -o size={size} tmpfs /dev/shm"
+    command = ["unshare", *options, "sh", "-c", f'{mount} && exec "$@"', "sh", *it.command()]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+@pytest.mark.parametrize("size", [1 << 12, 1 << 20])
+def test_no_room_in_shared_memory(exchange: Callable[..., Exchange], size: int) -> None:
+    """Known before any process starts: one sentence with the remedy, exit code 1."""
+    it = exchange(CONFIGURATION)
+    done = in_small_memory(it, size)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "No space left on device; make room in /dev/shm or configure smaller" in done.stderr
+
+
+def test_no_room_at_the_start(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """One sentence with the remedy, exit code 1, nothing left behind."""
+    if not may_mount(request):
+        return
+    it = Exchange(tmp_path, CONFIGURATION, f"pt{os.getpid()}x{next(_numbers)}")
+    with small_disk(it.state, 1 << 20):
+        fill(it.state)
+        done = subprocess.run(it.command(), capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("No space left on device; make room.\n")
+    assert len(done.stderr.splitlines()) == 1
+    assert it.segments == []
