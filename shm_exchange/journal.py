@@ -25,6 +25,7 @@ from shm_exchange.journal_layout import (
     CELL_SIZE,
     PAGE_SIZE,
 )
+from shm_exchange.journal_repair import finish_segment, write_again
 from shm_exchange.journal_segment import (
     Block,
     JournalError,
@@ -40,7 +41,7 @@ from shm_exchange.journal_segment import (
     segment_paths,
     sync_directory,
 )
-from shm_exchange.journal_tail import Tail, find_tail
+from shm_exchange.journal_tail import find_tail
 from shm_exchange.messages import EVENT
 from shm_exchange.reserve import Reserve
 
@@ -203,10 +204,12 @@ class Journal:
             for path in reversed(tail.torn_paths):
                 path.unlink()
             for each in tail.unsealed:
-                _finish_segment(each)
+                finish_segment(each)
             self._descriptor = os.open(tail.path, os.O_RDWR | os.O_CLOEXEC)
             # Cut even when nothing is torn: what is allocated beyond is allocated again on need.
             os.ftruncate(self._descriptor, tail.offset)
+            if not tail.is_ended:
+                write_again(self._descriptor, tail.offset)
             os.fsync(self._descriptor)
             sync_directory(self.directory)
         except OSError as error:
@@ -308,16 +311,3 @@ class Journal:
                     waiting[0] = waiting[0][written:]
         except OSError as error:
             raise_for(error, self._path)
-
-
-def _finish_segment(tail: Tail) -> None:
-    """Seal a segment that another one follows, or cut behind a seal that it has already."""
-    descriptor = os.open(tail.path, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        if tail.checksum == tail.checksum_before:
-            seal_segment(SegmentEnd(descriptor, *tail[:4], 0))
-        else:  # one seal more, and the next segment would not follow it any more
-            os.ftruncate(descriptor, tail.offset)
-            os.fdatasync(descriptor)
-    finally:
-        os.close(descriptor)

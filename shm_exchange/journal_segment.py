@@ -200,7 +200,8 @@ def read_header(descriptor: int, path: Path, owner: Owner) -> SegmentHeader:
         raise JournalDamaged(path, named, "this is not the header of a journal segment")
     if int(row["version"]) != JOURNAL_VERSION:
         raise LayoutError(
-            f"{path}: journal version {row['version']}, this build reads {JOURNAL_VERSION}"
+            f"{path}: journal version {row['version']}, this build reads {JOURNAL_VERSION};"
+            " use the build that wrote it"
         )
     if xxh3_64_intdigest(page[:-8]) != int(row["checksum"]):
         raise JournalDamaged(path, named, "the checksum of the file header is wrong")
@@ -212,7 +213,7 @@ def read_header(descriptor: int, path: Path, owner: Owner) -> SegmentHeader:
     if row["identity"].tobytes() != owner.identity:
         raise JournalError(
             f"{path}: belongs to exchange {row['identity'].tobytes().hex()},"
-            f" not to {owner.identity.hex()}"
+            f" not to {owner.identity.hex()}; name the --state that it came from"
         )
     if int(row["engine"]) != owner.engine or int(row["first_position"]) != named:
         raise JournalError(

@@ -41,8 +41,11 @@ def create_feed_log(directory: Path, size: int = LOG_SIZE) -> FeedLog:
 def extend(log: FeedLog) -> bool:
     """Get room for more; False when the disk has none now. Raises OSError for other reasons."""
     limit = int(log.words[LIMIT])
+    found = os.fstatvfs(int(log.words[FILE]))
     for wanted in CHUNK_SIZES:
         size = min(wanted, len(log.data) - limit)
+        if found.f_bavail * found.f_frsize < 2 * size and wanted != CHUNK_SIZES[-1]:
+            continue  # the journal needs room, too
         try:
             os.posix_fallocate(int(log.words[FILE]), limit, size)
         except OSError as error:

@@ -500,3 +500,33 @@ def test_failed_sync_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             journal.sync()
     assert journal.durable == 0
     journal.abandon()
+
+
+def test_after_a_failed_sync_everything_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal: the next recorder does not believe a sync that finds nothing to do: what nobody sealed
+    goes to the disk once more, in every segment; a journal that ended well is left alone."""
+    paths = _three_segments(tmp_path, sync=False)
+    ends = [PAGE_SIZE + 52 * CELL_SIZE, PAGE_SIZE + 31 * CELL_SIZE, PAGE_SIZE + 31 * CELL_SIZE]
+    real = os.pwrite
+    written: dict[str, int] = {}
+
+    def note(descriptor: int, data: bytes, offset: int) -> int:
+        name = Path(os.readlink(f"/proc/self/fd/{descriptor}")).name
+        assert written.get(name, 0) == offset, "from the beginning on, without a gap"
+        written[name] = offset + len(data)
+        return real(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", note)
+    journal = Journal(tmp_path, OWNER)
+    seals = [CELL_SIZE, CELL_SIZE, 0]
+    expected = [end + seal for end, seal in zip(ends, seals, strict=True)]
+    assert [written[path.name] for path in paths] == expected
+    monkeypatch.setattr(os, "pwrite", real)
+    journal.close(NOW_NS)
+    written.clear()
+    monkeypatch.setattr(os, "pwrite", note)
+    Journal(tmp_path, OWNER).close(NOW_NS)
+    assert written == {}
+    assert same(read_all(tmp_path), 0, 110)

@@ -371,19 +371,39 @@ def test_role(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: str) 
 
 
 def test_failed_sync_ends_the_role(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Goal: a failed fdatasync is fatal: the role ends with the error, `durable` stays."""
+    """Goal: a failed fdatasync is fatal: the role ends with the kernel's error, does not try again,
+    `durable` stays; the next recorder loses nothing. (A pipe in the place of the journal's file
+    makes the kernel refuse the sync.)"""
     monkeypatch.setattr(sys, "setswitchinterval", lambda seconds: None)
+    real = os.fdatasync
+    failures: list[int] = []
 
-    def fail(_descriptor: int) -> None:
-        raise OSError(5, "Input/output error")
+    def broken(descriptor: int) -> None:
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith(".shmj"):
+            reader, writer = os.pipe()
+            os.dup2(reader, descriptor)
+            os.close(reader)
+            os.close(writer)
+        try:
+            real(descriptor)
+        except OSError:
+            failures.append(descriptor)
+            raise
 
     with engine_memory(f"test-recorder-sync-{os.getpid()}") as made:
         context = context_of(made, tmp_path, built_in())
-        monkeypatch.setattr(os, "fdatasync", fail)
         publish_events(made.ring, 0, 10)
-        with pytest.raises(OSError, match="Input/output error"):
-            module.run(context)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fdatasync", broken)
+            with pytest.raises(OSError, match="Invalid argument"):
+                module.run(context)
+        assert len(failures) == 1
         assert durable(made.ring) == 0
+        recorder = begin(tmp_path, made.ring)
+        recorder.step(NOW_NS)
+        assert recorder.sync() == durable(made.ring) == 10
+        recorder.journal.close(NOW_NS)
+    assert journal_is_flow(tmp_path, 10)
 
 
 def test_killed_again_and_again(tmp_path: Path) -> None:
