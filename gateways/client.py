@@ -242,8 +242,8 @@ class OuchClient(Client):
         """As for every client; then send all unacknowledged requests again, with their numbers."""
         await super().reconnect(host, port, attempts=attempts)
         self._long_query = not self._long_query
-        for message in self._unacknowledged.messages():
-            await self._connection.send(message)
+        # All at once: what another task sends meanwhile has higher numbers and must stand behind.
+        await self._connection.send(*self._unacknowledged.messages())
 
     def _require_connection(self) -> None:
         if not self.connected:

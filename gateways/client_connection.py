@@ -129,13 +129,13 @@ class Connection(Generic[Item]):
         """Whether what is sent now has a chance to arrive."""
         return not self._over and not self._writer.is_closing()
 
-    async def send(self, message: bytes) -> None:
-        """Send an application message; waits while the socket is full.
+    async def send(self, *messages: bytes) -> None:
+        """Send application messages; waits while the socket is full.
 
-        The message is on its way before anything is awaited. That the connection is lost is said
-        by `take`.
+        They are on their way before anything is awaited. That the connection is lost is said by
+        `take`.
         """
-        self._writer.write(self._soup.send(message))
+        self._writer.write(b"".join(map(self._soup.send, messages)))
         try:
             await self._writer.drain()
         except OSError as error:

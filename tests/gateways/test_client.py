@@ -6,6 +6,7 @@ Method: a server on the loopback (soup_server) whose application is a few lines 
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
 from collections.abc import Coroutine
 from dataclasses import fields
@@ -329,6 +330,52 @@ def test_reconnect_resends_with_the_same_numbers() -> None:
                 if isinstance(each.message, ouch.OrderAccepted)
             ]
             assert numbers == [1, 2, 3, 4, 5, 6, 7, 8]
+
+    run(scenario())
+
+
+def test_what_is_sent_during_a_reconnect_stands_behind_what_is_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """More than a socket takes at once is sent again; another task sends as soon as it may.
+
+    The exchange ignores a number that is not above the last one, so the order matters.
+    """
+    count = 3_000
+    connect = asyncio.open_connection
+
+    async def connect_narrowly(host: str, port: int) -> Any:
+        reader, writer = await connect(host, port)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        return reader, writer
+
+    monkeypatch.setattr(asyncio, "open_connection", connect_narrowly)
+
+    async def scenario() -> None:
+        async with running(SoupServer()) as server:
+            server.mute = True
+            client = await _connect(server)
+
+            async def send_soon() -> None:
+                await asyncio.sleep(0)
+                while not client.connected:
+                    await asyncio.sleep(0)
+                await client.enter(Side.BUY, 1, "AAPL", 1)
+
+            for _ in range(count):
+                await client.enter(Side.BUY, 1, "AAPL", 1)
+            while len(server.received) < count:
+                await asyncio.sleep(0.001)
+            server.drop()
+            server.received.clear()
+            while client.connected:
+                await asyncio.sleep(0)
+            await asyncio.gather(client.reconnect(), send_soon())
+            while len(server.received) <= count:
+                await asyncio.sleep(0.001)
+            numbers = [int.from_bytes(each[1:5], "big") for each in server.received]
+            assert numbers == list(range(1, count + 2))
+            await client.close()
 
     run(scenario())
 
