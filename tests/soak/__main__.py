@@ -1,7 +1,8 @@
 """Kill an exchange under load, in every way, and compare what its clients know with what it says.
 
-    python -m tests.soak --matcher-kills 1000 --stops 100 --gateway-kills 100 --kill-all 100 \\
-        --stale 100 --some-kills 100 [--durability disk] [--seed S] [--seconds N] [--json]
+    python -m tests.soak [--seed S] [--seconds N] [--json] [--durability disk]
+    python -m tests.soak --matcher-kills 1000 --stops 100 --gateway-kills 100 --stale 100 \\
+        --some-kills 100 --handovers 100 --kill-all 100
 
 Every part has an exchange of its own. One line for each part, and one for all; exit code 0 when
 every round was done and nothing was found. What is random follows from the seed; when processes
@@ -33,6 +34,8 @@ INTERRUPTED = "interrupted"
 SAID_MAX = 4000  # characters of what the exchange said last
 DEFAULT_ROUNDS = {
     "matcher-kills": 1000, "stops": 100, "gateway-kills": 100, "stale": 100, "some-kills": 100,
+    "handovers": 100,
+    "promotions": 100,
     "kill-all": 100,
 }  # fmt: skip
 
@@ -91,7 +94,9 @@ def _run_parts(
         return INTERRUPTED
     except Exception as error:
         if chosen.keep:
-            shutil.copytree(folder, chosen.keep, dirs_exist_ok=True)
+            shutil.copytree(
+                folder, chosen.keep, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.sock")
+            )
         said = sorted(folder.glob("*/*.stderr"), key=lambda path: path.stat().st_mtime)[-1:]
         last = "".join(each.read_text(encoding="utf-8")[-SAID_MAX:] for each in said)
         return "".join(traceback.format_exception(error)) + last

@@ -29,6 +29,7 @@ from tests.process.conftest import (
     is_alive,
 )
 from tests.process.trading import ports
+from tests.shm_exchange.journal_cases import same_market
 from tests.soak.feed_follower import FeedFollower
 from tests.soak.own_orders import Ledger, OwnOrders, Violation
 from tests.soak.trader import SYMBOLS, Trader
@@ -66,8 +67,6 @@ def configuration(options: Options) -> str:
         "cancel_on_disconnect = true\n"
     )
     exchange = f'[exchange]\ndurability = "{options.durability}"\n'
-    if "restarts_max" in config.Exchange.model_fields:
-        exchange += "restarts_max = 1_000_000\n"
     return (
         ENGINES.replace("[exchange]\n", exchange).replace("[[engine]]\n", engine)
         + instruments
@@ -80,8 +79,9 @@ def configuration(options: Options) -> str:
 class Arena:
     """Everything that one exchange and its clients are."""
 
-    def __init__(self, exchange: Exchange, chance: random.Random) -> None:
+    def __init__(self, exchange: Exchange, chance: random.Random, options: Options) -> None:
         self.exchange = exchange
+        self.options = options
         self.watch: Watch
         self.ledger = Ledger()
         self.checks = 0
@@ -142,7 +142,7 @@ class Arena:
         await self.until(
             lambda: (
                 self.watch.matcher
-                and self.watch.standbys
+                and len(self.watch.standbys) >= min(1, self.options.standbys)
                 and all(self.watch.gateway(each) for each in sources)
             ),
             "every role ready",
@@ -238,7 +238,8 @@ class Arena:
         with OwnReplica(self._configuration, it.name, ENGINE, it.state) as other:
             ours.follow()
             other.follow()
-            if found := differences(ours.market, other.market):
+            if not same_market(ours.market, other.market):
+                found = differences(ours.market, other.market)
                 raise Violation(f"recovered from the journal: {found}")
 
     def compare_journal(self) -> None:
@@ -291,7 +292,7 @@ async def opened(
 ) -> AsyncIterator[Arena]:
     """A running exchange with everybody logged in; at the end it is stopped and compared again."""
     exchange = Exchange(folder, configuration(options), name)
-    arena = Arena(exchange, chance)
+    arena = Arena(exchange, chance, options)
     try:
         await arena.start()
         async with asyncio.TaskGroup() as group:

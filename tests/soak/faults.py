@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from shm_exchange import handover
+from shm_exchange.errors import ExchangeError
 from tests.process.conftest import is_alive
 from tests.soak.arena import Arena
 from tests.soak.watch import Watch, strike
@@ -144,9 +146,34 @@ async def strand_commands(arena: Arena, chance: random.Random, tally: Tally) -> 
     await arena.everybody_online()
 
 
+async def hand_over(arena: Arena, chance: random.Random, tally: Tally) -> None:
+    """A planned handover, disturbed now and then by the death of one who takes part."""
+    await _standby_warm(arena)
+    epoch = arena.watch.epoch
+    standbys = arena.watch.standbys
+    await _some_load(chance)
+    asked = asyncio.create_task(
+        asyncio.to_thread(handover.promote, arena.exchange.name, None), name="handover"
+    )
+    if chance.random() < 0.3:
+        await asyncio.sleep(chance.random() * 0.003)
+        strike(chance.choice([arena.watch.matcher, *standbys]), signal.SIGKILL)
+        tally.counts["handovers disturbed"] += 1
+    try:
+        found = await asked
+        tally.counts["handovers"] += 1
+        tally.takeover_us.append(found["gap_ns"] / 1e3)
+    except ExchangeError:
+        tally.counts["handovers refused"] += 1
+        return
+    await _succession(arena, epoch)
+
+
 async def _standby_warm(arena: Arena) -> None:
+    """A gateway's replica does as well where no standby is configured."""
     await arena.until(
-        lambda: arena.watch.matcher and arena.watch.standbys, "a matcher and a warm standby"
+        lambda: arena.watch.matcher and (arena.watch.standbys or not arena.options.standbys),
+        "a matcher and a warm standby",
     )
 
 
