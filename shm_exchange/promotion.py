@@ -20,6 +20,7 @@ import numpy as np
 from ringbuf import layout
 from shm_exchange import lifetime, placement
 from shm_exchange.engine import SETTING_KEEPS_LINE
+from shm_exchange.fencing import Watcher
 from shm_exchange.market import Market
 from shm_exchange.market_copy import copy_market
 from shm_exchange.primary import build_engine, run_loop, warm_up
@@ -54,6 +55,9 @@ class Promotion:
         self._parked = threading.Event()
         self._parked.set()
         threading.Thread(target=self._live, name="promotion", daemon=True).start()
+        if not self.grace_ns:  # then nobody else watches over the matcher
+            limit_ms = context.configuration.exchange.hang_limit_ms
+            Watcher(context.wiring, context.process, limit_ms, context.role).start()
 
     @property
     def grace_ns(self) -> int:

@@ -93,7 +93,8 @@ def tag_fault(request):
         return UNSUPPORTED_TAG + TAG_TRADE_NOW
     if _has_private(request, TAG_POST_ONLY_REJECT):
         return UNSUPPORTED_TAG + TAG_POST_ONLY_REJECT
-    if _has_private(request, TAG_STAY_ON_DISCONNECT):
+    stays = request["stay_on_disconnect"]
+    if _has_private(request, TAG_STAY_ON_DISCONNECT) and stays != YES and stays != NO:
         return UNSUPPORTED_TAG + TAG_STAY_ON_DISCONNECT
     good = request["good_till_cancelled"] == GOOD_TILL_CANCELLED
     if _has_private(request, TAG_GOOD_TILL_CANCELLED) and not good:
@@ -111,6 +112,16 @@ def is_gtc(request):
 def find_instrument(symbols, request):
     """Number of the request's instrument in this engine, or -1. symbols: an OrderIndex."""
     return find_order(symbols, np.int64(request["symbol"])) - 1
+
+
+@kernel
+def stays_on_disconnect(request):
+    """1 when the order asks not to be cancelled because its session is disconnected."""
+    return (
+        1
+        if _has_private(request, TAG_STAY_ON_DISCONNECT) and request["stay_on_disconnect"] == YES
+        else 0
+    )
 
 
 @kernel

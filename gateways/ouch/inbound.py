@@ -17,6 +17,7 @@ from gateways.ouch.checks import (
     is_side,
     price_ticks,
     quantity_fault,
+    stays_on_disconnect,
     terms_fault,
 )
 from gateways.ouch.codec import (
@@ -49,6 +50,7 @@ COMMAND_ACCOUNT_QUERY = int(CommandKind.ACCOUNT_QUERY)
 FLAG_SWEEP = int(CommandFlag.SWEEP)
 FLAG_GTC = int(CommandFlag.GTC)
 FLAG_LONG_FORM = int(CommandFlag.LONG_FORM)
+FLAG_STAY = int(CommandFlag.STAY_ON_DISCONNECT)
 INVALID_SYMBOL = int(Reject.INVALID_SYMBOL)
 INVALID_PRICE = int(Reject.INVALID_PRICE)
 INVALID_SIDE = int(Reject.INVALID_SIDE)
@@ -127,6 +129,7 @@ def _terms(command, request):
     command["time_in_force"] = request["time_in_force"]
     command["display"] = request["display"]
     flags = FLAG_SWEEP if request["sweep"] == YES else 0
+    flags |= FLAG_STAY if stays_on_disconnect(request) else 0
     command["flags"] |= flags | (FLAG_GTC if is_gtc(request) else 0)
 
 

@@ -345,9 +345,13 @@ OUTBOUND = {
 # Messages whose fixed part has no appendage length: it may follow, or may be absent.
 INBOUND_SHORT = frozenset("XMQ")
 OUTBOUND_SHORT = frozenset("CDBJPITMQ")
-CHANNEL_SIZE = TAG_HEADER_SIZE + 1  # tag 28, the only one that our messages carry
+CHANNEL_SIZE = TAG_HEADER_SIZE + 1  # tag 28
+STAYS_SIZE = TAG_HEADER_SIZE + 1  # tag 130; our messages carry no other
 OUTBOUND_SIZE_MAX = (
-    max(record.size for record in OUTBOUND.values()) + APPENDAGE_LENGTH_SIZE + CHANNEL_SIZE
+    max(record.size for record in OUTBOUND.values())
+    + APPENDAGE_LENGTH_SIZE
+    + CHANNEL_SIZE
+    + STAYS_SIZE
 )
 
 RECORDS = tuple(INBOUND.values()) + tuple(OUTBOUND.values())

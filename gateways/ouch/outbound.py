@@ -17,6 +17,7 @@ from gateways.ouch.messages import (
     ORDER_MODIFIED,
     ORDER_REPLACED,
     REJECTED,
+    STAYS_SIZE,
     SYSTEM_EVENT,
 )
 from gateways.ouch.tags import Tag
@@ -43,6 +44,7 @@ _SYSTEM = int(EventKind.SYSTEM)
 _SESSIONS = int(EventKind.SESSIONS)
 _SWEEP = int(EventFlag.SWEEP)
 _LONG_FORM = int(EventFlag.LONG_FORM)
+_STAYS = int(EventFlag.STAYS)
 
 _YES, _NO = ord("Y"), ord("N")
 _CONTINUOUS = ord("N")  # cross type: there are no crosses
@@ -54,6 +56,7 @@ _TYPE_S, _TYPE_A, _TYPE_U, _TYPE_C = ord("S"), ord("A"), ord("U"), ord("C")
 _TYPE_E, _TYPE_J, _TYPE_M, _TYPE_Q = ord("E"), ord("J"), ord("M"), ord("Q")
 
 _TAG_CHANNEL = int(Tag.USER_REF_INDEX)
+_TAG_STAYS = int(Tag.STAY_ON_DISCONNECT)
 
 _TIMESTAMP = SYSTEM_EVENT.offset_of("timestamp")  # the same in every message
 _USER_REF = ORDER_ACCEPTED.offset_of("user_ref_num")  # likewise, except in `U`
@@ -168,6 +171,20 @@ def _appendage(buffer, start, size, channel):
 
 
 @kernel
+def _order_appendage(buffer, start, size, event):
+    """The same for `A` and `U`, which also say that an order stays when its session is gone."""
+    total = _appendage(buffer, start, size, int(event["user_ref_index"]))
+    if not int(event["flags"]) & _STAYS:
+        return total
+    end = start + total
+    buffer[at(end)] = STAYS_SIZE - 1
+    buffer[at(end + 1)] = _TAG_STAYS
+    buffer[at(end + 2)] = _YES
+    store_big_2(buffer, start + size, total + STAYS_SIZE - size - APPENDAGE_LENGTH_SIZE)
+    return total + STAYS_SIZE
+
+
+@kernel
 def _conditional_appendage(buffer, start, size, event):
     """Size of a message that has an appendage length only if its request had one."""
     if int(event["flags"]) & _LONG_FORM:
@@ -196,8 +213,7 @@ def _order(buffer, start, event, reference, instruments):
 @kernel
 def _accepted(event, reference, instruments, buffer, offset):
     """`A`."""
-    channel = int(event["user_ref_index"])
-    size = _appendage(buffer, offset + HEADER_SIZE, _ACCEPTED_APPENDAGE, channel)
+    size = _order_appendage(buffer, offset + HEADER_SIZE, _ACCEPTED_APPENDAGE, event)
     start = _begin(buffer, offset, _TYPE_A, size, event)
     store_big_4(buffer, start + _USER_REF, int(event["user_ref"]))
     _order(buffer, start + _ACCEPTED_SIDE, event, reference, instruments)
@@ -217,8 +233,7 @@ def _carried(event, reference, instruments, buffer, offset):
 @kernel
 def _replaced(event, reference, instruments, buffer, offset):
     """`U`."""
-    channel = int(event["user_ref_index"])
-    size = _appendage(buffer, offset + HEADER_SIZE, _REPLACED_APPENDAGE, channel)
+    size = _order_appendage(buffer, offset + HEADER_SIZE, _REPLACED_APPENDAGE, event)
     start = _begin(buffer, offset, _TYPE_U, size, event)
     store_big_4(buffer, start + _REPLACED_ORIGINAL, int(event["original_user_ref"]))
     store_big_4(buffer, start + _REPLACED_USER_REF, int(event["user_ref"]))

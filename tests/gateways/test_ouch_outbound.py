@@ -11,10 +11,12 @@ import pytest
 
 from gateways.ouch.messages import OUTBOUND, OUTBOUND_SHORT, OUTBOUND_SIZE_MAX
 from gateways.ouch.outbound import encode, message_count, message_which, public_number
+from gateways.ouch.tag_text import unpack_tags
+from gateways.ouch.tags import Tag
 from gateways.packets import HEADER_SIZE
 from ringbuf.jit import kernel
-from shm_exchange.messages import EventKind
-from tests.gateways.event_cases import CASES, ENGINE, POSITION, Case, event, instruments
+from shm_exchange.messages import EventFlag, EventKind
+from tests.gateways.event_cases import CASES, ENGINE, POSITION, Case, event, instruments, order
 
 _IDS = [case.name for case in CASES]
 
@@ -100,3 +102,23 @@ def test_the_largest_price() -> None:
     buffer = np.zeros(80, np.uint8)
     _encode(row, 1, 0, rows, 1, buffer, 0)
     assert int.from_bytes(bytes(buffer[20:28]), "big") == 1_999_990_000
+
+
+@pytest.mark.parametrize("kind", [EventKind.ACCEPTED, EventKind.REPLACED])
+@pytest.mark.parametrize("channel", [0, 3])
+def test_an_order_that_stays_says_so(kind: EventKind, channel: int) -> None:
+    """Tag 130 in the appendage of `A` and `U`, alone or behind the channel; the rest is equal."""
+    plain = order(kind, 0, user_ref_index=channel)
+    stays = order(kind, EventFlag.STAYS, user_ref_index=channel)
+    size = OUTBOUND["A" if kind == EventKind.ACCEPTED else "U"].size
+    messages = []
+    for row in (plain, stays):
+        buffer = np.zeros(HEADER_SIZE + OUTBOUND_SIZE_MAX, np.uint8)
+        written = _encode(row, POSITION, 0, instruments(), ENGINE, buffer, 0)
+        assert int.from_bytes(bytes(buffer[:2]), "big") == written - 2
+        messages.append(bytes(buffer[HEADER_SIZE:written]))
+    assert messages[0][: size - 2] == messages[1][: size - 2]
+    tags = {Tag.USER_REF_INDEX: channel} if channel else {}
+    for message, expected in zip(messages, (tags, tags | {130: "Y"}), strict=True):
+        assert int.from_bytes(message[size - 2 : size], "big") == len(message) - size
+        assert unpack_tags(message[size:]) == expected

@@ -267,6 +267,7 @@ REJECTS: list[tuple[dict[str, Any], int]] = [
     ({"tags": {Tag.MAXIMUM_FLOOR: 1}}, Reject.UNSUPPORTED_TAG + Tag.MAXIMUM_FLOOR),
     ({"tags": {Tag.PRICE_TYPE: "M"}}, Reject.UNSUPPORTED_TAG + Tag.PRICE_TYPE),
     ({"tags": {Tag.ROUTE: "ABCD"}}, Reject.UNSUPPORTED_TAG + Tag.ROUTE),
+    ({"tags": {Tag.STAY_ON_DISCONNECT: "X"}}, Reject.UNSUPPORTED_TAG + 130),
     ({"tags": {99: b"x"}}, Reject.UNSUPPORTED_TAG + 99),
     ({"tags": {200: b""}}, Reject.UNSUPPORTED_TAG + 200),
 ]

@@ -10,13 +10,27 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from gateways.client import OuchClient, Side, TimeInForce
+from gateways.control import listen
+from gateways.itch.process import FeedService
+from gateways.ouch.process import OrderService
 from gateways.ouch.typed_messages import OrderAccepted, OrderCanceled, OrderExecuted
+from gateways.startup import Service, serve_pumps
+from ringbuf import host
+from ringbuf.layout import STATE_READY, STOP
+from ringbuf.waiting import YIELD
+from shm_exchange import config, wiring
+from shm_exchange.market import RESTING as RESTING_STATE
+from shm_exchange.messages import SLOT_BITS
+from shm_exchange.roles import BELL_COUNT, RoleContext
 from tests.process.conftest import Exchange
 from tests.process.trading import (
     MARKET,
@@ -27,6 +41,7 @@ from tests.process.trading import (
     running,
     settle,
     take,
+    until,
 )
 
 RING = 1024
@@ -148,3 +163,136 @@ def test_a_lapped_feed_goes_on(market: Exchange) -> None:
 
     play(scenario())
     assert "market data gateway: lapped at position" in market.messages
+
+
+@contextmanager
+def in_this_process(it: Exchange, number: int) -> Iterator[tuple[Service, int]]:
+    """A gateway's service where its memory can be spoilt, and its port; its own process is killed.
+
+    The supervisor sleeps meanwhile, or it would start another.
+    """
+    configuration = config.load(it.file)
+    source, chosen = list(configuration.sources.items())[number]
+    attached = wiring.attach(it.name, 1)
+    words = attached.control.words.copy()  # so that we can stop by ourselves
+    context = RoleContext(
+        name=it.name,
+        engine=1,
+        role=chosen.kind,
+        process=wiring.PROCESS_SOURCE_FIRST + source,
+        source=source,
+        configuration=configuration,
+        state_directory=it.state,
+        policy=YIELD,
+        wiring=replace(attached, control=attached.control._replace(words=words)),
+        bells=np.full(BELL_COUNT, -1, np.int64),
+    )
+    assert it.process is not None
+    host.register_barrier()
+    kind: Callable[..., Service] = OrderService if chosen.kind == "order" else FeedService
+    with stopped(it.process.pid):
+        os.kill(it.status()["gateways"][number]["pid"], signal.SIGKILL)
+        context.register()
+        listener = listen("127.0.0.1", 0)
+        service, port = kind(context, chosen), listener.getsockname()[1]
+        thread = threading.Thread(target=serve_pumps, args=(listener, [service]))
+        thread.start()
+        try:
+            row = attached.control.processes[context.process : context.process + 1]
+            it.wait_until(lambda _: int(row["state"][0]) == STATE_READY)
+            yield service, port
+        finally:
+            words[STOP] = 1
+            thread.join()
+
+
+def test_an_order_gateway_whose_replica_differs(
+    market: Exchange, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One order of its replica is spoilt: it says so, builds another, and nobody is cut."""
+    market.wait_ready()
+    there = ports(market)[1]
+
+    async def scenario(service: OrderService, port: int) -> None:
+        maker = await order_client(port, "S11", sequence=0)
+        taker = await order_client(there, "S12", sequence=0)
+        first = maker.next_sequence
+        await maker.enter(Side.SELL, 100, "A11", "10.00")
+        await take(maker, 1)
+        before = service.pump
+        before.market.orders["user_ref"][spoilt(service, 100)] = 77
+        await hit(taker, "A11", 1)  # what is taken away now is not what was put in
+        await until(lambda: service.pump is not before)
+        for _ in range(RESTING):
+            await maker.enter(Side.SELL, 1, "A11", "11.00")
+        await hit(taker, "A11", 1)
+        heard = [await anext(maker) for _ in range(RESTING + 2)]
+        assert [each.sequence for each in heard] == list(range(first + 1, maker.next_sequence))
+        assert [type(each.message) for each in heard].count(OrderExecuted) == 2
+        await maker.cancel(1)
+        (cancelled,) = await settle(maker)
+        assert isinstance(cancelled, OrderCanceled) and cancelled.quantity == 98
+        for each in (maker, taker):
+            await each.close()
+
+    with in_this_process(market, 0) as (service, port):
+        assert isinstance(service, OrderService)
+        play(scenario(service, port))
+    errors = capfd.readouterr().err
+    assert "order gateway: its replica differs at position" in errors
+    assert "order gateway: serving again at position" in errors
+    market.wait_ready()
+
+
+def test_a_feed_whose_replica_differs(market: Exchange, capfd: pytest.CaptureFixture[str]) -> None:
+    """The same: who is told the truth stays, who read a wrong message is cut."""
+    market.wait_ready()
+
+    async def scenario(service: FeedService, port: int) -> None:
+        client = await order_client(ports(market)[1], "S13", sequence=0)
+        await client.enter(Side.SELL, 100, "A13", "10.00")
+        await take(client, 1)
+        feed = await feed_client(port, "S99")
+        while not feed.book.asks("A13"):
+            await take(feed, 1)
+        before = service.pump
+        before.market.orders["user_ref"][spoilt(service, 100)] = 77
+        await client.enter(Side.BUY, 1, "A13", "10.00", **IOC)
+        await take(client, 3)
+        await until(lambda: service.pump is not before)
+        await client.enter(Side.SELL, 7, "A13", "12.00")
+        while len(feed.book.asks("A13")) < 2:
+            await take(feed, 1)
+        assert [each.shares for each in feed.book.asks("A13")] == [99, 7]
+        # Now a message goes wrong: the reference that a replace names comes from the replica.
+        before = service.pump
+        before.market.orders["reference"][spoilt(service, 7)] = 12345
+        await client.replace(3, 8, "13.00")
+        with pytest.raises((ConnectionError, KeyError)):
+            while True:
+                await take(feed, 1)
+        await until(lambda: service.pump is not before)
+        async with await feed_client(port, "S99") as again:
+            while [each.shares for each in again.book.asks("A13")] != [99, 8]:
+                await take(again, 1)
+        await client.close()
+
+    with in_this_process(market, 2) as (service, port):
+        assert isinstance(service, FeedService)
+        play(scenario(service, port))
+    errors = capfd.readouterr().err
+    assert errors.count("market data gateway: its replica differs at position") == 2
+    market.wait_ready()
+
+
+def spoilt(service: OrderService | FeedService, shares: int) -> int:
+    """The slot of the one live order with so many shares, in the service's own replica."""
+    market = service.pump.market
+    for source, row in enumerate(market.gateways):
+        first = source << SLOT_BITS
+        part = market.orders[first : first + int(row["slots_high_water"])]
+        found = np.flatnonzero((part["state"] == RESTING_STATE) & (part["leaves"] == shares))
+        if len(found):
+            assert len(found) == 1
+            return first + int(found[0])
+    raise AssertionError(f"no order of {shares}")
