@@ -39,6 +39,7 @@ waiting = "{waiting}"
 standbys = {standbys}
 recorder = {recorder}
 matcher_core = {matcher_core}
+{standby}
 event_ring_records = 262144
 command_ring_records = 65536
 [[instrument]]
@@ -64,10 +65,12 @@ class Placement:
     gateway_core: int
     standbys: int = 0
     recorder: bool = False
+    standby_core: int | None = None
 
     def text(self) -> str:
         """As a configuration file."""
-        values = dict(vars(self), recorder=str(self.recorder).lower())
+        standby = "" if self.standby_core is None else f"standby_core = {self.standby_core}"
+        values = dict(vars(self), recorder=str(self.recorder).lower(), standby=standby)
         return _CONFIGURATION.format(**values)
 
 

@@ -108,6 +108,28 @@ def test_a_standby_succeeds_the_matcher(exchange: Make) -> None:
     assert it.segments == []
 
 
+def test_several_standbys_queue(exchange: Make) -> None:
+    """The writer is killed three times, faster than a process starts: each is succeeded at once."""
+    it = exchange(ENGINES.replace("[[engine]]", "[[engine]]\nstandbys = 3"))
+    it.start()
+    found = engine(it.status())
+    assert len(found["standby_pids"]) == 3
+    victims = []
+    for reign in (2, 3, 4):
+        victims.append(found["matcher_pid"])
+        os.kill(victims[-1], signal.SIGKILL)
+        after = it.wait_until(
+            lambda now, epoch=reign, dead=victims: (
+                engine(now)["epoch"] == epoch and engine(now)["matcher_pid"] not in (None, *dead)
+            )
+        )
+        found = engine(after)
+    after = it.wait_ready()
+    assert engine(after)["epoch"] == 4
+    assert len(set(engine(after)["standby_pids"]) - {*victims, found["matcher_pid"]}) == 3
+    assert it.stop() == 0
+
+
 @pytest.mark.parametrize("configuration", [ENGINES, WITHOUT_STANDBY], ids=["both", "alone"])
 def test_a_matcher_without_a_living_standby_is_restarted(
     exchange: Make, configuration: str
