@@ -146,6 +146,31 @@ def test_a_matcher_without_a_living_standby_is_restarted(
     assert it.stop() == 0
 
 
+def test_a_gateway_that_is_the_matcher_as_well(exchange: Make) -> None:
+    """Without standbys gateways succeed: no process is started, until one of them dies.
+
+    Then the other gateway is the matcher, and the dead one's place is filled. The end is clean: the
+    gateway stays until everything is matched.
+    """
+    it = exchange(WITHOUT_STANDBY + 2 * ORDER_GATEWAY)
+    it.start()
+    gateways = {each["pid"] for each in it.status()["gateways"]}
+    for reign in (2, 3):
+        dead = engine(it.status())["matcher_pid"]
+        os.kill(dead, signal.SIGKILL)
+        after = it.wait_until(
+            lambda found, epoch=reign: found["state"] == "ready" and engine(found)["epoch"] == epoch
+        )
+        assert engine(after)["matcher_pid"] in gateways - {dead}
+        assert engine(after)["standby_pids"] == []
+        assert len({each["pid"] for each in after["gateways"]} - {dead}) == 2
+    restarts = it.running()["restarts"]
+    assert restarts.pop("matcher of engine 1") == 0
+    assert sum(restarts.values()) == 1
+    assert it.stop() == 0
+    assert it.segments == []
+
+
 @pytest.mark.parametrize("role", ["recorder", "standby", "order"])
 def test_a_role_that_is_killed_comes_back(exchange: Make, role: str) -> None:
     """The rest is not disturbed: same matcher, same epoch."""
