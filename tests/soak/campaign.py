@@ -35,7 +35,7 @@ PARTS = (
     Part("stale", faults.strand_commands, 1, 1),
     Part("some-kills", faults.kill_some, 2, 2),
     Part("handovers", faults.hand_over, 2, 1),
-    Part("promotions", faults.kill_matcher, 0, 1),
+    Part("promotions", faults.promote_gateway, 0, 1),
     Part("kill-all", faults.kill_everything, 1, 1),
 )
 

@@ -14,12 +14,13 @@ from shm_exchange import handover
 from shm_exchange.errors import ExchangeError
 from tests.process.conftest import is_alive
 from tests.soak.arena import Arena
+from tests.soak.own_orders import Violation
 from tests.soak.watch import Watch, strike
 
 LOAD_SECONDS_MAX = 0.3  # of trading between two faults, at random
 CROWDED_SECONDS_MAX = 0.4  # how long to look for a moment of work
 LOOK_SECONDS = 3e-5
-SUCCESSION_SECONDS_MAX = 30.0
+SUCCESSION_SECONDS_MAX = 60.0
 BACKLOG_SECONDS_MAX = 5.0
 
 
@@ -40,6 +41,29 @@ async def kill_matcher(arena: Arena, chance: random.Random, tally: Tally) -> Non
     await _succession(arena, epoch)
     tally.counts["matchers killed"] += 1
     _time_takeover(arena, epoch, struck_ns, tally)
+
+
+async def promote_gateway(arena: Arena, chance: random.Random, tally: Tally) -> None:
+    """SIGKILL of the matcher where nobody stands by: a gateway's replica goes on.
+
+    The next matcher to be killed is that gateway, whose clients then resume at the other one.
+    """
+    await arena.whole()
+    await arena.everybody_online()
+    epoch, matcher = arena.watch.epoch, arena.watch.matcher
+    is_gateway = matcher in map(arena.watch.gateway, arena.order_sources)
+    logins = [each.logins for each in arena.traders]
+    await _some_load(chance)
+    struck_ns = await asyncio.to_thread(_strike_matcher, arena.watch, chance, signal.SIGKILL)
+    await _succession(arena, epoch)
+    _time_takeover(arena, epoch, struck_ns, tally)
+    if is_gateway:
+        tally.counts["promoted gateways killed"] += 1
+        return
+    tally.counts["matchers killed"] += 1
+    await asyncio.gather(*(each.barrier() for each in arena.traders))
+    if logins != [each.logins for each in arena.traders]:
+        raise Violation("a promotion has cost connections")
 
 
 async def stop_matcher(arena: Arena, chance: random.Random, tally: Tally) -> None:
@@ -170,10 +194,8 @@ async def hand_over(arena: Arena, chance: random.Random, tally: Tally) -> None:
 
 
 async def _standby_warm(arena: Arena) -> None:
-    """A gateway's replica does as well where no standby is configured."""
     await arena.until(
-        lambda: arena.watch.matcher and (arena.watch.standbys or not arena.options.standbys),
-        "a matcher and a warm standby",
+        lambda: arena.watch.matcher and arena.watch.standbys, "a matcher and a warm standby"
     )
 
 
