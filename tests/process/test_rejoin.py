@@ -34,6 +34,8 @@ from shm_exchange.roles import BELL_COUNT, RoleContext
 from tests.process.conftest import Exchange
 from tests.process.trading import (
     MARKET,
+    RawClient,
+    barrier,
     feed_client,
     order_client,
     play,
@@ -47,6 +49,7 @@ from tests.process.trading import (
 RING = 1024
 TRADES = 3 * RING
 RESTING = 200
+HELD_SECONDS = 0.3
 SMALL = MARKET.replace("event_ring_records = 65536", f"event_ring_records = {RING}")
 IOC = {"time_in_force": TimeInForce.IMMEDIATE_OR_CANCEL}
 
@@ -204,6 +207,31 @@ def in_this_process(it: Exchange, number: int) -> Iterator[tuple[Service, int]]:
         finally:
             words[STOP] = 1
             thread.join()
+
+
+def test_nobody_else_offers_commands_under_its_number(market: Exchange) -> None:
+    """Another process of the same number waits for the lock of the command ring, not for a pid."""
+    market.wait_ready()
+    with in_this_process(market, 0) as (service, port), RawClient(port) as client:
+        client.log_in("S14", sequence=0)
+        context = service.context
+        words = context.control.words.copy()
+        its = context.wiring.control._replace(words=words)
+        another = OrderService(
+            replace(context, wiring=replace(context.wiring, control=its)),
+            context.configuration.sources[context.source],
+        )
+        begun: list[bool] = []
+        thread = threading.Thread(target=lambda: begun.append(another.start()))
+        thread.start()
+        assert barrier(client) == []
+        thread.join(HELD_SECONDS)
+        assert thread.is_alive()
+        words[STOP] = 1
+        thread.join()
+        assert begun == [False]
+        assert barrier(client) == []
+    market.wait_ready()
 
 
 def test_an_order_gateway_whose_replica_differs(
