@@ -43,6 +43,7 @@ _PENDING_LOGINS_MAX = 10_000
 _FAILURE_DELAY_SECONDS = 0.2  # doubled with every failed login from the same address
 _FAILURE_DELAY_MAX_SECONDS = 10.0
 _DEAD_SECONDS_MAX = 5.0  # how long a login waits for its session's last gateway to be declared dead
+_EARLY_LOOK_SECONDS = 0.02
 _DEAD_LOOK_SECONDS = 0.002
 
 
@@ -68,6 +69,7 @@ class PumpDoor:
     sockets: dict[int, str] = field(default_factory=dict)  # number -> peer, for the log
     on_letter: Callable[[np.ndarray], None] | None = None  # letters that are not about closing
     is_bound: Callable[[int], bool] | None = None  # whether a dead gateway still has the session
+    is_early: Callable[[int], bool] | None = None  # whether a message is not to be had yet
 
     @property
     def bell(self) -> int:
@@ -227,10 +229,12 @@ class Control:
         if door is None:
             log(f"{address}: login of {login.username} refused: no session {login.session!r}")
             return REJECT_NO_SESSION
+        await self._outwait_the_dead(door, session, login.username)
+        while door.is_early is not None and door.is_early(login.sequence):
+            await asyncio.sleep(_EARLY_LOOK_SECONDS)
         if not door.free:
             log(f"{address}: login of {login.username} refused: too many clients")
             return REJECT_NO_SESSION
-        await self._outwait_the_dead(door, session, login.username)
         return self._hand_over(door, client, session, login, address)
 
     async def _outwait_the_dead(self, door: PumpDoor, session: int, username: str) -> None:

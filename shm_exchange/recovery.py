@@ -79,6 +79,16 @@ def recover(
     return Recovered(position, snapshot, position - start, skipped)
 
 
+def load_snapshot_only(market: Market, directory: Path, owner: Owner, ring: Broadcast) -> int:
+    """Bring a fresh `market` to the newest usable snapshot, beside a live ring; its position."""
+    reader = JournalReader(directory, owner)
+    try:
+        found = snapshot_paths(directory, owner.engine)
+        return _load_newest(market, owner, found, reader, _journal_stop(reader, ring))[1]
+    finally:
+        reader.close()
+
+
 def catch_up(market: Market, history: History, position: int, stop: int | None = None) -> int:
     """Apply everything from `position` to `stop` (None: to what is published); return the end."""
     while stop is None or position < stop:

@@ -18,17 +18,17 @@ from ringbuf.jit import cold_kernel, kernel
 STRIDE_BITS = 6  # one of 64 messages has its offset kept
 PACKET_SIZE_MAX = HEADER_SIZE + MESSAGE_SIZE_MAX
 # Subscripts of FeedLog.words: bytes and messages so far, bytes that the disk has room for, the
-# descriptor of the file.
-SIZE, COUNT, LIMIT, FILE = range(4)
-WORD_COUNT = 4
+# descriptor of the file, and messages before the first one that is in it.
+SIZE, COUNT, LIMIT, FILE, BASE = range(5)
+WORD_COUNT = 5
 
 
 class FeedLog(NamedTuple):
     """Private to one market-data gateway and engine."""
 
     data: np.ndarray  # uint8[log_file.LOG_SIZE]
-    offsets: np.ndarray  # int64: where message 1 + 64 * n begins
-    words: np.ndarray  # int64[4]
+    offsets: np.ndarray  # int64: where message base + 1 + 64 * n begins
+    words: np.ndarray  # int64[5]
 
 
 @kernel
@@ -52,10 +52,10 @@ def append(log, event, position, instruments, engine, original_reference, origin
         offset,
     )
     if size > 0:
-        count = log.words[COUNT]
+        count = log.words[COUNT] - log.words[BASE]
         if count & ((1 << STRIDE_BITS) - 1) == 0:
             log.offsets[at(count >> STRIDE_BITS)] = offset
-        log.words[COUNT] = count + 1
+        log.words[COUNT] += 1
         log.words[SIZE] = offset + size
 
 
@@ -64,15 +64,17 @@ def begin_anew(log):
     """A new stream: message 1 comes next. Nobody may be reading the old one."""
     log.words[SIZE] = 0
     log.words[COUNT] = 0
+    log.words[BASE] = 0
 
 
 @kernel
 def seek(log, number):
-    """Offset of message `number`, 1 <= number <= count + 1."""
+    """Offset of message `number`, base + 1 <= number <= count + 1."""
     if number > log.words[COUNT]:
         return log.words[SIZE]
-    skipped = (number - 1) & ((1 << STRIDE_BITS) - 1)
-    offset = log.offsets[at((number - 1) >> STRIDE_BITS)]
+    place = number - 1 - log.words[BASE]
+    skipped = place & ((1 << STRIDE_BITS) - 1)
+    offset = log.offsets[at(place >> STRIDE_BITS)]
     for _ in range(skipped):
         offset += LENGTH_SIZE + load_big_2(log.data, offset)
     return offset

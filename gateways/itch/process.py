@@ -1,8 +1,10 @@
 """Shell: the process of a market-data gateway: one pump per engine, each in a thread, and Python.
 
-It begins at position 0, whatever the time of day: the feed is served from its first message, so
-its log is built from the journal before the first client is let in. When it was lapped it goes on
-with the log from the journal; when its replica is not what the matcher has, it builds another log.
+The feed is served from its first message, so its log is built from the journal before the first
+client is let in. Where that takes long it begins with a snapshot: whoever asks for what is before
+that waits until another thread has the whole log (`gateways/itch/past.py`). When it was lapped it
+goes on with the log from the journal; when its replica is not what the matcher has, it builds
+another log.
 """
 
 from __future__ import annotations
@@ -17,11 +19,12 @@ from gateways.connection import create_connections
 from gateways.control import PumpDoor, listen, log
 from gateways.itch import pump as loop
 from gateways.itch import state
-from gateways.itch.feed_log import SIZE, FeedLog
+from gateways.itch.feed_log import BASE, SIZE, FeedLog
 from gateways.itch.log_file import close_feed_log, create_feed_log, extend, is_exhausted
+from gateways.itch.past import Past, begin_late, take_place
 from gateways.itch.state import FeedPump
 from gateways.mailbox import LETTER, Mailbox
-from gateways.outcomes import DIFFERS, LAPPED, LOG_FULL, STOPPED
+from gateways.outcomes import DIFFERS, HISTORY, LAPPED, LOG_FULL, STOPPED
 from gateways.startup import Service, open_mailbox, serve_pumps, stream_name, wait_for_matcher
 from ringbuf import layout
 from ringbuf.broadcast import DURABLE, PUBLISHED, Broadcast
@@ -120,9 +123,11 @@ class FeedService(Service):
                 mailbox=open_mailbox(MAILBOX_LETTERS),
                 stream=lambda: stream_name(self.pump.market),
                 free=list(range(gateway.clients_max - 1, -1, -1)),
+                is_early=lambda number: 0 < number <= int(self.pump.log.words[BASE]),
             ),
         )
         self._gateway = gateway
+        self._past: Past | None = None
 
     def start(self) -> bool:
         """Have the feed so far in the log."""
@@ -130,7 +135,12 @@ class FeedService(Service):
             return False
         self.pump = build_pump(self.context, self._gateway, self.door.mailbox)
         warm_up(self.pump)
+        self.pump = begin_late(self.context, self.pump)
+        if self.pump.log.words[BASE]:
+            self._past = Past(self.context, self.pump)
         self._ingest_all(self.pump)
+        if self._past is not None:
+            self._past.start()
         return not self.context.stopping()
 
     def run(self) -> int:
@@ -139,6 +149,10 @@ class FeedService(Service):
             outcome = loop.run(self.pump)
             if outcome == LOG_FULL and self._extend(self.pump):
                 continue
+            if outcome == HISTORY:
+                outcome = self._prepend()
+                if outcome == 0:
+                    continue
             if outcome == LAPPED:
                 outcome = self._catch_up()
                 if outcome == 0:
@@ -149,6 +163,32 @@ class FeedService(Service):
 
     def finish(self) -> None:
         """Nothing has to."""
+
+    def _prepend(self) -> int:
+        """Serve from the whole log: 0, or an outcome. Nobody else runs the pump now."""
+        assert self._past is not None
+        if self._past.error is not None:
+            raise self._past.error
+        whole = self._past.pump
+        outcome = self._ingest_until(whole, int(self.pump.market.scalars[0]["position"]))
+        if outcome == 0:
+            old, self.pump, self._past = self.pump, take_place(self.pump, whole), None
+            close_feed_log(old.log)
+            log("market data gateway: the feed is there from its first message on")
+        return outcome
+
+    def _ingest_until(self, pump: FeedPump, stop: int) -> int:
+        """The same as `_ingest`, up to a position that another pump has reached."""
+        context = self.context
+        ring, directory = context.wiring.ring, context.state_directory
+        history = History(ring, directory, context.owner, held=context.holds)
+        with contextlib.closing(history):
+            while (position := int(pump.market.scalars[0]["position"])) < stop:
+                events = history.read(position, min(EVENTS_PER_READ, stop - position))
+                outcome = int(loop.ingest(pump, events, len(events), position))
+                if outcome and not (outcome == LOG_FULL and self._extend(pump)):
+                    return outcome
+        return 0
 
     def _ingest(self, pump: FeedPump, meanwhile: Callable[[FeedPump], object]) -> int:
         """Encode all that has happened since, or until the exchange stops: 0, or an outcome.
@@ -211,6 +251,9 @@ class FeedService(Service):
         """Another replica, another log. Who has read what is not in that has to come again."""
         started = time.monotonic()
         old = self.pump
+        if self._past is not None:
+            self._past.give_up()
+            self._past = None
         differs = int(old.market.scalars[0]["differs"])
         log(f"market data gateway: its replica differs at position {differs}; building another one")
         market = empty_market(self.context.configuration, self.context.engine)

@@ -18,6 +18,7 @@ from gateways.itch.state import (
     EPOLL_EVENT_SIZE,
     EVENTS_PER_PASS,
     FAULTS,
+    LEAVE,
     LOOPS,
     NEXT_TIMER_NS,
     READY_PER_PASS,
@@ -31,7 +32,7 @@ from gateways.itch.state import (
     WORK,
 )
 from gateways.mailbox import post_outward, take_inward
-from gateways.outcomes import DIFFERS, LAPPED, LOG_FULL, STOPPED
+from gateways.outcomes import DIFFERS, HISTORY, LAPPED, LOG_FULL, STOPPED
 from gateways.packets import (
     CLIENT_HEARTBEAT_TYPE,
     DEBUG_TYPE,
@@ -351,7 +352,7 @@ def _close_all(pump):
 
 @cold_kernel
 def run(pump):
-    """Pump until the stop word is set (STOPPED), or LAPPED, DIFFERS, or LOG_FULL."""
+    """Pump until the stop word is set (STOPPED), or LAPPED, DIFFERS, LOG_FULL, or HISTORY."""
     me = pump.settings[SETTING_PROCESS]
     policy = pump.settings[SETTING_POLICY]
     idle_count = 0
@@ -360,6 +361,8 @@ def run(pump):
         done = step(pump, 0)
         if done < 0:
             return -done
+        if load_acquire(pump.words, LEAVE) != 0:
+            return HISTORY
         idle_count = 0 if done else idle_count + LOOKS_PER_PASS
         if done or not idle(policy, idle_count):
             continue

@@ -18,6 +18,7 @@ ROWS_USED = 3  # no connection ever had this number or a larger one
 CLIENTS = 4
 FAULTS = 5
 BEHIND = 6  # connections that have not been sent all there is
+LEAVE = 7  # not 0: the loop is to end with HISTORY; stored by the thread that has it
 WORD_COUNT = 16
 
 # Subscripts of FeedPump.settings
