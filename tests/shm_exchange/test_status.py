@@ -1,0 +1,100 @@
+"""Goal: the status says whether the replicas agree, and that all is not well when one differs.
+
+Method: real shared memory, whose lines the test fills; metrics of the same.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from ringbuf import layout
+from shm_exchange import wiring
+from shm_exchange.metrics import _Exchange
+from shm_exchange.status import describe
+from shm_exchange.wiring import (
+    PROCESS_MATCHER,
+    PROCESS_SOURCE_FIRST,
+    PROCESS_STANDBY_FIRST,
+    ROLE_MATCHER,
+    ROLE_ORDER,
+    ROLE_STANDBY,
+    Wiring,
+)
+
+ORDER = PROCESS_SOURCE_FIRST + 2
+ROLES = {
+    PROCESS_MATCHER: ROLE_MATCHER,
+    PROCESS_STANDBY_FIRST: ROLE_STANDBY,
+    PROCESS_STANDBY_FIRST + 1: ROLE_STANDBY,
+    ORDER: ROLE_ORDER,
+}
+RUNNING = {
+    "name": "x",
+    "state": "ready",
+    "metrics": None,
+    "restarts": {},
+    "engines": [{"id": 1, "standbys": 2, "recorder": False}],
+    "gateways": [{"kind": "order", "source": 2, "address": "a:1", "engines": [1]}],
+}
+
+
+@pytest.fixture
+def engine() -> Iterator[Wiring]:
+    """An engine with everybody there: each line names this process."""
+    name = f"stat{os.getpid()}"
+    made = wiring.create(
+        name, 1, 5, 0, event_records=1024, command_records=256, gateway_count=1, gated=False
+    )
+    for number, role in ROLES.items():
+        row = made.control.processes[number]
+        row["pid"], row["role"], row["state"] = os.getpid(), role, layout.STATE_READY
+    try:
+        yield made
+    finally:
+        wiring.remove(name, 1)
+        made.close()
+
+
+def seen(engine: Wiring) -> tuple[str, bool | None, int | None]:
+    """State of the exchange, agreement of the engine, and up to where its standbys agree."""
+    found = describe(RUNNING, {1: engine}, 0)
+    (row,) = found["engines"]
+    return found["state"], row["agreement"], row["attested"]
+
+
+def metrics(engine: Wiring) -> list[str]:
+    """The lines of the metrics."""
+    registry = CollectorRegistry()
+    source: dict[str, Any] = {"restarts": {}}
+    registry.register(_Exchange(lambda: source | describe(RUNNING, {1: engine}, 0)))
+    return generate_latest(registry).decode().splitlines()
+
+
+def test_nobody_has_compared_yet(engine: Wiring) -> None:
+    """Unknown is not false: the exchange is well."""
+    assert seen(engine) == ("ready", None, None)
+    assert not any(line.startswith("shmx_agreement{") for line in metrics(engine))
+
+
+def test_all_agree(engine: Wiring) -> None:
+    """The standby that has come least far says how far it is known."""
+    for number, place in ((PROCESS_STANDBY_FIRST, 90), (PROCESS_STANDBY_FIRST + 1, 80), (ORDER, 7)):
+        engine.control.processes[number]["attested"] = place
+    assert seen(engine) == ("ready", True, 80)
+    assert 'shmx_agreement{engine="1"} 1.0' in metrics(engine)
+
+
+@pytest.mark.parametrize("number", [PROCESS_STANDBY_FIRST + 1, ORDER])
+def test_one_differs(engine: Wiring, number: int) -> None:
+    """Whoever it is: degraded, and the position is in its line."""
+    engine.control.processes[PROCESS_STANDBY_FIRST]["attested"] = 90
+    engine.control.processes[number]["differs"] = 55
+    assert seen(engine)[:2] == ("degraded", False)
+    rows = describe(RUNNING, {1: engine}, 0)["processes"]
+    assert {row["process"]: row["differs"] for row in rows}[number] == 55
+    assert 'shmx_agreement{engine="1"} 0.0' in metrics(engine)
