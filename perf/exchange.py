@@ -127,12 +127,12 @@ def connect(address: tuple[str, int]) -> socket.socket:
     return client
 
 
-def log_in(address: tuple[str, int], username: str) -> socket.socket:
-    """A connection whose session begins at the next message."""
+def log_in(address: tuple[str, int], username: str, sequence: int = 0) -> socket.socket:
+    """A connection whose session begins at message `sequence`; 0: at the next one."""
     request = np.zeros(1, LOGIN_REQUEST.dtype)
     request["length"] = LOGIN_REQUEST.size - LENGTH_SIZE
     request["type"] = LOGIN_REQUEST_TYPE
-    texts = {"username": username, "password": "demo", "session": "", "sequence": "0"}
+    texts = {"username": username, "password": "demo", "session": "", "sequence": str(sequence)}
     for name, text in texts.items():
         width = request.dtype[name].itemsize
         justified = text.rjust(width) if name in ("session", "sequence") else text.ljust(width)

@@ -2,6 +2,9 @@
 
     python -m perf.long_journal FOLDER [--events N] [--snapshot-before N] [--market-data]
 
+With a market-data gateway: also how long a login takes that wants the feed from now on, and one
+that wants it from its first message.
+
 Method: a first start of the real exchange writes the beginning of a journal. The real matcher then
 trades with itself in this process, and what it publishes is written by the real `Journal` (64 bytes
 an event: 100 million are 6.4 GB). Then the exchange is started again and timed from the command to
@@ -21,8 +24,10 @@ from pathlib import Path
 
 import numpy as np
 
+from perf.exchange import log_in
 from ringbuf.broadcast import Broadcast, record_until
 from ringbuf.layout import BROADCAST_CURSORS, WORD_SIZE
+from shm_exchange.addresses import split_address
 from shm_exchange.config import load
 from shm_exchange.journal import Journal, record_bytes
 from shm_exchange.journal_segment import Owner
@@ -186,6 +191,14 @@ def measure(folder: Path, events: int, snapshot_before: int, market_data: bool) 
         "start_seconds_without_journal": warm_seconds,
     }
     process, found["start_seconds"] = start(folder, configuration)
+    if market_data:
+        began = time.monotonic()
+        running = json.loads((state / "running.json").read_bytes())
+        address = split_address(running["gateways"][-1]["address"])
+        log_in(address, "T01").close()
+        found["feed_login_seconds"] = time.monotonic() - began
+        log_in(address, "T01", sequence=1).close()
+        found["feed_past_seconds"] = time.monotonic() - began
     stop(process)
     return {name: round(value, 3) for name, value in found.items()}
 

@@ -12,8 +12,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from xxhash import xxh3_64_intdigest
 
+from shm_exchange.journal import Journal
+from shm_exchange.journal_layout import JOURNAL_HEADER, PAGE_SIZE
+from shm_exchange.journal_segment import Owner
+from shm_exchange.presence import identity_of
 from tests.gateways.ouch_cases import cancel, enter, replace
 from tests.process.conftest import ENGINES, MARKET_DATA_GATEWAY, ORDER_GATEWAY, ROOT, Exchange
 from tests.process.trading import RawClient, _numbers, barrier, ports
@@ -146,3 +152,65 @@ def test_no_room_at_the_start(tmp_path: Path, request: pytest.FixtureRequest) ->
     assert done.stderr.endswith("No space left on device; make room.\n")
     assert len(done.stderr.splitlines()) == 1
     assert it.segments == []
+
+
+def refusal(it: Exchange) -> str:
+    """The sentence with which it does not start; nothing is left in shared memory."""
+    done = subprocess.run(it.command(), capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert it.segments == []
+    return done.stderr
+
+
+def test_a_state_directory_that_cannot_be_written(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """It is named, with the remedy."""
+    if not may_mount(request):
+        return
+    it = Exchange(tmp_path, CONFIGURATION, f"pt{os.getpid()}x{next(_numbers)}")
+    with small_disk(it.state, 1 << 20):
+        subprocess.run(["mount", "-o", "remount,ro", str(it.state)], check=True)
+        assert refusal(it).endswith("Read-only file system; choose another path.\n")
+
+
+def test_a_journal_that_is_not_its_own(exchange: Callable[..., Exchange]) -> None:
+    """Of another exchange, of another layout, damaged: refused by file and reason, untouched."""
+    it = exchange(CONFIGURATION)
+    it.state.mkdir()
+    journal = Journal(it.state, Owner(bytes(16), 1))
+    for _ in range(3):
+        journal.append([memoryview(bytes(64 * 10))], 1)
+        journal.sync()
+    journal.close(1)
+    (path,) = it.state.glob("*.shmj")
+    written = path.read_bytes()
+    assert f"{path}: belongs to exchange 00000000" in (said := refusal(it))
+    assert said.endswith("; name the --state that it came from\n")
+
+    header = np.frombuffer(bytearray(written[:PAGE_SIZE]), JOURNAL_HEADER.dtype).copy()
+    header["identity"] = np.frombuffer(Owner.of(identity_of(it.state), 1).identity, np.uint8)
+    for field, value, reason in (
+        ("layout_digest", 5, "written with another layout of events"),
+        ("version", 9, "journal version 9, this build reads"),
+    ):
+        other = header.copy()
+        other[field] = value
+        path.write_bytes(with_checksum(other) + written[PAGE_SIZE:])
+        before = path.read_bytes()
+        assert (
+            f"{path}: {reason}" in (said := refusal(it)) and "use the build that wrote it" in said
+        )
+        assert path.read_bytes() == before
+
+    damaged = bytearray(with_checksum(header) + written[PAGE_SIZE:])
+    damaged[PAGE_SIZE + 100] ^= 1
+    path.write_bytes(damaged)
+    assert f"{path}: damaged at position 0" in refusal(it)
+
+
+def with_checksum(header: np.ndarray) -> bytes:
+    """The first page of a segment, made good again."""
+    header["checksum"] = xxh3_64_intdigest(header.tobytes()[:-8])
+    return header.tobytes()
