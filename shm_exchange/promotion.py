@@ -80,8 +80,8 @@ class Promotion:
     def begin(self, market: Market) -> None:
         """Try to succeed with a copy of `market`, which nobody changes meanwhile."""
         copy_market(market, self._engine.market)
-        self.words[0] = 1
         self._parked.clear()
+        self.words[0] = 1
         self._wanted.set()
 
     def wait(self) -> None:
@@ -98,8 +98,8 @@ class Promotion:
             context = self._context
             market = empty_market(context.configuration, context.engine)
             self._engine = self._engine._replace(market=market)
+            self._parked.set()  # first: `begin` may be called as soon as the word says so
             self.words[0] = 0
-            self._parked.set()
 
     def _take_core(self) -> None:
         """To the matcher's core, or away from the one that the process was given."""

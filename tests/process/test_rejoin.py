@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,12 +33,14 @@ from shm_exchange.market import RESTING as RESTING_STATE
 from shm_exchange.messages import SLOT_BITS
 from shm_exchange.roles import BELL_COUNT, RoleContext
 from tests.process.conftest import Exchange
+from tests.process.test_sessions import immediate
 from tests.process.trading import (
     MARKET,
     RawClient,
     barrier,
     feed_client,
     order_client,
+    packet,
     play,
     ports,
     running,
@@ -142,6 +145,21 @@ def test_sessions_that_came_and_went_meanwhile(market: Exchange) -> None:
             await each.close()
 
     play(scenario())
+
+
+def test_who_was_not_heard_is_not_silent(market: Exchange) -> None:
+    """A client with a short heartbeat timeout keeps to it while its gateway does not run."""
+    here, there = ports(market)
+    with RawClient(here) as client, RawClient(there) as other:
+        client.log_in("S07", sequence=0, timeout_ms=1000)
+        other.log_in("S08", sequence=0)
+        with stopped(gateway(market, "order")):
+            for each in range(4):  # more events than it takes in one pass, less than a ring
+                other.send(immediate(1 + 100 * each, 100, b"A07"))
+                other.messages(200)
+                client.send(packet(b"R"))
+                time.sleep(0.5)
+        assert barrier(client) == []
 
 
 def test_a_lapped_feed_goes_on(market: Exchange) -> None:
