@@ -100,7 +100,9 @@ def warm_up(pump: FeedPump) -> None:
 
 
 def same_bytes(first: FeedLog, second: FeedLog) -> int:
-    """How many bytes two logs have in common from the beginning on."""
+    """How many bytes two logs have in common from the beginning on; -1: they begin elsewhere."""
+    if first.words[BASE] != second.words[BASE]:
+        return -1
     size = int(min(first.words[SIZE], second.words[SIZE]))
     for start in range(0, size, COMPARED_SIZE):
         end = min(size, start + COMPARED_SIZE)
