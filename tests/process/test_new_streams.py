@@ -50,6 +50,17 @@ def recorded(it: Exchange) -> bool:
         attached.close()
 
 
+def first_adds(it: Exchange, count: int) -> list[bytes]:
+    """The first `A` messages of the feed."""
+    adds: list[bytes] = []
+    with RawClient(ports(it, "market_data")[0]) as client:
+        client.log_in("S03")
+        while len(adds) < count:
+            each = client.messages(1)[0]
+            adds += [each] if each[:1] == b"A" else []
+    return adds
+
+
 def test_what_the_journal_knows_is_told_to_new_streams(tmp_path: Path) -> None:
     """The old name is refused; new streams and the feed begin with every live order."""
     with running(tmp_path) as it:
@@ -99,13 +110,8 @@ def test_what_the_journal_knows_is_told_to_new_streams(tmp_path: Path) -> None:
             assert [each[:1] for each in barrier(taker)] == [b"A", b"E", b"E"]
             filled = [struct.unpack_from(">II", each, 9) for each in barrier(maker)]
             assert filled == [(6, 6), (9, 1)]
-        with RawClient(ports(it, "market_data")[0]) as client:
-            client.log_in("S03")
-            adds = []
-            while len(adds) < len(live):
-                each = client.messages(1)[0]
-                adds += [each] if each[:1] == b"A" else []
-            assert [each[11:19] for each in adds] == [references[each] for each in numbers]
+        adds = first_adds(it, len(live))
+        assert [each[11:19] for each in adds] == [references[each] for each in numbers]
         # An orderly end, and the streams go on.
         assert it.stop() == 0
         it.start()
