@@ -207,7 +207,8 @@ CONTROL_WORDS = Record(
             "i8",
             writer="the holder of the writer lock",
             order="relaxed",
-            doc="how many writers `suspect` has killed",
+            doc="how many writers `suspect` has killed; from bit 8 on: the reign whose end was "
+            "counted last",
         ),
         Field(
             "ended_ns",
@@ -332,6 +333,8 @@ BEGIN_ANEW = CONTROL_WORDS.offset_of("begin_anew") // WORD_SIZE
 CRASHED = CONTROL_WORDS.offset_of("crashed") // WORD_SIZE
 SUSPECT = CONTROL_WORDS.offset_of("suspect") // WORD_SIZE
 STRIKES = CONTROL_WORDS.offset_of("strikes") // WORD_SIZE
+STRIKES_BITS = 8  # of `strikes`; above them is the reign whose end was counted last
+STRIKES_MASK = (1 << STRIKES_BITS) - 1
 ENDED = CONTROL_WORDS.offset_of("ended_ns") // WORD_SIZE
 ATTEMPTING = CONTROL_WORDS.offset_of("attempting") // WORD_SIZE
 PROCESS_WORDS = PROCESS.size // WORD_SIZE

@@ -20,7 +20,12 @@ from shm_exchange.attestation import attestation
 from shm_exchange.emit import new_event
 from shm_exchange.market import Market
 from shm_exchange.matching import SWEEP_ROOM, match, refuse_poisoned
-from shm_exchange.messages import COMMAND_NEXT_BITS, SOURCE_MATCHER, EventKind
+from shm_exchange.messages import (
+    COMMAND_NEXT_BITS,
+    COMMAND_NEXT_MASK,
+    SOURCE_MATCHER,
+    EventKind,
+)
 from shm_exchange.sweep import resume
 
 WORDS_PER_SOURCE = 32  # of SPSC_CURSORS, and of a PROCESS line
@@ -42,7 +47,8 @@ SETTING_POISON = 6  # the command that has ended two matchers, as `attempting` n
 SETTING_BLIND = 7  # 1: refusing it ended a third
 SETTING_KEEPS_LINE = 8  # 1: a gateway's thread, whose process goes on under its own number
 SETTING_FRESH = 9  # 1: its reign is the first over this shared memory
-SETTING_COUNT = 10
+SETTING_SUSPECT = 10  # the command that ended the last writer, while it is still to come, or 0
+SETTING_COUNT = 11
 
 
 class Engine(NamedTuple):
@@ -58,7 +64,7 @@ class Engine(NamedTuple):
     processes: np.ndarray  # PROCESS[64]
     process_words: np.ndarray  # int64[32 * 64], the same bytes
     bells: np.ndarray  # int64[64], eventfds by process, private
-    settings: np.ndarray  # int64[10], private
+    settings: np.ndarray  # int64[11], private
     clock: np.ndarray  # int64[2], private scratch
     own: np.ndarray  # COMMAND[1], private scratch
     copied: np.ndarray  # EVENT[256], private scratch
@@ -162,7 +168,7 @@ def _poll(engine, source):
         done += 1
         if attempt == poison:
             position = _refuse(engine, index, source, command_next, stamp, position)
-            continue
+            break  # committed before another is tried: that one's strikes would hide this one's
         limit = part_limit(engine.ring, position)
         position = match(
             market,
@@ -185,6 +191,14 @@ def _poll(engine, source):
     return done
 
 
+@cold_kernel
+def _look_for_suspect(engine, suspect):
+    """Poll the other sources again once the command that ended the last writer is done with."""
+    gateway = engine.market.gateways[at(suspect >> COMMAND_NEXT_BITS)]
+    if gateway["command_next"] >= suspect & COMMAND_NEXT_MASK:
+        engine.settings[SETTING_SUSPECT] = 0
+
+
 @kernel
 def step(engine):
     """One pass over all sources; return the number of commands done."""
@@ -193,8 +207,12 @@ def step(engine):
         if engine.market.scalars[0]["continuing_kind"] != 0:
             return 0  # the recorder is behind; no other command may come between
     done = 0
+    suspect = engine.settings[SETTING_SUSPECT]
     for source in range(1, len(engine.command_cursors) // WORDS_PER_SOURCE):
-        done += _poll(engine, source)
+        if suspect == 0 or source == suspect >> COMMAND_NEXT_BITS:
+            done += _poll(engine, source)
+    if suspect != 0:
+        _look_for_suspect(engine, suspect)
     scalars = engine.market.scalars[0]
     if scalars["position"] - scalars["attested"] >= ATTEST_EVERY and not scalars["continuing_kind"]:
         attest(engine)

@@ -6,7 +6,7 @@ the recorder makes.
 
 import numpy as np
 
-from ringbuf.atomics import load_acquire, load_relaxed, store_relaxed, store_release
+from ringbuf.atomics import load_acquire, load_relaxed, store_release
 from ringbuf.bits import at
 from ringbuf.broadcast import published
 from ringbuf.counters import add
@@ -23,6 +23,8 @@ from ringbuf.layout import (
     STATE_NONE,
     STOP,
     STRIKES,
+    STRIKES_BITS,
+    STRIKES_MASK,
     SUSPECT,
 )
 from ringbuf.spsc import CONSUMED
@@ -40,6 +42,7 @@ from shm_exchange.engine import (
     SETTING_PROCESS,
     SETTING_STREAM_0,
     SETTING_STREAM_1,
+    SETTING_SUSPECT,
     WORDS_PER_SOURCE,
     WRITER,
     finish_command,
@@ -193,16 +196,23 @@ def _charge(engine):
     if reign == 0 or not guilty:
         return
     attempt = load_relaxed(words, ATTEMPTING)
-    strikes = load_relaxed(words, STRIKES) if load_relaxed(words, SUSPECT) == attempt else 0
-    store_relaxed(words, STRIKES, strikes + 1)
-    store_relaxed(words, SUSPECT, attempt)
+    if load_relaxed(words, SUSPECT) != attempt:
+        store_release(words, STRIKES, 0)
+        store_release(words, SUSPECT, attempt)
+    strikes = load_relaxed(words, STRIKES)
+    # We may die before our reign begins: whoever comes next must not count this death again.
+    if strikes >> STRIKES_BITS != reign:
+        store_release(words, STRIKES, reign << STRIKES_BITS | (strikes & STRIKES_MASK) + 1)
 
 
 @cold_kernel
 def _know_poison(engine):
     """Whether a command has ended so many matchers that it must not be tried again."""
-    strikes = load_relaxed(engine.words, STRIKES)
+    strikes = load_relaxed(engine.words, STRIKES) & STRIKES_MASK
     engine.settings[SETTING_POISON] = 0
+    # It is tried before those of other sources: the deaths of one command only are remembered.
+    suspect = load_relaxed(engine.words, SUSPECT)
+    engine.settings[SETTING_SUSPECT] = suspect if suspect >> COMMAND_NEXT_BITS > 0 else 0
     if strikes >= STRIKES_MAX:
         engine.settings[SETTING_POISON] = load_relaxed(engine.words, SUSPECT)
         engine.settings[SETTING_BLIND] = 1 if strikes > STRIKES_MAX else 0

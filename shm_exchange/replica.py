@@ -236,7 +236,7 @@ def apply(market, events, index, position):
     source_next = np.int64(event["source_next"])
     gateway = market.gateways[at(source_next >> COMMAND_NEXT_BITS)]
     gateway["command_next"] = source_next & COMMAND_NEXT_MASK
-    if scalars["continuing_kind"] != 0:
+    if scalars["continuing_kind"] != 0 and kind != EPOCH:  # a successor finishes it, or his does
         scalars["continuing"] = 0
         scalars["continuing_kind"] = 0
     count_messages(market, event)

@@ -97,7 +97,7 @@ class Succession:
         words = self._wirings[post.engine].control.words
         epoch = int(words[layout.EPOCH])
         self._say(f"process {post.child.pid} is the {post.label} now, epoch {epoch}")
-        blame = int(words[layout.SUSPECT]), int(words[layout.STRIKES])
+        blame = int(words[layout.SUSPECT]), int(words[layout.STRIKES]) & layout.STRIKES_MASK
         if blame[1] and blame != self._blamed.get(post.engine):
             source, position = blame[0] >> COMMAND_NEXT_BITS, blame[0] & COMMAND_NEXT_MASK
             self._say(

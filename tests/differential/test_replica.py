@@ -15,7 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from ringbuf.broadcast import Broadcast
 from ringbuf.jit import COMPILED
 from shm_exchange.flow_commands import Player, market_of, tape_of
-from shm_exchange.messages import COMMAND_DTYPE, EVENT_DTYPE, CommandKind
+from shm_exchange.messages import (
+    COMMAND_DTYPE,
+    COMMAND_NEXT_BITS,
+    EVENT_DTYPE,
+    CommandKind,
+    Continuing,
+    EventKind,
+)
 from shm_exchange.replica import apply_all
 from shm_exchange.tape import play
 from tests.differential.flows import given as given_flows
@@ -78,6 +85,20 @@ ADMINISTRATION = (
     {"kind": CommandKind.LOGIN, "session": 1, "slot": 6},
     {"kind": CommandKind.LOGOUT, "session": 1, "generation": 1, "slot": 6},
 )
+
+
+def test_a_new_reign_does_not_end_the_command_in_the_middle() -> None:
+    """Should the successor die too before it has finished it, the next one must."""
+    market = market_like(new_exchange())
+    events = np.zeros(2, EVENT_DTYPE)
+    events["kind"] = (EventKind.CONTINUED, EventKind.EPOCH)
+    events["source_next"] = (2 << COMMAND_NEXT_BITS | 7, 3)
+    events[0]["slot"], events[0]["reason"] = 5, Continuing.SWEEP
+    events[1]["epoch"] = 2
+    apply_all(market, events, 0)
+    scalars = market.scalars[0]
+    assert (scalars["continuing"], scalars["continuing_kind"]) == (5, Continuing.SWEEP)
+    assert scalars["continuing_next"] == 2 << COMMAND_NEXT_BITS | 7
 
 
 @pytest.mark.parametrize("source", [0, 1, 2])
