@@ -7,9 +7,10 @@ NATIVE := ringbuf/_native.c ringbuf/_native_build.py
 LAYOUTS := ringbuf.layout shm_exchange.messages shm_exchange.market shm_exchange.journal_layout
 TEST_FLAGS ?=
 BENCH_FLAGS ?=
+SECONDS ?= 600
 
 .DEFAULT_GOAL := run
-.PHONY: run demo test soak bench lint layout clean
+.PHONY: run demo test soak simulate bench lint layout clean
 
 run: $(VENV)/.installed
 	$(BIN)/shmx run $(ARGS)
@@ -23,6 +24,10 @@ test: $(VENV)/.installed-test
 # Long: everything is killed in every way under load. ARGS="--matcher-kills 100" for one part.
 soak: $(VENV)/.installed-test
 	$(BIN)/python -m tests.soak $(ARGS)
+
+# The whole engine in one process under a seeded scheduler. ARGS="--seed 7 --trace" for one history.
+simulate: $(VENV)/.installed-test
+	$(BIN)/python -m tests.simulation --seconds $(SECONDS) $(ARGS)
 
 bench: $(VENV)/.installed-test
 	mkdir -p perf/results
