@@ -54,6 +54,19 @@ class Succession:
             return lock == 0 or not self._is_filled("standby", post.engine)
         return not dead or not self._is_filled("matcher", post.engine)
 
+    def is_superfluous(self, post: Post) -> bool:
+        """Whether, at the end of a run, a process is still starting that nothing depends on.
+
+        A standby counts if the writer died or handed over: it may be who does what is left.
+        """
+        if post.child is None or post.role in ("matcher", "recorder"):
+            return False
+        control = self._wirings[post.engine].control
+        died = int(control.lock[LOCK_WORD]) & OWNER_DIED_BIT != 0
+        handed_over = int(control.words[layout.HANDOVER]) == int(control.words[layout.EPOCH])
+        is_needed = post.role == "standby" and (died or handed_over)
+        return not (is_needed or post.child.was_ready or post.is_ready(self._wirings))
+
     def observe(self) -> list[Child]:
         """Move whoever took over to the matcher's post; those whom nobody needs any more."""
         unneeded = []

@@ -349,7 +349,10 @@ class Supervisor:
         ]:
             late = time.monotonic() > deadline
             for post, child in waiting:
-                if child.pid not in killed and (late or self._may_hurry(post)):
+                if self._opened and self._succession.is_superfluous(post):
+                    child.dismissed = True
+                    child.kill()
+                elif child.pid not in killed and (late or self._may_hurry(post)):
                     if late:
                         say(f"{post.label} did not end within {patience} s: killing it")
                     killed.add(child.pid)

@@ -244,6 +244,28 @@ def test_a_stopped_role_is_killed_in_the_end(exchange: Make) -> None:
     assert it.segments == []
 
 
+def test_who_is_still_starting_is_not_waited_for(exchange: Make) -> None:
+    """A standby and a gateway that would take for ever to start: the end is prompt and clean."""
+    it = exchange(ENGINES + ORDER_GATEWAY)
+    it.start()
+    before = it.pids()
+    stopped = []
+    for role in ("standby", "order"):
+        os.kill(before[role], signal.SIGKILL)
+        found = it.wait_until(
+            lambda found, role=role: any(
+                each["role"] == role and each["pid"] != before[role] for each in found["processes"]
+            )
+        )
+        (row,) = [each for each in found["processes"] if each["role"] == role]
+        os.kill(row["pid"], signal.SIGSTOP)
+        stopped.append(row)
+    assert {row["state"] for row in stopped} == {"starting"}
+    assert it.stop() == 0
+    assert "did not end" not in it.messages
+    assert it.segments == []
+
+
 def test_a_role_that_cannot_start_ends_the_exchange(exchange: Make) -> None:
     """A port that is taken: one sentence, exit code 1, nothing left."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
