@@ -172,13 +172,13 @@ class Control:
         self._waiting += 1
         handed_over = False
         try:
-            async with asyncio.timeout(LOGIN_LIMIT_NS / 1e9):
+            async with asyncio.timeout(LOGIN_LIMIT_NS / 1e9) as limit:
                 packet = await self._read_login(loop, client)
                 login = parse_login(packet) if packet else None
                 if login is None:
                     log(f"{address}: disconnected, no well-formed login request")
                     return
-                reject = await self._decide(loop, client, login, address)
+                reject = await self._decide(loop, client, login, address, limit)
                 handed_over = reject == 0
                 if reject:
                     await loop.sock_sendall(client, _rejected(reject))
@@ -212,6 +212,7 @@ class Control:
         client: socket.socket,
         login: Login,
         address: str,
+        limit: asyncio.Timeout,
     ) -> int:
         """Hand the client to a pump and return 0, or return the reason of the reject."""
         failures, allowed_at = self._failures.get(address, (0, 0.0))
@@ -230,12 +231,25 @@ class Control:
             log(f"{address}: login of {login.username} refused: no session {login.session!r}")
             return REJECT_NO_SESSION
         await self._outwait_the_dead(door, session, login.username)
-        while door.is_early is not None and door.is_early(login.sequence):
-            await asyncio.sleep(_EARLY_LOOK_SECONDS)
+        await self._outwait_the_past(door, login.sequence, limit)
         if not door.free:
             log(f"{address}: login of {login.username} refused: too many clients")
             return REJECT_NO_SESSION
         return self._hand_over(door, client, session, login, address)
+
+    async def _outwait_the_past(
+        self, door: PumpDoor, sequence: int, limit: asyncio.Timeout
+    ) -> None:
+        """Hold a login until the message that it asks for is there, however long that takes."""
+        if door.is_early is None or not door.is_early(sequence):
+            return
+        limit.reschedule(None)
+        self._waiting -= 1  # it is in nobody's way
+        try:
+            while door.is_early(sequence):
+                await asyncio.sleep(_EARLY_LOOK_SECONDS)
+        finally:
+            self._waiting += 1
 
     async def _outwait_the_dead(self, door: PumpDoor, session: int, username: str) -> None:
         """Hold a login until what its session left at a gateway that died is dealt with."""

@@ -41,6 +41,7 @@ from shm_exchange.messages import (
 )
 from shm_exchange.presence import identity_of
 from shm_exchange.recovery import empty_market, recover, warm_up
+from shm_exchange.replica import apply_all
 from shm_exchange.snapshot import write_snapshot
 from shm_exchange.tape import play
 
@@ -97,10 +98,11 @@ def round_of_commands() -> np.ndarray:
 
 
 class Writer:
-    """The matcher's events, written to a journal."""
+    """The matcher's events, written to a journal, and a replica, as a recorder has one."""
 
-    def __init__(self, directory: Path, market: Market, owner: Owner) -> None:
+    def __init__(self, directory: Path, market: Market, replica: Market, owner: Owner) -> None:
         self.market = market
+        self.replica = replica
         self.journal = Journal(directory, owner)
         self._ring = Broadcast(
             np.zeros(BROADCAST_CURSORS.size // WORD_SIZE, np.int64),
@@ -123,6 +125,8 @@ class Writer:
             pieces.append(self._ring.records[: max(0, first + count - RING_RECORDS)])
             slices = [record_bytes(each) for each in pieces if len(each)]
             self.journal.append(slices, time.time_ns())
+            for each in pieces:
+                begin = int(apply_all(self.replica, each, begin))
 
 
 def write_day(directory: Path, configuration: Path, events: int, snapshot_before: int) -> Owner:
@@ -130,7 +134,9 @@ def write_day(directory: Path, configuration: Path, events: int, snapshot_before
     owner = Owner.of(identity_of(directory), 1)
     market = empty_market(load(configuration), 1)
     recover(market, directory, owner)
-    writer = Writer(directory, market, owner)
+    replica = empty_market(load(configuration), 1)
+    recover(replica, directory, owner)
+    writer = Writer(directory, market, replica, owner)
     opening = np.zeros(2, COMMAND_DTYPE)
     opening["kind"] = (CommandKind.GATEWAY_STARTED, CommandKind.LOGIN)
     opening["user_ref"] = (1, 0)
@@ -140,7 +146,7 @@ def write_day(directory: Path, configuration: Path, events: int, snapshot_before
     while writer.journal.position < events:
         if not written and writer.journal.position >= events - snapshot_before:
             writer.journal.sync()
-            write_snapshot(market, directory, owner, time.time_ns())
+            write_snapshot(replica, directory, owner, time.time_ns())
             written = True
         commands["received_ns"] = time.time_ns()
         writer.play(commands)

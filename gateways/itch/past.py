@@ -27,7 +27,7 @@ from shm_exchange.roles import RoleContext
 
 LATE_EVENTS = 1_000_000  # before a snapshot: fewer are encoded sooner than anybody asks
 EVENTS_PER_READ = 16_384
-_NICENESS = 10  # the matcher and the pumps come first
+_NICENESS = 5  # the matcher and the pumps come first
 _ROOM_RETRY_SECONDS = 0.05
 
 
