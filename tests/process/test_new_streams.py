@@ -50,6 +50,11 @@ def recorded(it: Exchange) -> bool:
         attached.close()
 
 
+def references_of(heard: list[bytes]) -> dict[int, bytes]:
+    """Order reference by UserRefNum, of each order that was accepted."""
+    return {struct.unpack_from(">I", each, 9)[0]: each[36:44] for each in heard if each[:1] == b"A"}
+
+
 def first_adds(it: Exchange, count: int) -> list[bytes]:
     """The first `A` messages of the feed."""
     adds: list[bytes] = []
@@ -82,9 +87,7 @@ def test_what_the_journal_knows_is_told_to_new_streams(tmp_path: Path) -> None:
             barrier(maker)
         lose_power(it, disk)
         it.start()
-        references = {
-            struct.unpack_from(">I", each, 9)[0]: each[36:44] for each in heard if each[:1] == b"A"
-        }
+        references = references_of(heard)
         with RawClient(ports(it)[0]) as client:
             client.send(login("S01", session=old))
             assert client.packet() == b"JS"
