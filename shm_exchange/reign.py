@@ -51,7 +51,7 @@ from shm_exchange.engine import (
     publish_events,
     stamp_now,
 )
-from shm_exchange.market import STAGE_MARKET, STAGE_MESSAGES, STAGE_NONE, STAGE_SYSTEM
+from shm_exchange.market import STAGE_MARKET, STAGE_MESSAGES, STAGE_SYSTEM
 from shm_exchange.matching import match
 from shm_exchange.messages import (
     COMMAND_NEXT_BITS,
@@ -148,7 +148,7 @@ def open_streams(engine):
     if engine.settings[SETTING_FRESH] == 1:
         _bury_gateways(engine)
     anew = load_acquire(engine.words, BEGIN_ANEW)
-    if anew > scalars["rolled"] and scalars["stage"] != STAGE_NONE:
+    if anew > scalars["rolled"]:  # even if nothing had begun: else the next reign would do it
         own["kind"] = ROLL
         _execute_own(engine)
     own["client_order_id_0"] = 0
