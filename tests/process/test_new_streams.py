@@ -81,7 +81,7 @@ def test_what_the_journal_knows_is_told_to_new_streams(tmp_path: Path) -> None:
             barrier(taker)
             it.wait_until(lambda _: recorded(it))
             disk = tmp_path / "disk"
-            shutil.copytree(it.state, disk)
+            shutil.copytree(it.state, disk, ignore=shutil.ignore_patterns("*.sock"))
             for number in range(BEFORE + 1, BEFORE + AFTER + 1):
                 maker.say(order(number, b"B", 99_000, 10))
             barrier(maker)
