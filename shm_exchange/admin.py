@@ -83,6 +83,8 @@ class AdminServer:
 
     def _hear(self, connection: _Connection) -> None:
         """Take what has come; a whole line is answered."""
+        if connection not in self._connections:
+            return  # it made room for another since the selector looked
         try:
             data = connection.socket.recv(_LINE_SIZE_MAX)
         except BlockingIOError:
