@@ -32,7 +32,8 @@ from tests.process.trading import (
 IOC = b"3"
 BUFFER_BYTES = 1 << 16
 SMALL = (
-    MARKET.replace("event_ring_records = 65536", "event_ring_records = 32768")
+    MARKET.replace("[exchange]\n", "[exchange]\nhang_limit_ms = 60000\n")  # one is stopped here
+    .replace("event_ring_records = 65536", "event_ring_records = 32768")
     .replace("command_ring_records = 4096", "command_ring_records = 1024")
     .replace('kind = "order"', f'kind = "order"\noutbound_buffer_bytes = {BUFFER_BYTES}')
 )
