@@ -60,7 +60,7 @@ class AdminServer:
                 self._listener.bind(address)
         finally:
             os.umask(before)
-        self._listener.listen(_CONNECTIONS_MAX)
+        self._listener.listen()  # a full backlog refuses at once whoever has a timeout
         selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
     def close(self) -> None:

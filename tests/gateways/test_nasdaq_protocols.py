@@ -22,6 +22,7 @@ from tests.gateways.event_cases import (
     CASES,
     CLIENT_ORDER_ID,
     ENGINE,
+    MAKER_REFERENCE,
     MIDNIGHT_NS,
     NUMBER,
     POSITION,
@@ -91,13 +92,14 @@ def test_it_reads_our_messages(case: Case) -> None:
         assert used == size - 3 - 2 * long_form
         assert fields["timestamp"] == MIDNIGHT_NS
         modified = chr(buffer[3]) == "M"
+        carried = case.name == "carried over"  # under its old reference; its ClOrdID is not kept
         expected = {
             "price": PRICE,
             "symbol": SYMBOL.decode(),
             "quantity": int(row["leaves" if modified else "quantity"]),
-            "reference": NUMBER,
+            "reference": ENGINE << 48 | MAKER_REFERENCE if carried else NUMBER,
             "match_number": NUMBER,
-            "client_order_id": CLIENT_ORDER_ID.decode(),
+            "client_order_id": "" if carried else CLIENT_ORDER_ID.decode(),
             "appendage": 0,
             "state": "L",
             "cross_type": "N",

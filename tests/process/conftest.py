@@ -192,7 +192,7 @@ def is_alive(pid: int) -> bool:
     """Whether there is such a process, zombies not counted."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before we looked, or while we read
         return False
     return text.rpartition(")")[2].split()[0] not in "ZX"
 

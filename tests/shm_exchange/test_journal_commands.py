@@ -106,10 +106,12 @@ def test_verify_beside_a_recorder(tmp_path: Path) -> None:
     thread.start()
     try:
         ends = [verify(tmp_path, 1) for _ in range(10)]
+        while ends[-1]["events"] == ends[0]["events"] and thread.is_alive():
+            ends.append(verify(tmp_path, 1))
     finally:
         stop.set()
         thread.join()
-    assert [each["fault"] for each in ends] == [None] * 10
+    assert [each["fault"] for each in ends] == [None] * len(ends)
     assert ends[-1]["events"] > ends[0]["events"]
     journal.close(NOW_NS)
 
