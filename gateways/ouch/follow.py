@@ -11,8 +11,8 @@ from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.market import FREE
 from shm_exchange.messages import CommandKind, EventFlag, EventKind
-from shm_exchange.replica import apply
-from shm_exchange.slots import give_slot
+from shm_exchange.replica import apply, shift_source
+from shm_exchange.slots import SOURCE, give_slot
 
 ACCEPTED = int(EventKind.ACCEPTED)
 REPLACED = int(EventKind.REPLACED)
@@ -91,7 +91,9 @@ def keep_books(market, desk, event):
         remove_order(desk.order_index, _key(event, np.int64(event["original_user_ref"])), slot)
         insert_order(desk.order_index, _key(event, np.int64(event["user_ref"])), slot)
     elif kind == REJECTED or kind == IGNORED:
-        _unheard(market, desk, event)
+        # Of what another gateway was asked, and be it the same, nothing was noted here.
+        if shift_source(event) == desk.slots.words[SOURCE]:
+            _unheard(market, desk, event)
 
 
 @cold_kernel
