@@ -126,6 +126,8 @@ class Pair:
         begun = time.clock_gettime_ns(time.CLOCK_REALTIME)
         os.kill(self._matcher, signal.SIGKILL)
         self._await(lambda: int(self._commands.cursors[spsc.CONSUMED]) == self._position)
+        # As any matcher that has lived for a moment: without the standby's watcher.
+        self._await(lambda: len(os.listdir(f"/proc/{standby}/task")) == 1)
         _signal(standby, signal.SIGSTOP)
         self._release(standby)
         self._matcher = standby

@@ -89,12 +89,20 @@ class Writer:
 class Watcher:
     """A thread that looks after the writer of one engine until its process ends."""
 
-    def __init__(self, wiring: Wiring, process: int, limit_ms: int, label: str) -> None:
-        """process: number of our own PROCESS line; label: what we are called in messages."""
+    def __init__(
+        self, wiring: Wiring, process: int, limit_ms: int, label: str, *, stays: bool = False
+    ) -> None:
+        """process: number of our own PROCESS line; label: what we are called in messages.
+
+        stays: go on when the writer is this very process. One that will not be a standby again
+        needs no watcher then, and dies faster without: the threads of a killed process that sleep
+        on the writer's core get it before the writer, and only then is the lock given up.
+        """
         self._wiring = wiring
         self._lock = wiring.control.lock
         self._line = wiring.control.processes[process : process + 1]
         self._label = label
+        self._stays = stays
         self._suspicion = Suspicion(limit_ms * 1_000_000)
         self._writer: Writer | None = None
         self._seen: tuple[int, ...] = ()
@@ -116,6 +124,8 @@ class Watcher:
         pause = INTERVAL_SECONDS
         while not self._ended.wait(pause):
             ours = self._look()
+            if ours and not self._stays:
+                return
             pause = _SELF_INTERVAL_SECONDS if ours else INTERVAL_SECONDS
 
     def _look(self) -> bool:

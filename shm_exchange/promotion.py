@@ -57,7 +57,7 @@ class Promotion:
         threading.Thread(target=self._live, name="promotion", daemon=True).start()
         if not self.grace_ns:  # then nobody else watches over the matcher
             limit_ms = context.configuration.exchange.hang_limit_ms
-            Watcher(context.wiring, context.process, limit_ms, context.role).start()
+            Watcher(context.wiring, context.process, limit_ms, context.role, stays=True).start()
 
     @property
     def grace_ns(self) -> int:

@@ -6,7 +6,8 @@ matcher's line in shared memory who succeeded:
 - at the beginning of a run a matcher is started, which takes the free lock at once;
 - afterwards nobody is started *as* the matcher: standbys are, also where none is configured (a
   relief), because whoever comes may find that another was faster;
-- a gateway whose replica was promoted fills both its own post and the matcher's.
+- a gateway whose replica was promoted fills both its own post and the matcher's; where standbys
+  are configured, it hands over to the first that is ready, so that the matcher is alone again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from collections.abc import Callable, Mapping
 
 from ringbuf import layout
 from ringbuf.writer_lock import LOCK_WORD, OWNER_DIED_BIT
+from shm_exchange import handover
 from shm_exchange.children import Child, Post
+from shm_exchange.errors import ExchangeError
 from shm_exchange.messages import COMMAND_NEXT_BITS, COMMAND_NEXT_MASK
 from shm_exchange.wiring import PROCESS_MATCHER, Wiring
 
@@ -82,6 +85,26 @@ class Succession:
                 post.child.relief = False
                 self._announce(post)
         return unneeded
+
+    def isolate(self) -> None:
+        """Let a gateway that had to become the matcher hand over as soon as a standby is ready."""
+        for post in self._posts:
+            if self.is_makeshift(post):
+                # Not yet: no standby is fit, or the last request is just being met.
+                with contextlib.suppress(ExchangeError):
+                    handover.begin(self._posts, self._wirings, {"engine": post.engine})
+
+    def is_makeshift(self, post: Post) -> bool:
+        """Whether a gateway is the matcher although the engine is to have standbys for that."""
+        engine = post.engine
+        return (
+            post.role == "matcher"
+            and any(
+                each.role == "order" and each.child is post.child and post.child is not None
+                for each in self._posts
+            )
+            and any(each.role == "standby" and each.engine == engine for each in self._posts)
+        )
 
     def _candidates(self, matcher: Post) -> list[Post]:
         """The posts of the engine whose processes can become its matcher, and are not."""

@@ -214,6 +214,7 @@ class Supervisor:
             else:
                 key.data()
         self._obituaries.post()
+        self._succession.isolate()
         self._judge()
 
     def _row(self, post: Post) -> Any:
@@ -252,7 +253,10 @@ class Supervisor:
         """Say what state the exchange is in, when that has changed."""
         if self._state == "draining":
             return
-        if all(post.is_ready(self._wirings) for post in self._posts):
+        if all(
+            post.is_ready(self._wirings) and not self._succession.is_makeshift(post)
+            for post in self._posts
+        ):
             state = "ready"
         else:
             state = "degraded" if self._opened else "starting"

@@ -171,6 +171,28 @@ def test_a_gateway_that_is_the_matcher_as_well(exchange: Make) -> None:
     assert it.segments == []
 
 
+def test_a_gateway_is_the_matcher_only_until_a_standby_can_be(exchange: Make) -> None:
+    """It hands over to the first that is ready, and stays a gateway. Until then: degraded."""
+    it = exchange(ENGINES + ORDER_GATEWAY)
+    it.start()
+    before = it.status()
+    gateways = {each["pid"] for each in before["gateways"]}
+    supervisor = it.running()["pid"]
+    os.kill(supervisor, signal.SIGSTOP)  # no standby is started meanwhile
+    for pid in (*engine(before)["standby_pids"], engine(before)["matcher_pid"]):
+        os.kill(pid, signal.SIGKILL)
+    it.wait_until(lambda found: engine(found)["matcher_pid"] in gateways)
+    os.kill(supervisor, signal.SIGCONT)
+    it.wait_until(lambda found: found["state"] == "degraded")
+    after = it.wait_ready()
+    assert engine(after)["epoch"] == 3
+    assert engine(after)["matcher_pid"] not in gateways
+    assert {each["pid"] for each in after["gateways"]} == gateways
+    assert len(engine(after)["standby_pids"]) == 1
+    assert it.stop() == 0
+    assert it.segments == []
+
+
 @pytest.mark.parametrize("role", ["recorder", "standby", "order"])
 def test_a_role_that_is_killed_comes_back(exchange: Make, role: str) -> None:
     """The rest is not disturbed: same matcher, same epoch."""
