@@ -311,6 +311,7 @@ _Static_assert(sizeof(struct order_tags) == 64, "size");
 #define EVENT_TAKER_USER_REF 60
 #define EVENT_LEAVES 44
 #define EVENT_UNUSED_USER_REF 60
+#define EVENT_CAUSE 56
 #define EVENT_COMMAND_KIND 63
 #define EVENT_GENERATION 44
 #define EVENT_EPOCH 48

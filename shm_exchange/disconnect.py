@@ -15,6 +15,7 @@ from shm_exchange.market import FREE, RESTING
 from shm_exchange.messages import (
     GATEWAY_LIMIT,
     SLOT_BITS,
+    Cause,
     CommandFlag,
     Continuing,
     EventFlag,
@@ -26,6 +27,7 @@ GONE = int(EventFlag.DONE | EventFlag.RESTS | EventFlag.LONG_FORM)
 STAY = int(CommandFlag.STAY_ON_DISCONNECT)
 DISCONNECT = int(Continuing.DISCONNECT)
 REASON_SYSTEM = ord("Z")
+CAUSE_DISCONNECT = int(Cause.DISCONNECT)
 
 
 @cold_kernel
@@ -97,6 +99,8 @@ def cancel_orders(market, slot, source_next, ring, position, limit):
             order["leaves"] = 0
             order["displayed"] = 0
             order["state"] = FREE
-            emit_cancelled(market, each, leaves, REASON_SYSTEM, GONE, source_next, ring, position)
+            reason = REASON_SYSTEM
+            event = emit_cancelled(market, each, leaves, reason, GONE, source_next, ring, position)
+            event["cause"] = CAUSE_DISCONNECT
             position += 1
     return position

@@ -177,6 +177,20 @@ class Ignored(IntEnum):
     POISONED = 8  # it ended two matchers and is not tried again
 
 
+class Cause(IntEnum):
+    """Why an order was cancelled although its client did not ask for it: private tag 133."""
+
+    DISCONNECT = 1
+    MASS_CANCEL = 2
+    PROTECTION = 3
+    EXPIRY = 4
+    SELF_MATCH = 5
+    OPERATOR = 6  # a halt, or an operator's own request
+    KILL_SWITCH = 7
+    ROLL = 8
+    POISONED = 9  # its sweep ended two matchers
+
+
 class Continuing(IntEnum):
     """What a command that did not fit into one part is in the middle of."""
 
@@ -297,6 +311,7 @@ EVENT = Record(
             doc="CANCELLED by a replace that failed: the replace's UserRefNum; otherwise 0",
             offset=60,
         ),
+        Field("cause", "u1", doc="CANCELLED: Cause, 0 when the client asked", offset=56),
         # IGNORED, REJECTED
         Field("command_kind", "u1", doc="IGNORED, REJECTED: CommandKind", offset=63),
         # LOGGED_IN, LOGGED_OUT, GATEWAY_STARTED, GATEWAY_DIED

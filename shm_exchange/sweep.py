@@ -13,12 +13,13 @@ from shm_exchange.book import remove, rest, side_number, take
 from shm_exchange.disconnect import REASON_SYSTEM, cancel_orders
 from shm_exchange.emit import emit_cancelled, emit_order, new_event
 from shm_exchange.market import FREE
-from shm_exchange.messages import Continuing, EventFlag, EventKind
+from shm_exchange.messages import Cause, Continuing, EventFlag, EventKind
 
 TIF_IOC = ord("3")
 LIQUIDITY_ADDED = ord("A")
 LIQUIDITY_REMOVED = ord("R")
 REASON_IOC = ord("I")
+CAUSE_POISONED = int(Cause.POISONED)
 
 SWEEP = int(Continuing.SWEEP)
 CARRY = int(Continuing.CARRY)
@@ -161,7 +162,9 @@ def give_up(market, ring, position):
     order["state"] = FREE
     source_next = np.int64(scalars["continuing_next"])
     flags = DONE | LONG_FORM
-    emit_cancelled(market, slot, leaves, REASON_SYSTEM, flags, source_next, ring, position)
+    reason = REASON_SYSTEM
+    event = emit_cancelled(market, slot, leaves, reason, flags, source_next, ring, position)
+    event["cause"] = CAUSE_POISONED
     return position + 1
 
 

@@ -346,7 +346,8 @@ OUTBOUND = {
 INBOUND_SHORT = frozenset("XMQ")
 OUTBOUND_SHORT = frozenset("CDBJPITMQ")
 CHANNEL_SIZE = TAG_HEADER_SIZE + 1  # tag 28
-STAYS_SIZE = TAG_HEADER_SIZE + 1  # tag 130; our messages carry no other
+STAYS_SIZE = TAG_HEADER_SIZE + 1  # tag 130
+CAUSE_SIZE = TAG_HEADER_SIZE + 1  # tag 133
 OUTBOUND_SIZE_MAX = (
     max(record.size for record in OUTBOUND.values())
     + APPENDAGE_LENGTH_SIZE

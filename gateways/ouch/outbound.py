@@ -10,6 +10,7 @@ from __future__ import annotations
 from gateways.ouch.messages import (
     ACCOUNT_QUERY_RESPONSE,
     APPENDAGE_LENGTH_SIZE,
+    CAUSE_SIZE,
     CHANNEL_SIZE,
     ORDER_ACCEPTED,
     ORDER_CANCELED,
@@ -57,6 +58,7 @@ _TYPE_E, _TYPE_J, _TYPE_M, _TYPE_Q = ord("E"), ord("J"), ord("M"), ord("Q")
 
 _TAG_CHANNEL = int(Tag.USER_REF_INDEX)
 _TAG_STAYS = int(Tag.STAY_ON_DISCONNECT)
+_TAG_CAUSE = int(Tag.CAUSE)
 
 _TIMESTAMP = SYSTEM_EVENT.offset_of("timestamp")  # the same in every message
 _USER_REF = ORDER_ACCEPTED.offset_of("user_ref_num")  # likewise, except in `U`
@@ -260,11 +262,26 @@ def _executed(event, match_number, which, instruments, buffer, offset):
     return size
 
 
+@cold_kernel
+def _cause_appendage(buffer, start, size, event):
+    """End a `C` that its client did not ask for: channel and cause (private tag 133)."""
+    total = _appendage(buffer, start, size, int(event["user_ref_index"]))
+    end = start + total
+    buffer[at(end)] = CAUSE_SIZE - 1
+    buffer[at(end + 1)] = _TAG_CAUSE
+    buffer[at(end + 2)] = event["cause"]
+    store_big_2(buffer, start + size, total + CAUSE_SIZE - size - APPENDAGE_LENGTH_SIZE)
+    return total + CAUSE_SIZE
+
+
 @kernel
 def _cancelled(event, buffer, offset):
     """`C`."""
     start = offset + HEADER_SIZE
-    size = _conditional_appendage(buffer, start, _CANCELED_SIZE, event)
+    if event["cause"] != 0:
+        size = _cause_appendage(buffer, start, _CANCELED_SIZE, event)
+    else:
+        size = _conditional_appendage(buffer, start, _CANCELED_SIZE, event)
     _begin(buffer, offset, _TYPE_C, size, event)
     store_big_4(buffer, start + _USER_REF, int(event["user_ref"]))
     store_big_4(buffer, start + _CANCELED_QUANTITY, int(event["quantity"]))

@@ -40,6 +40,7 @@ class Tag(IntEnum):
     GOOD_TILL_CANCELLED = 128
     POST_ONLY_REJECT = 129
     STAY_ON_DISCONNECT = 130
+    CAUSE = 133
 
 
 class TagFormat(NamedTuple):
@@ -79,6 +80,7 @@ TAG_FORMATS = (
     TagFormat(Tag.GOOD_TILL_CANCELLED, "a", 1, "private: `G`, with time in force `0`"),
     TagFormat(Tag.POST_ONLY_REJECT, "a", 1, "private: `R`, refuse instead of sliding"),
     TagFormat(Tag.STAY_ON_DISCONNECT, "a", 1, "private: `Y`, not cancelled on disconnect"),
+    TagFormat(Tag.CAUSE, "u", 1, "private, outbound: why an order was cancelled unasked"),
 )
 
 PRIVATE_TAG_FIRST = 128

@@ -107,7 +107,8 @@ def meaning(event: np.void, references: list[int]) -> tuple[Any, ...]:
     if kind is EventKind.CANCELLED:
         amounts = (values["quantity"], values["leaves"], references[values["reference"]])
         done = (bool(flags & EventFlag.DONE), bool(flags & EventFlag.RESTS))
-        return ("cancelled", *owner, *about, *amounts, values["reason"], *done, long_form)
+        why = (values["reason"], values["cause"])
+        return ("cancelled", *owner, *about, *amounts, *why, *done, long_form)
     if kind is EventKind.MODIFIED:
         amounts = (values["quantity"], values["leaves"], references[values["reference"]])
         return ("modified", *owner, *about, *amounts, long_form)

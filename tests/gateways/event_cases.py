@@ -230,6 +230,12 @@ CASES = [
         itch(b"D", "Q", _OWN),
     ),
     Case(
+        "cancelled, nobody asked",
+        event(EventKind.CANCELLED, _RESTS | _DONE | _LONG, reason="Z", cause=1, **_LESS),
+        {4: [ouch(b"C", "IIcHBBB", 11, 60, b"Z", 3, 2, 133, 1)]},
+        itch(b"D", "Q", _OWN),
+    ),
+    Case(
         "cancelled, was not in the book",
         event(EventKind.CANCELLED, _DONE, reason="I", **_LESS),
         {4: [ouch(b"C", "IIc", 11, 60, b"I")]},

@@ -18,6 +18,7 @@ MATCHER, SUPERVISOR = 0, 1
 # Why a request is ignored.
 STALE, NUMBER_USED, NOT_LIVE, SUPERFLUOUS = 1, 2, 3, 4
 UNKNOWN_KIND, UNKNOWN_SESSION, ALREADY = 5, 6, 7
+DISCONNECT = 1  # why an order was cancelled although nobody asked
 # Why an order is rejected: OUCH's codes, and our own for a slot.
 BAD_SLOT, BAD_SYMBOL, CLOSED, BAD_PRICE, BAD_QUANTITY = 0x8002, 0x17, 0x07, 0x1D, 0x13
 
@@ -275,7 +276,7 @@ class Exchange:
         for _, order in sorted(self.orders.items()):
             session = self.sessions[order.session]
             if session.cancel_on_disconnect and not session.connected and not order.stay:
-                self._reduce(order, 0, ord("Z"), long_form=True)
+                self._reduce(order, 0, ord("Z"), long_form=True, cause=DISCONNECT)
 
     def _state(self, request: Request) -> None:
         if request.source not in (MATCHER, SUPERVISOR):
@@ -328,15 +329,18 @@ class Exchange:
         done = (maker.leaves == 0, taker.leaves == 0)
         self._say("executed", *maker.owner, *taker.owner, *about, *done)
 
-    def _reduce(self, order: Order, left: int, reason: int, *, long_form: bool = False) -> None:
-        """Lower what is open to `left`; 0 ends the order."""
+    def _reduce(
+        self, order: Order, left: int, reason: int, *, long_form: bool = False, cause: int = 0
+    ) -> None:
+        """Lower what is open to `left`; 0 ends the order. cause: 0 when its client asked."""
         taken, order.leaves = order.leaves - left, left
         was_resting = order.resting
         if not left:
             self._take_out(order)
             del self.orders[order.slot]
         about = (order.instrument, order.side, order.price, taken, left, order.reference)
-        self._say("cancelled", *order.owner, *about, reason, left == 0, was_resting, long_form)
+        how = (reason, cause, left == 0, was_resting, long_form)
+        self._say("cancelled", *order.owner, *about, *how)
 
     def _rest(self, order: Order) -> None:
         order.resting = True
