@@ -1,13 +1,15 @@
 """Kernel: which events are messages of which stream. A stream is numbered by this alone.
 
-How many messages an event gives to an order session, and to the feed, is a function of the event,
-so every gateway numbers every stream alike, and a replay counts as the first run did.
+How many messages an event gives to an order session is a function of the event; how many it gives
+to the feed, of the event and the order that it is about, as the replica has it before the event.
+So every gateway numbers every stream alike, and a replay counts as the first run did.
 """
 
 import numpy as np
 
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
+from shm_exchange.market import RESTING
 from shm_exchange.messages import EventFlag, EventKind
 
 ACCEPTED = int(EventKind.ACCEPTED)
@@ -23,9 +25,12 @@ SYSTEM = int(EventKind.SYSTEM)
 LISTED = int(EventKind.LISTED)
 INSTRUMENT_STATE = int(EventKind.INSTRUMENT_STATE)
 SESSIONS = int(EventKind.SESSIONS)
+RESTATED = int(EventKind.RESTATED)
+BROKEN = int(EventKind.BROKEN)
+DONE = int(EventFlag.DONE)
 RESTS = int(EventFlag.RESTS)
 
-HIDDEN = ord("N")  # display
+HIDDEN, ATTRIBUTED = ord("N"), ord("A")  # display
 END_OF_DAY = ord("E")  # code of a system event that every session is told
 
 
@@ -49,20 +54,56 @@ def session_messages(event, session):
 
 
 @kernel
-def feed_messages(event):
-    """How many messages the event gives to the feed: 0 or 1."""
+def is_shown(order):
+    """1 when the feed knows the order."""
+    return 1 if order["state"] == RESTING and order["display"] != HIDDEN else 0
+
+
+@kernel
+def shown_less(order, event):
+    """Displayed lots that CANCELLED or MODIFIED takes away; what is in reserve goes first."""
+    displayed = np.int64(order["displayed"])
+    kept = np.int64(order["leaves"]) - np.int64(event["quantity"])
+    return displayed - min(displayed, kept)
+
+
+@kernel
+def _replaces_shown(order, event):
+    """Messages of REPLACED: `U`, `A` or `D`; `D` and `A` when the attribution changes."""
+    before = is_shown(order)
+    after = np.int64(event["flags"]) & RESTS != 0 and event["display"] != HIDDEN
+    if before and after:
+        attributed = order["display"] == ATTRIBUTED
+        return 1 if attributed == (event["display"] == ATTRIBUTED) else 2
+    return 1 if before or after else 0
+
+
+@kernel
+def _of_known_order(order, event, kind):
+    """Messages of an event about an order that is there already."""
+    if kind == REPLACED:
+        return _replaces_shown(order, event)
+    if kind == CANCELLED or kind == MODIFIED:
+        whole = kind == CANCELLED and np.int64(event["flags"]) & DONE != 0
+        return 1 if is_shown(order) and (whole or shown_less(order, event) > 0) else 0
+    return 1 if order["display"] != HIDDEN else 0
+
+
+@kernel
+def feed_messages(market, event):
+    """How many messages the event gives to the feed: 0 to 2. market: before the event."""
     kind = np.int64(event["kind"])
-    rests = np.int64(event["flags"]) & RESTS
-    shown = event["display"] != HIDDEN
-    if kind == EXECUTED or kind == REPLACED:
+    if kind == EXECUTED:
         return 1
-    if kind == ACCEPTED or kind == CANCELLED:
-        return 1 if rests != 0 and shown else 0
-    if kind == RESTED or kind == CARRIED:
-        return 1 if shown else 0
-    if kind == MODIFIED:
-        return 1 if rests != 0 and shown and event["quantity"] > 0 else 0
-    return 1 if kind == SYSTEM or kind == LISTED or kind == INSTRUMENT_STATE else 0
+    if kind == ACCEPTED:
+        return 1 if np.int64(event["flags"]) & RESTS != 0 and event["display"] != HIDDEN else 0
+    if kind == CANCELLED or kind == REPLACED or kind == RESTED or kind == MODIFIED:
+        return _of_known_order(market.orders[at(np.int64(event["slot"]))], event, kind)
+    if kind == CARRIED or kind == RESTATED:
+        return _of_known_order(market.orders[at(np.int64(event["slot"]))], event, kind)
+    if kind == SYSTEM or kind == LISTED or kind == INSTRUMENT_STATE or kind == BROKEN:
+        return 1
+    return 0
 
 
 @cold_kernel
@@ -88,7 +129,7 @@ def count_messages(market, event):
             _count_for_many(market, event, kind)
     elif session_messages(event, np.int64(event["session"])):
         market.sessions[at(np.int64(event["session"]))]["messages"] += 1
-    market.scalars[0]["feed_messages"] += feed_messages(event)
+    market.scalars[0]["feed_messages"] += feed_messages(market, event)
 
 
 @cold_kernel

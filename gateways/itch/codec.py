@@ -22,7 +22,7 @@ from gateways.itch.messages import (
 )
 from gateways.packets import HEADER_SIZE
 from gateways.soupbintcp import write_sequenced_header
-from gateways.wire import SPACE, SPACES_4, load_big_6, store_big_6, time_of_day
+from gateways.wire import SPACE, load_big_6, store_big_6, time_of_day
 from ringbuf.bits import (
     at,
     load_big_2,
@@ -161,13 +161,13 @@ def encode_directory(buffer, offset, time_ns, locate, symbol, lot):
 
 
 @kernel
-def encode_action(buffer, offset, time_ns, locate, symbol, state):
-    """`H`. state: `T` `Q` `H`."""
+def encode_action(buffer, offset, time_ns, locate, symbol, state, reason):
+    """`H`. state: `T` `Q` `H`; reason: four characters, raw."""
     start = _begin(buffer, offset, ACTION, _ACTION_SIZE, locate, time_ns)
     store_raw_8(buffer, start + _ACTION_STOCK, symbol)
     buffer[at(start + _ACTION_STATE)] = state
     buffer[at(start + _ACTION_RESERVED)] = SPACE
-    store_raw_4(buffer, start + _ACTION_REASON, SPACES_4)
+    store_raw_4(buffer, start + _ACTION_REASON, reason)
     return HEADER_SIZE + _ACTION_SIZE
 
 

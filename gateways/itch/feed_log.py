@@ -10,13 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from gateways.itch.messages import MESSAGE_SIZE_MAX
-from gateways.itch.outbound import encode_feed
+from gateways.itch.outbound import KNOWN_COUNT, encode_feed
 from gateways.packets import HEADER_SIZE, LENGTH_SIZE
+from ringbuf.atomics import store_release
 from ringbuf.bits import at, load_big_2
 from ringbuf.jit import cold_kernel, kernel
 
 STRIDE_BITS = 6  # one of 64 messages has its offset kept
-PACKET_SIZE_MAX = HEADER_SIZE + MESSAGE_SIZE_MAX
+EVENT_SIZE_MAX = 2 * (HEADER_SIZE + MESSAGE_SIZE_MAX)  # the packets of one event
 # Subscripts of FeedLog.words: bytes and messages so far, bytes that the disk has room for, the
 # descriptor of the file, and messages before the first one that is in it.
 SIZE, COUNT, LIMIT, FILE, BASE = range(5)
@@ -33,30 +34,25 @@ class FeedLog(NamedTuple):
 
 @kernel
 def has_room_for(log, count):
-    """1 when `count` messages may be appended, whatever they are."""
-    return 1 if log.words[SIZE] + count * PACKET_SIZE_MAX <= log.words[LIMIT] else 0
+    """1 when the messages of `count` events may be appended, whatever they are."""
+    return 1 if log.words[SIZE] + count * EVENT_SIZE_MAX <= log.words[LIMIT] else 0
 
 
 @kernel
-def append(log, event, position, instruments, engine, original_reference, original_was_resting):
-    """Encode the feed's message of an event, if it has one. There must be room for it."""
-    offset = log.words[SIZE]
-    size = encode_feed(
-        event,
-        position,
-        instruments,
-        engine,
-        original_reference,
-        original_was_resting,
-        log.data,
-        offset,
-    )
-    if size > 0:
-        count = log.words[COUNT] - log.words[BASE]
-        if count & ((1 << STRIDE_BITS) - 1) == 0:
-            log.offsets[at(count >> STRIDE_BITS)] = offset
-        log.words[COUNT] += 1
+def append(log, event, position, market, attributions, known):
+    """Encode the feed's messages of an event that was applied, if it has any. There must be room.
+
+    The count is stored last: whoever loads it from another thread finds everything it counts.
+    """
+    for part in range(known[KNOWN_COUNT]):
+        offset = log.words[SIZE]
+        size = encode_feed(event, position, market, attributions, known, part, log.data, offset)
+        number = log.words[COUNT] + 1
+        place = number - 1 - log.words[BASE]
+        if place & ((1 << STRIDE_BITS) - 1) == 0:
+            log.offsets[at(place >> STRIDE_BITS)] = offset
         log.words[SIZE] = offset + size
+        store_release(log.words, COUNT, number)
 
 
 @cold_kernel

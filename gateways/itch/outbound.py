@@ -1,20 +1,25 @@
 """Kernel: EVENT -> the feed.
 
-An event gives the feed at most one message, and whether it gives one is a function of the event
-alone, so that everybody numbers the feed alike. Only ITCH's replace needs more than the event: the
-reference number that the order had before, which the replica knows by slot.
+An event gives the feed no, one or two messages: as many as `streams.feed_messages` says, from the
+event and the order as the replica had it before the event, so that everybody numbers the feed
+alike. `note` keeps what has to be known from before.
 
 An order is on the feed from the event that says that it rests (ACCEPTED or REPLACED with RESTS,
-RESTED) until it is used up or taken out. Hidden orders never are: their fills are `P`.
+RESTED) until it is used up or taken out, with the lots that are displayed. Hidden orders never are:
+their fills are `P`. A reserve that is refreshed (RESTATED) comes as another order.
 """
 
 from __future__ import annotations
+
+import numpy as np
 
 from gateways.itch.codec import (
     BUY,
     SELL,
     encode_action,
     encode_add,
+    encode_add_attributed,
+    encode_broken,
     encode_cancel,
     encode_delete,
     encode_directory,
@@ -23,17 +28,19 @@ from gateways.itch.codec import (
     encode_system,
     encode_trade,
 )
+from gateways.wire import SPACES_4
 from ringbuf.bits import at
-from ringbuf.jit import kernel
+from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.messages import COMMAND_NEXT_BITS, EventFlag, EventKind
+from shm_exchange.streams import feed_messages, is_shown, shown_less
 
-_ACCEPTED = int(EventKind.ACCEPTED)
 _REPLACED = int(EventKind.REPLACED)
-_RESTED = int(EventKind.RESTED)
-_CARRIED = int(EventKind.CARRIED)
 _EXECUTED = int(EventKind.EXECUTED)
 _CANCELLED = int(EventKind.CANCELLED)
 _MODIFIED = int(EventKind.MODIFIED)
+_ACCEPTED = int(EventKind.ACCEPTED)
+_RESTATED = int(EventKind.RESTATED)
+_BROKEN = int(EventKind.BROKEN)
 _SYSTEM = int(EventKind.SYSTEM)
 _LISTED = int(EventKind.LISTED)
 _INSTRUMENT_STATE = int(EventKind.INSTRUMENT_STATE)
@@ -42,7 +49,28 @@ _RESTS = int(EventFlag.RESTS)
 _MAKER_HIDDEN = int(EventFlag.MAKER_HIDDEN)
 
 _SIDE_BUY = ord("B")  # of an order; `S`, `T` and `E` sell
-_HIDDEN = ord("N")  # display
+_HIDDEN, _ATTRIBUTED = ord("N"), ord("A")  # display
+_HALTED, _CLOSED = ord("H"), ord("C")  # states of an instrument; ITCH knows no closed one
+CLOSED_TEXT = int.from_bytes(b"CLSD", "little")  # reason of the `H` of an instrument that is closed
+
+# Subscripts of `known`: what was known of an event's order before the event.
+KNOWN_COUNT = 0  # messages of the event
+KNOWN_SHOWN = 1  # 1: the feed has the order
+KNOWN_REFERENCE = 2
+KNOWN_LESS = 3  # displayed lots that the event takes away
+KNOWN_WORDS = 8
+
+
+@kernel
+def note(market, event, known):
+    """Keep what the event's messages need of the market before it. known: int64[8], written."""
+    known[KNOWN_COUNT] = feed_messages(market, event)
+    kind = int(event["kind"])
+    if kind == _REPLACED or kind == _CANCELLED or kind == _MODIFIED:
+        order = market.orders[at(np.int64(event["slot"]))]
+        known[KNOWN_SHOWN] = is_shown(order)
+        known[KNOWN_REFERENCE] = order["reference"]
+        known[KNOWN_LESS] = shown_less(order, event)
 
 
 @kernel
@@ -52,30 +80,26 @@ def feed_side(side):
 
 
 @kernel
-def feed_count(event):
-    """How many messages `event` gives to the feed: 0 or 1."""
-    kind = int(event["kind"])
-    rests = int(event["flags"]) & _RESTS
-    if kind == _EXECUTED or kind == _REPLACED:
-        return 1
-    if kind == _ACCEPTED or kind == _CANCELLED:
-        return int(rests != 0 and event["display"] != _HIDDEN)
-    if kind == _RESTED or kind == _CARRIED:
-        return int(event["display"] != _HIDDEN)
-    if kind == _MODIFIED:
-        return int(rests != 0 and event["display"] != _HIDDEN and event["quantity"] > 0)
-    return int(kind == _SYSTEM or kind == _LISTED or kind == _INSTRUMENT_STATE)
+def add_order(market, attributions, slot, reference, time_ns, buffer, offset):
+    """An order comes to rest: `A`, or `F` with the firm of its session. Return the bytes written.
 
-
-@kernel
-def _add(event, reference, shares, instrument, locate, buffer, offset):
-    """An order comes to rest."""
-    price = int(event["price"]) * instrument["tick"]
-    side = feed_side(int(event["side"]))
-    symbol = instrument["symbol"]
-    return encode_add(
-        buffer, offset, event["time_ns"], locate, reference, side, shares, symbol, price
-    )
+    attributions: int32[sessions], four raw characters, 0 without a firm.
+    """
+    order = market.orders[at(slot)]
+    index = int(order["instrument"])
+    instrument = market.instruments[at(index)]
+    price = int(order["price"]) * instrument["tick"]
+    side = feed_side(int(order["side"]))
+    shares, symbol = int(order["displayed"]), instrument["symbol"]
+    attribution = 0
+    if order["display"] == _ATTRIBUTED:
+        attribution = int(attributions[at(np.int64(order["session"]))])
+    locate = index + 1
+    if attribution:
+        return encode_add_attributed(
+            buffer, offset, time_ns, locate, reference, side, shares, symbol, price, attribution
+        )
+    return encode_add(buffer, offset, time_ns, locate, reference, side, shares, symbol, price)
 
 
 @kernel
@@ -90,87 +114,83 @@ def _executed(event, match_number, reference, instrument, locate, buffer, offset
 
 
 @kernel
-def _cancelled(event, reference, locate, buffer, offset):
-    """A resting order is taken out, or made smaller."""
-    time_ns, shares = event["time_ns"], int(event["quantity"])
-    if int(event["kind"]) == _CANCELLED and int(event["flags"]) & _DONE:
-        return encode_delete(buffer, offset, time_ns, locate, reference)
-    return encode_cancel(buffer, offset, time_ns, locate, reference, shares)
-
-
-@kernel
-def _replaced(event, reference, original, original_was_resting, instrument, locate, buffer, offset):
+def _replaced(event, own, market, attributions, known, part, locate, buffer, offset):
     """A resting order is replaced: by one that rests, or first of all by nothing."""
-    time_ns, shares = event["time_ns"], int(event["quantity"])
+    slot, time_ns = np.int64(event["slot"]), event["time_ns"]
+    original = (own >> COMMAND_NEXT_BITS) << COMMAND_NEXT_BITS | known[KNOWN_REFERENCE]
     rests = int(event["flags"]) & _RESTS != 0 and event["display"] != _HIDDEN
-    if rests and original_was_resting != 0:
-        price = int(event["price"]) * instrument["tick"]
-        return encode_replace(buffer, offset, time_ns, locate, original, reference, shares, price)
-    if rests:
-        return _add(event, reference, shares, instrument, locate, buffer, offset)
+    if rests and known[KNOWN_SHOWN] != 0 and known[KNOWN_COUNT] == 1:
+        price = int(event["price"]) * market.instruments[at(np.int64(event["instrument"]))]["tick"]
+        shares = int(market.orders[at(slot)]["displayed"])
+        return encode_replace(buffer, offset, time_ns, locate, original, own, shares, price)
+    if rests and part == known[KNOWN_COUNT] - 1:
+        return add_order(market, attributions, slot, own, time_ns, buffer, offset)
     return encode_delete(buffer, offset, time_ns, locate, original)
 
 
 @kernel
-def _of_order(
-    event, position, instruments, engine, original_reference, original_was_resting, buffer, offset
-):
-    """The message of an event about one order; `feed_count` said that there is one."""
-    above = engine << COMMAND_NEXT_BITS
-    kind = int(event["kind"])
+def _of_order(event, position, market, attributions, known, part, buffer, offset):
+    """A message of an event about one order; `note` said that there is one."""
+    above = np.int64(market.scalars[0]["engine"]) << COMMAND_NEXT_BITS
+    kind, time_ns = int(event["kind"]), event["time_ns"]
     index = int(event["instrument"])
-    instrument = instruments[at(index)]
     locate = index + 1
     own, named = above | position, above | event["reference"]
     if kind == _EXECUTED:
+        instrument = market.instruments[at(index)]
         return _executed(event, own, named, instrument, locate, buffer, offset)
-    if kind == _ACCEPTED:
-        shares = int(event["quantity"])
-        return _add(event, own, shares, instrument, locate, buffer, offset)
-    if kind == _RESTED:
-        return _add(event, named, int(event["leaves"]), instrument, locate, buffer, offset)
-    if kind == _CARRIED:
-        return _add(event, named, int(event["quantity"]), instrument, locate, buffer, offset)
     if kind == _REPLACED:
-        original = above | original_reference
-        return _replaced(
-            event, own, original, original_was_resting, instrument, locate, buffer, offset
-        )
-    return _cancelled(event, named, locate, buffer, offset)
+        return _replaced(event, own, market, attributions, known, part, locate, buffer, offset)
+    if kind == _CANCELLED and int(event["flags"]) & _DONE:
+        return encode_delete(buffer, offset, time_ns, locate, named)
+    if kind == _CANCELLED or kind == _MODIFIED:
+        return encode_cancel(buffer, offset, time_ns, locate, named, known[KNOWN_LESS])
+    reference = own if kind == _ACCEPTED or kind == _RESTATED else named
+    slot = np.int64(event["slot"])
+    return add_order(market, attributions, slot, reference, time_ns, buffer, offset)
+
+
+@cold_kernel
+def add_state(market, index, state, time_ns, buffer, offset):
+    """`H`: an instrument's state. Return the bytes written."""
+    symbol = market.instruments[at(index)]["symbol"]
+    shown = _HALTED if state == _CLOSED else state
+    text = CLOSED_TEXT if state == _CLOSED else SPACES_4
+    return encode_action(buffer, offset, time_ns, index + 1, symbol, shown, text)
+
+
+@cold_kernel
+def add_directory(market, index, time_ns, buffer, offset):
+    """`R`: an instrument. Return the bytes written."""
+    row = market.instruments[at(index)]
+    lot = int(row["lot"])
+    return encode_directory(buffer, offset, time_ns, index + 1, row["symbol"], lot)
+
+
+@cold_kernel
+def _of_market(event, kind, market, buffer, offset):
+    """The message of an event that is not about one order."""
+    time_ns, code = event["time_ns"], int(event["reason"]) & 0xFF
+    index = np.int64(event["instrument"])
+    if kind == _SYSTEM:
+        return encode_system(buffer, offset, time_ns, code)
+    if kind == _LISTED:
+        return add_directory(market, index, time_ns, buffer, offset)
+    if kind == _BROKEN:
+        above = np.int64(market.scalars[0]["engine"]) << COMMAND_NEXT_BITS
+        return encode_broken(buffer, offset, time_ns, index + 1, above | event["reference"])
+    return add_state(market, index, code, time_ns, buffer, offset)
 
 
 @kernel
-def encode_feed(
-    event, position, instruments, engine, original_reference, original_was_resting, buffer, offset
-):
-    """Write the feed's message of `event` as a SoupBinTCP `S` packet; return the bytes written.
+def encode_feed(event, position, market, attributions, known, part, buffer, offset):
+    """Write message `part` of `event` as a SoupBinTCP `S` packet; return the bytes written.
 
-    event: EVENT row, read at `position` of `engine`'s ring; instruments: INSTRUMENT[n];
-    original_reference: REPLACED only, the reference that its slot had before the event;
-    original_was_resting: 1 when the feed knows that order; buffer: uint8 with at least
-    HEADER_SIZE + MESSAGE_SIZE_MAX bytes free at `offset`. 0 when `feed_count(event)` is 0.
+    event: EVENT row, read at `position`, applied to `market` already; known: what `note` kept
+    before that, which has the count of parts; attributions: int32[sessions]; buffer: uint8 with
+    at least HEADER_SIZE + MESSAGE_SIZE_MAX bytes free at `offset`.
     """
-    if feed_count(event) == 0:
-        return 0
     kind = int(event["kind"])
-    time_ns = event["time_ns"]
-    code = int(event["reason"]) & 0xFF
-    if kind == _SYSTEM:
-        return encode_system(buffer, offset, time_ns, code)
-    if kind == _LISTED or kind == _INSTRUMENT_STATE:
-        index = int(event["instrument"])
-        symbol = instruments[at(index)]["symbol"]
-        if kind == _INSTRUMENT_STATE:
-            return encode_action(buffer, offset, time_ns, index + 1, symbol, code)
-        lot = int(instruments[at(index)]["lot"])
-        return encode_directory(buffer, offset, time_ns, index + 1, symbol, lot)
-    return _of_order(
-        event,
-        position,
-        instruments,
-        engine,
-        original_reference,
-        original_was_resting,
-        buffer,
-        offset,
-    )
+    if kind == _SYSTEM or kind == _LISTED or kind == _INSTRUMENT_STATE or kind == _BROKEN:
+        return _of_market(event, kind, market, buffer, offset)
+    return _of_order(event, position, market, attributions, known, part, buffer, offset)

@@ -13,6 +13,8 @@ import os
 import threading
 import time
 
+import numpy as np
+
 from gateways import connection as c
 from gateways.itch import pump as loop
 from gateways.itch import state
@@ -68,6 +70,7 @@ class Past(threading.Thread):
         self.pump = serving._replace(
             market=empty_market(context.configuration, context.engine),
             log=create_feed_log(context.state_directory),
+            known=np.zeros_like(serving.known),
         )
         self._context = context
         self._serving = serving

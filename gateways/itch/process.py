@@ -21,6 +21,7 @@ from gateways.itch import pump as loop
 from gateways.itch import state
 from gateways.itch.feed_log import BASE, SIZE, FeedLog
 from gateways.itch.log_file import close_feed_log, create_feed_log, extend, is_exhausted
+from gateways.itch.outbound import KNOWN_WORDS
 from gateways.itch.past import Past, begin_late, take_place
 from gateways.itch.state import FeedPump
 from gateways.mailbox import LETTER, Mailbox
@@ -31,7 +32,7 @@ from ringbuf.broadcast import DURABLE, PUBLISHED, Broadcast
 from ringbuf.syscalls import EPOLL_CLOEXEC, epoll_create1
 from ringbuf.waiting import SPIN
 from shm_exchange.addresses import split_address
-from shm_exchange.config import Gateway
+from shm_exchange.config import Configuration, Gateway
 from shm_exchange.errors import ExchangeError
 from shm_exchange.history import History
 from shm_exchange.messages import EVENT_DTYPE
@@ -50,6 +51,13 @@ _FAILURES = {
 }
 
 
+def attributions(configuration: Configuration) -> np.ndarray:
+    """int32[sessions]: the firm of each session as ITCH `F` says it, 0 without one."""
+    firms = [each.firm.encode("ascii") for each in configuration.sessions]
+    words = [int.from_bytes(firm.ljust(4), "little") if firm else 0 for firm in firms]
+    return np.array(words or [0], np.int32)
+
+
 def build_pump(context: RoleContext, gateway: Gateway, mailbox: Mailbox) -> FeedPump:
     """Everything the loop touches, at position 0."""
     settings = np.zeros(state.SETTING_COUNT, np.int64)
@@ -62,6 +70,8 @@ def build_pump(context: RoleContext, gateway: Gateway, mailbox: Mailbox) -> Feed
         market=empty_market(context.configuration, context.engine),
         ring=context.wiring.ring,
         log=create_feed_log(context.state_directory),
+        attributions=attributions(context.configuration),
+        known=np.zeros(KNOWN_WORDS, np.int64),
         connections=create_connections(gateway.clients_max, INBOUND_SIZE, OUTBOUND_SIZE),
         mailbox=mailbox,
         doorbells=context.control.doorbells,

@@ -10,6 +10,7 @@ import numpy as np
 from gateways import connection as c
 from gateways import mailbox as letters
 from gateways.itch.feed_log import COUNT, SIZE, append, begin_anew, has_room_for, seek
+from gateways.itch.outbound import note
 from gateways.itch.state import (
     BEHIND,
     BELL,
@@ -23,7 +24,6 @@ from gateways.itch.state import (
     NEXT_TIMER_NS,
     READY_PER_PASS,
     ROWS_USED,
-    SETTING_ENGINE,
     SETTING_EPOLL,
     SETTING_POLICY,
     SETTING_PROCESS,
@@ -61,14 +61,11 @@ from ringbuf.layout import (
 )
 from ringbuf.syscalls import EPOLL_CTL_DEL, clock_ns, close, epoll_ctl, epoll_wait, event_drain
 from ringbuf.waiting import LOOKS_PER_PASS, announce_sleep, bell_of, end_sleep, idle
-from shm_exchange.market import RESTING
 from shm_exchange.messages import EventKind
 from shm_exchange.replica import apply
 
-REPLACED = int(EventKind.REPLACED)
 ATTESTED = int(EventKind.ATTESTED)
 ROLLED = int(EventKind.ROLLED)
-HIDDEN = ord("N")
 PACKET_LENGTH_MAX = 1024  # of a client's packet: none that may come is near it
 TIMER_INTERVAL_NS = 50_000_000
 RETRY_NS = 1_000_000  # a socket that was full is left alone for so long
@@ -176,22 +173,14 @@ def ingest(pump, events, count, position):
     """Apply and encode `count` events, the first at `position`: 0, or why the loop must end."""
     if not has_room_for(pump.log, count):
         return LOG_FULL  # nothing was done: with room it goes on from here
-    market = pump.market
-    engine = pump.settings[SETTING_ENGINE]
+    market, known = pump.market, pump.known
     for index in range(count):
         event = events[at(index)]
-        reference = np.int64(0)
-        was_resting = 0
-        if event["kind"] == REPLACED:
-            order = market.orders[at(np.int64(event["slot"]))]
-            reference = np.int64(order["reference"])
-            was_resting = 1 if order["state"] == RESTING and order["display"] != HIDDEN else 0
+        note(market, event, known)
         apply(market, events, index, position + index)
         if event["kind"] == ROLLED:
             begin_anew(pump.log)
-        append(
-            pump.log, event, position + index, market.instruments, engine, reference, was_resting
-        )
+        append(pump.log, event, position + index, market, pump.attributions, known)
         if event["kind"] == ATTESTED and market.scalars[0]["differs"] != 0:
             return DIFFERS
     return 0

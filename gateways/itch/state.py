@@ -43,6 +43,8 @@ class FeedPump(NamedTuple):
     market: Market
     ring: Broadcast
     log: FeedLog
+    attributions: np.ndarray  # int32[sessions]: the firm of each, four raw characters, or 0
+    known: np.ndarray  # int64[8], scratch: `outbound.KNOWN_*`
     connections: Connections
     mailbox: Mailbox
     doorbells: np.ndarray  # uint8[64]

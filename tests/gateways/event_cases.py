@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shm_exchange.market import INSTRUMENT
+from shm_exchange.market import INSTRUMENT, WORKING
 from shm_exchange.messages import EVENT_DTYPE, EventFlag, EventKind
 
 CLIENT_ORDER_ID = b"abcdefghijklmn"
@@ -108,13 +108,14 @@ def itch(letter: bytes, layout: str, *fields: Any, locate: int = LOCATE) -> byte
 
 
 class Case(NamedTuple):
-    """An event; per session its OUCH packets; its feed packet; for REPLACED what was before."""
+    """An event; per session its OUCH packets; its feed packets; the order as it was before."""
 
     name: str
     event: np.ndarray
     ouch: dict[int, list[bytes]]
     feed: bytes
-    original_reference: int = 0
+    before: dict[str, Any] = {}
+    displayed: int = 0  # lots afterwards, if not all that are open
 
 
 _ADD = "QcI8sI"
@@ -142,6 +143,7 @@ _LESS = {
     "leaves": 15,
     "reference": MAKER_REFERENCE,
 }
+_PLACED = (NUMBER, b"S", 999_999, SYMBOL, PRICE)
 _MAKER_E = ouch(b"E", "IIQcQH", 11, 40, PRICE, b"A", NUMBER, 0)
 _TAKER_E = ouch(b"E", "IIQcQH", 0xFFFF_FFFD, 40, PRICE, b"R", NUMBER, 0)
 _FEED_E = itch(b"E", "QIQ", ENGINE << 48 | MAKER_REFERENCE, 40, NUMBER)
@@ -177,20 +179,78 @@ CASES = [
         order(EventKind.REPLACED, _RESTS | EventFlag.SWEEP, original_user_ref=10),
         {4: [ouch(b"U", "II", 10, 0xFFFF_FFFE)]},
         itch(b"U", "QQII", _OWN, NUMBER, 999_999, PRICE),
-        MAKER_REFERENCE,
     ),
     Case(
         "replaced, crosses",
         order(EventKind.REPLACED, 0, original_user_ref=10),
         {4: [ouch(b"U", "II", 10, 0xFFFF_FFFE)]},
         itch(b"D", "Q", _OWN),
-        MAKER_REFERENCE,
+    ),
+    Case(
+        "replaced, another attribution",
+        order(EventKind.REPLACED, _RESTS, original_user_ref=10, display="A"),
+        {4: [ouch(b"U", "II", 10, 0xFFFF_FFFE)]},
+        itch(b"D", "Q", _OWN) + itch(b"F", _ADD + "4s", *_PLACED, b"ACME"),
+    ),
+    Case(
+        "replaced, the same attribution",
+        order(EventKind.REPLACED, _RESTS, original_user_ref=10, display="A"),
+        {4: [ouch(b"U", "II", 10, 0xFFFF_FFFE)]},
+        itch(b"U", "QQII", _OWN, NUMBER, 999_999, PRICE),
+        {"display": "A"},
+    ),
+    Case(
+        "replaced, hidden before",
+        order(EventKind.REPLACED, _RESTS, original_user_ref=10),
+        {4: [ouch(b"U", "II", 10, 0xFFFF_FFFE)]},
+        itch(b"A", _ADD, *_PLACED),
+        {"display": "N"},
+    ),
+    Case(
+        "replaced, hidden from now on",
+        order(EventKind.REPLACED, _RESTS, original_user_ref=10, display="N"),
+        {4: [ouch(b"U", "II", 10, 0xFFFF_FFFE)]},
+        itch(b"D", "Q", _OWN),
+    ),
+    Case(
+        "replaced, hidden all the while",
+        order(EventKind.REPLACED, _RESTS, original_user_ref=10, display="N"),
+        {4: [ouch(b"U", "II", 10, 0xFFFF_FFFE)]},
+        b"",
+        {"display": "N"},
+    ),
+    Case(
+        "replaced, shows a part",
+        order(EventKind.REPLACED, _RESTS, original_user_ref=10),
+        {4: [ouch(b"U", "II", 10, 0xFFFF_FFFE)]},
+        itch(b"U", "QQII", _OWN, NUMBER, 100, PRICE),
+        displayed=100,
+    ),
+    Case(
+        "accepted, attributed",
+        order(EventKind.ACCEPTED, _RESTS, display="A"),
+        {4: [ouch(b"A", "I", 0xFFFF_FFFE)]},
+        itch(b"F", _ADD + "4s", *_PLACED, b"ACME"),
+    ),
+    Case(
+        "accepted, attributed, no firm",
+        order(EventKind.ACCEPTED, _RESTS, display="A", session=3),
+        {3: [ouch(b"A", "I", 0xFFFF_FFFE)]},
+        itch(b"A", _ADD, *_PLACED),
+    ),
+    Case(
+        "accepted, shows a part",
+        order(EventKind.ACCEPTED, _RESTS),
+        {4: [ouch(b"A", "I", 0xFFFF_FFFE)]},
+        itch(b"A", _ADD, NUMBER, b"S", 100, SYMBOL, PRICE),
+        displayed=100,
     ),
     Case(
         "rested",
         event(EventKind.RESTED, **{**_LESS, "display": "Y"}),
         {4: []},
         itch(b"A", _ADD, _OWN, b"S", 15, SYMBOL, PRICE),
+        {"state": WORKING},
     ),
     Case(
         "carried over",
@@ -198,7 +258,13 @@ CASES = [
         {4: [ouch(b"A", "I", 0xFFFF_FFFE)]},
         itch(b"A", _ADD, _OWN, b"S", 999_999, SYMBOL, PRICE),
     ),
-    Case("rested, hidden", event(EventKind.RESTED, **{**_LESS, "display": "N"}), {4: []}, b""),
+    Case(
+        "rested, hidden",
+        event(EventKind.RESTED, **{**_LESS, "display": "N"}),
+        {4: []},
+        b"",
+        {"state": WORKING, "display": "N"},
+    ),
     Case(
         "executed between two sessions",
         event(EventKind.EXECUTED, _DONE, **_TRADE),
@@ -240,6 +306,28 @@ CASES = [
         event(EventKind.CANCELLED, _DONE, reason="I", **_LESS),
         {4: [ouch(b"C", "IIc", 11, 60, b"I")]},
         b"",
+        {"state": WORKING},
+    ),
+    Case(
+        "cancelled, was hidden",
+        event(EventKind.CANCELLED, _RESTS | _DONE, reason="U", **_LESS),
+        {4: [ouch(b"C", "IIc", 11, 60, b"U")]},
+        b"",
+        {"display": "N"},
+    ),
+    Case(
+        "cancelled in part, of which some was displayed",
+        event(EventKind.CANCELLED, _RESTS, reason="U", **_LESS),
+        {4: [ouch(b"C", "IIc", 11, 60, b"U")]},
+        itch(b"X", "QI", _OWN, 10),
+        {"displayed": 25},
+    ),
+    Case(
+        "cancelled in part, none of it displayed",
+        event(EventKind.CANCELLED, _RESTS, reason="U", **_LESS),
+        {4: [ouch(b"C", "IIc", 11, 60, b"U")]},
+        b"",
+        {"displayed": 15},
     ),
     Case(
         "modified, smaller",
@@ -325,6 +413,12 @@ CASES = [
         event(EventKind.INSTRUMENT_STATE, 0, reason="H"),
         {},
         itch(b"H", "8scc4s", SYMBOL, b"H", b" ", b"    "),
+    ),
+    Case(
+        "closed",
+        event(EventKind.INSTRUMENT_STATE, 0, reason="C"),
+        {},
+        itch(b"H", "8scc4s", SYMBOL, b"H", b" ", b"CLSD"),
     ),
     *(
         Case(kind.name.lower(), event(kind, 0, session=4, quantity=9), {}, b"")

@@ -60,9 +60,9 @@ CASES: list[tuple[str, Callable[..., int], tuple, str, tuple, dict[str, int]]] =
     (
         "H",
         encode_action,
-        (65_535, RAW_SYMBOL, ord("T")),
+        (65_535, RAW_SYMBOL, ord("T"), int.from_bytes(b"CLSD", "little")),
         "8scc4s",
-        (SYMBOL, b"T", b" ", b"    "),
+        (SYMBOL, b"T", b" ", b"CLSD"),
         {"symbol": RAW_SYMBOL, "code": ord("T")},
     ),
     (
