@@ -370,6 +370,15 @@ struct order {
 };
 _Static_assert(sizeof(struct order) == 64, "size");
 
+#define SESSION_LINK_SIZE 8
+#define SESSION_LINK_NEXT 0
+#define SESSION_LINK_PREVIOUS 4
+struct session_link {
+    int32_t next;
+    int32_t previous;
+};
+_Static_assert(sizeof(struct session_link) == 8, "size");
+
 #define LEVEL_SIZE 16
 #define LEVEL_FIRST 0
 #define LEVEL_LAST 4

@@ -20,6 +20,7 @@ from ringbuf.bits import (
 )
 from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.market import NO_KEY, NO_SLOT, RESTING
+from shm_exchange.session_orders import join, leave
 
 NODES_PER_PATH_MAX = 6  # a key has at most 31 bits: a leaf and five inner nodes, one spare
 BUY_CODE = 66  # `B`; every other side code sells
@@ -211,6 +212,7 @@ def rest(market, slot):
             side["best"] = key
             side["best_level"] = place
     side["orders"] += 1
+    join(market.session_links, slot, np.int64(order["session"]))
     add_to_hash(market, order_weight(order, slot), np.int64(order["leaves"]))
 
 
@@ -240,6 +242,7 @@ def _level_emptied(market, number, place, key):
 def remove(market, slot):
     """Take a resting order out of its queue; its remaining lots leave the state hash."""
     order = market.orders[at(slot)]
+    leave(market.session_links, slot)
     add_to_hash(market, order_weight(order, slot), -np.int64(order["leaves"]))
     number = side_number(np.int64(order["instrument"]), order["side"])
     place = order["level"] + 0

@@ -9,21 +9,12 @@ import numpy as np
 
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel
-from shm_exchange.book import remove
-from shm_exchange.emit import emit_cancelled, new_event
-from shm_exchange.market import FREE, RESTING
-from shm_exchange.messages import (
-    GATEWAY_LIMIT,
-    SLOT_BITS,
-    Cause,
-    CommandFlag,
-    Continuing,
-    EventFlag,
-    EventKind,
-)
+from shm_exchange.emit import new_event
+from shm_exchange.messages import Cause, CommandFlag, Continuing, EventKind
+from shm_exchange.session_orders import following
+from shm_exchange.withdrawal import withdraw
 
 CONTINUED = int(EventKind.CONTINUED)
-GONE = int(EventFlag.DONE | EventFlag.RESTS | EventFlag.LONG_FORM)
 STAY = int(CommandFlag.STAY_ON_DISCONNECT)
 DISCONNECT = int(Continuing.DISCONNECT)
 REASON_SYSTEM = ord("Z")
@@ -48,20 +39,9 @@ def disconnect_gateway(market, gateway):
 
 
 @cold_kernel
-def _is_to_go(market, order):
-    if order["state"] != RESTING or order["flags"] & STAY:
-        return 0
-    session = market.sessions[at(np.int64(order["session"]))]
+def _is_gone(session):
+    """Whether a session's orders go because it is logged in nowhere. session: SESSION row."""
     return 1 if session["cancel_on_disconnect"] and session["connected"] == 0 else 0
-
-
-@cold_kernel
-def _anybody_is_affected(market):
-    for session in range(len(market.sessions)):
-        row = market.sessions[at(session)]
-        if row["cancel_on_disconnect"] and row["connected"] == 0 and row["generation"] != 0:
-            return 1
-    return 0
 
 
 @cold_kernel
@@ -78,29 +58,23 @@ def _emit_continued(market, slot, source_next, ring, position):
 
 @cold_kernel
 def cancel_orders(market, slot, source_next, ring, position, limit):
-    """Cancel the orders of all sessions that are gone, from `slot` on.
+    """Cancel the orders of all sessions that are gone, from the one in `slot` on (0: all).
 
-    Looks at every slot that was ever used. Stops before `limit` with CONTINUED. Returns the
-    position behind the last event.
+    In the order of the sessions, of each the one that rests longest first. Stops before `limit`
+    with CONTINUED. Returns the position behind the last event.
     """
-    if not _anybody_is_affected(market):
-        return position
-    for gateway in range(slot >> SLOT_BITS, GATEWAY_LIMIT):
-        first = gateway << SLOT_BITS
-        end = first + np.int64(market.gateways[at(gateway)]["slots_high_water"])
-        for each in range(max(slot, first), end):
-            order = market.orders[at(each)]
-            if not _is_to_go(market, order):
-                continue
-            if position >= limit:
-                return _emit_continued(market, each, source_next, ring, position)
-            leaves = np.int64(order["leaves"])
-            remove(market, each)
-            order["leaves"] = 0
-            order["displayed"] = 0
-            order["state"] = FREE
-            reason = REASON_SYSTEM
-            event = emit_cancelled(market, each, leaves, reason, GONE, source_next, ring, position)
-            event["cause"] = CAUSE_DISCONNECT
-            position += 1
+    first = np.int64(market.orders[at(slot)]["session"]) if slot != 0 else 0
+    for session in range(first, len(market.sessions)):
+        if not _is_gone(market.sessions[at(session)]):
+            continue
+        if slot == 0:
+            slot = following(market.session_links, session, 0)
+        while slot != 0:
+            behind = following(market.session_links, session, slot)
+            if not market.orders[at(slot)]["flags"] & STAY:
+                if position >= limit:
+                    return _emit_continued(market, slot, source_next, ring, position)
+                withdraw(market, slot, REASON_SYSTEM, CAUSE_DISCONNECT, source_next, ring, position)
+                position += 1
+            slot = behind
     return position

@@ -96,6 +96,7 @@ def market_of(tape: Tape) -> Market:
         rows, 1, gateway_count=SOURCE + 1, slots_per_gateway=slots, page_limit=1 << 20
     )
     market.orders[_SLOT_BASE : _SLOT_BASE + tape.slots] = 0
+    market.session_links[_SLOT_BASE : _SLOT_BASE + tape.slots] = 0
     return market
 
 

@@ -66,6 +66,16 @@ ORDER = Record(
     ),
 )
 
+SESSION_LINK = Record(
+    name="session_link",
+    size=8,
+    doc="Place of a resting order in the ring of its session's orders, by slot.",
+    fields=(
+        Field("next", "i4", doc="slot of the order behind it; of the last: the session's own link"),
+        Field("previous", "i4", doc="slot of the order before it, likewise"),
+    ),
+)
+
 LEVEL = Record(
     name="level",
     size=16,
@@ -178,13 +188,14 @@ SCALARS = Record(
     ),
 )
 
-RECORDS = (ORDER, LEVEL, BOOK_SIDE, INSTRUMENT, SESSION, GATEWAY, SCALARS)
+RECORDS = (ORDER, SESSION_LINK, LEVEL, BOOK_SIDE, INSTRUMENT, SESSION, GATEWAY, SCALARS)
 
 
 class Market(NamedTuple):
     """The state of one engine. Every kernel of matching and replica takes it first."""
 
     orders: np.ndarray  # ORDER[gateways << 24], by slot
+    session_links: np.ndarray  # SESSION_LINK[gateways << 24], by slot; from 1 on: of the sessions
     levels: np.ndarray  # LEVEL[64 * leaves]
     leaf_words: np.ndarray  # int64[leaves]: bit n = level n of the leaf is occupied
     node_words: np.ndarray  # int64[nodes]: bit n = child n has something
@@ -222,6 +233,7 @@ def create_market(
     node_count = page_limit + 2 * len(instruments)
     market = Market(
         orders=sparse(ORDER.dtype, gateway_count << SLOT_BITS),
+        session_links=sparse(SESSION_LINK.dtype, gateway_count << SLOT_BITS),
         levels=sparse(LEVEL.dtype, 64 * page_limit),
         leaf_words=sparse(np.int64, page_limit),
         node_words=sparse(np.int64, node_count),
@@ -235,6 +247,9 @@ def create_market(
     )
     market.sessions["connection"] = NONE
     market.sessions["enabled"] = 1
+    own_links = np.arange(1, session_count + 1)
+    market.session_links["next"][own_links] = own_links
+    market.session_links["previous"][own_links] = own_links
     scalars = market.scalars[0]
     scalars["slots_per_gateway"] = slots_per_gateway
     scalars["engine"] = engine

@@ -6,15 +6,19 @@ from ringbuf.bits import at
 from ringbuf.jit import cold_kernel
 from shm_exchange.market import FREE, Market
 from shm_exchange.messages import SLOT_BITS
-from shm_exchange.snapshot import used_counts
+from shm_exchange.snapshot import BY_SLOT, used_counts
 
 
 @cold_kernel
 def copy_orders(source, target, first, end):
-    """Copy the live orders in slots [first, end). What was never used stays untouched."""
+    """Copy the live orders in slots [first, end), and their links.
+
+    What was never used stays untouched.
+    """
     for slot in range(first, end):
-        if source[at(slot)]["state"] != FREE:
-            target[at(slot)] = source[at(slot)]
+        if source.orders[at(slot)]["state"] != FREE:
+            target.orders[at(slot)] = source.orders[at(slot)]
+            target.session_links[at(slot)] = source.session_links[at(slot)]
 
 
 def copy_market(source: Market, target: Market) -> None:
@@ -22,10 +26,12 @@ def copy_market(source: Market, target: Market) -> None:
     for number, gateway in enumerate(source.gateways):
         first = number << SLOT_BITS
         used = int(gateway["slots_high_water"])
-        copy_orders(source.orders, target.orders, first, first + used)
+        copy_orders(source, target, first, first + used)
+    own = slice(0, len(source.sessions) + 1)
+    target.session_links[own] = source.session_links[own]
     counts = used_counts(source)
     for name in Market._fields:
-        if name != "orders":
+        if name not in BY_SLOT:
             array = getattr(source, name)
             count = counts.get(name, len(array))
             _bytes(getattr(target, name)[:count])[:] = _bytes(array[:count])

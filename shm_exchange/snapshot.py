@@ -33,6 +33,8 @@ from shm_exchange.market import FREE, Market
 from shm_exchange.messages import SLOT_BITS
 
 ORDER_SLOTS = "order_slots"  # the slots of the section "orders", in the same order
+SESSION_RINGS = "session_rings"  # the links of the sessions themselves
+BY_SLOT = ("orders", "session_links")  # of these only the rows of live orders are kept
 # What the configuration says of an instrument; another value means another market.
 _CONFIGURED = ("symbol", "tick", "price_min", "price_max", "lot", "quantity_max")
 _SCAN_ORDERS = 1 << 16  # orders looked at in one go, so that other threads get their turn
@@ -105,15 +107,19 @@ def load_snapshot(path: Path, market: Market, owner: Owner) -> int:
     """
     position, arrays = _read(path, owner)
     slots = _take(path, arrays, ORDER_SLOTS, np.dtype(np.int32))
-    fields = [name for name in Market._fields if name != "orders"]
+    fields = [name for name in Market._fields if name not in BY_SLOT]
     loaded = {name: _take(path, arrays, name, getattr(market, name).dtype) for name in fields}
     orders = _take(path, arrays, "orders", market.orders.dtype)
+    links = _take(path, arrays, "session_links", market.session_links.dtype)
+    rings = _take(path, arrays, SESSION_RINGS, market.session_links.dtype)
     _check_room(path, market, loaded, slots, orders)
     slots_per_gateway = int(market.scalars[0]["slots_per_gateway"])
     cancel_on_disconnect = market.sessions["cancel_on_disconnect"].copy()
     for name, array in loaded.items():
         getattr(market, name)[: len(array)] = array
     market.orders[slots] = orders
+    market.session_links[slots] = links
+    market.session_links[: len(rings)] = rings
     # What the configuration says now: a partition grows without moving anything.
     market.scalars[0]["slots_per_gateway"] = slots_per_gateway
     market.sessions["cancel_on_disconnect"] = cancel_on_disconnect
@@ -183,8 +189,10 @@ def _used(market: Market) -> Iterator[tuple[str, np.ndarray]]:
     slots = live_slots(market)
     yield ORDER_SLOTS, slots
     yield "orders", _rows(market.orders, slots)
+    yield "session_links", _rows(market.session_links, slots)
+    yield SESSION_RINGS, market.session_links[: len(market.sessions) + 1]
     for name in Market._fields:
-        if name != "orders":
+        if name not in BY_SLOT:
             array = getattr(market, name)
             yield name, array[: counts.get(name, len(array))]
 

@@ -53,6 +53,20 @@ def walk(market: Market, instrument: int, side: int) -> list[tuple[int, ...]]:
     return found
 
 
+def session_ring(market: Market, session: int) -> list[int]:
+    """Slots of a session's resting orders in the order of its ring. Asserts both directions."""
+    own = session + 1
+    found: list[int] = []
+    slot, before = int(market.session_links[own]["next"]), own
+    while slot != own:
+        assert int(market.session_links[slot]["previous"]) == before
+        assert market.orders[slot]["session"] == session
+        found.append(slot)
+        slot, before = int(market.session_links[slot]["next"]), slot
+    assert int(market.session_links[own]["previous"]) == before
+    return found
+
+
 def live_slots(market: Market) -> list[int]:
     """Slots that hold an order."""
     slots = int(market.scalars[0]["slots_per_gateway"])

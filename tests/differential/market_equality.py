@@ -40,10 +40,14 @@ def _parts(market: Market, replica: Market) -> list[tuple[str, np.ndarray, np.nd
     parts = []
     for name in Market._fields:
         left, right = getattr(market, name), getattr(replica, name)
-        if name != "orders":
+        if name not in ("orders", "session_links"):
             parts.append((name, left[: used.get(name)], right[: used.get(name)]))
+    own = slice(0, len(market.sessions) + 1)
+    parts.append(("session rings", market.session_links[own], replica.session_links[own]))
     for source in range(len(market.orders) >> SLOT_BITS):
         first = source << SLOT_BITS
         last = first + int(market.gateways[source]["slots_high_water"])
         parts.append((f"orders+{first}", market.orders[first:last], replica.orders[first:last]))
+        links = market.session_links[first:last], replica.session_links[first:last]
+        parts.append((f"session_links+{first}", *links))
     return parts

@@ -12,7 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from ringbuf.jit import COMPILED
 from shm_exchange.market import BUY, SELL
 from shm_exchange.messages import EventKind
-from tests.differential.book_walk import hash_from_scratch, live_slots, pages_in_use, walk
+from tests.differential.book_walk import (
+    hash_from_scratch,
+    live_slots,
+    pages_in_use,
+    session_ring,
+    walk,
+)
 from tests.differential.translation import Bench
 from tests.oracle.exchange import SLOTS_PER_SOURCE, Exchange, Request
 from tests.oracle.streams import (
@@ -50,6 +56,8 @@ def compare_books(exchange: Exchange, bench: Bench) -> None:
         assert ord(order.side) == row["side"]
         identity = (row["session"], row["user_ref_index"], row["user_ref"], row["instrument"])
         assert identity == (order.session, order.channel, order.user_ref, order.instrument)
+    for number, session in enumerate(exchange.sessions):
+        assert session_ring(market, number) == [order.slot for order in session.resting]
     assert hash_from_scratch(market) == int(market.scalars[0]["hash"])
     assert pages_in_use(market) == _pages_needed(bench, pages)
 

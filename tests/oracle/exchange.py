@@ -108,6 +108,7 @@ class Session:
     connected: bool = False
     cancel_on_disconnect: bool = False
     last: dict[int, int] = field(default_factory=dict)  # by channel: last UserRefNum
+    resting: list[Order] = field(default_factory=list)  # what rests longest first
 
 
 @dataclass
@@ -273,10 +274,10 @@ class Exchange:
 
     def _cancel_for_the_gone(self) -> None:
         """Nobody who is logged in nowhere keeps an order that he does not want to stay."""
-        for _, order in sorted(self.orders.items()):
-            session = self.sessions[order.session]
-            if session.cancel_on_disconnect and not session.connected and not order.stay:
-                self._reduce(order, 0, ord("Z"), long_form=True, cause=DISCONNECT)
+        for session in self.sessions:
+            if session.cancel_on_disconnect and not session.connected:
+                for order in [each for each in session.resting if not each.stay]:
+                    self._reduce(order, 0, ord("Z"), long_form=True, cause=DISCONNECT)
 
     def _state(self, request: Request) -> None:
         if request.source not in (MATCHER, SUPERVISOR):
@@ -344,12 +345,14 @@ class Exchange:
 
     def _rest(self, order: Order) -> None:
         order.resting = True
+        self.sessions[order.session].resting.append(order)
         insort(self.instruments[order.instrument].queue(order.side), order, key=_urgency)
 
     def _take_out(self, order: Order) -> None:
         if order.resting:
             self.instruments[order.instrument].queue(order.side).remove(order)
             order.resting = False
+            self.sessions[order.session].resting.remove(order)
 
     # ------------------------------------------------------------------ checks
 

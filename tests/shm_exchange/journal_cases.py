@@ -82,10 +82,14 @@ def same_market(left: Market, right: Market) -> bool:
         return False
     if left.orders[slots].tobytes() != right.orders[slots].tobytes():
         return False
+    linked = np.concatenate((np.arange(len(left.sessions) + 1), slots))
+    if left.session_links[linked].tobytes() != right.session_links[linked].tobytes():
+        return False
     leaves = int(max(left.scalars[0]["leaf_next"], right.scalars[0]["leaf_next"])) + 1
     nodes = int(max(left.scalars[0]["node_next"], right.scalars[0]["node_next"])) + 1
     used = {
         "orders": 0,
+        "session_links": 0,
         "levels": 64 * leaves,
         "leaf_words": leaves,
         "node_words": nodes,

@@ -96,6 +96,7 @@ _NUMPY = SimpleNamespace(int64=int, ndarray=object)
 
 _KERNELS = (
     "ringbuf.broadcast", "ringbuf.spsc", "ringbuf.writer_lock", "ringbuf.waiting",
+    "shm_exchange.session_orders",
     "shm_exchange.book", "shm_exchange.admission", "shm_exchange.emit", "shm_exchange.sweep",
     "shm_exchange.matching", "shm_exchange.administration", "shm_exchange.replica",
     "shm_exchange.streams", "shm_exchange.engine", "shm_exchange.reign", "shm_exchange.lifetime",
@@ -103,7 +104,8 @@ _KERNELS = (
     "gateways.ouch.checks", "gateways.ouch.inbound", "gateways.ouch.follow",
     "gateways.ouch.stream", "gateways.ouch.clients", "gateways.ouch.pump",
     "gateways.ouch.rejoin",
-    "shm_exchange.attestation", "shm_exchange.disconnect", "shm_exchange.beginning",
+    "shm_exchange.attestation", "shm_exchange.withdrawal", "shm_exchange.disconnect",
+    "shm_exchange.beginning",
 )  # fmt: skip
 
 
@@ -120,7 +122,7 @@ def install() -> dict[str, Any]:
     found["waiting"].PAUSE_COUNT = 4
     found["engine"].ATTEST_EVERY = 24
     found["reign"].PROCESS_LIMIT = 14
-    found["attestation"].GATEWAY_LIMIT = found["disconnect"].GATEWAY_LIMIT = 6
+    found["attestation"].GATEWAY_LIMIT = 6
     found["engine"].SWEEP_ROOM = 4  # so that a part fits into a ring of 64 events
     return found
 

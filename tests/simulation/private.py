@@ -59,7 +59,11 @@ def new_market(settings: Settings) -> Market:
     """An empty market, as configured."""
     template = _template(settings.sessions)
     pages = 1 << 20
+    links = SparseRows(zero_row(declared.SESSION_LINK), 64 << 24)
+    for own in range(1, settings.sessions + 1):
+        links[own]["next"] = links[own]["previous"] = own
     market = Market(
+        session_links=links,  # type: ignore[arg-type]
         orders=SparseRows(zero_row(declared.ORDER), 64 << 24),  # type: ignore[arg-type]
         levels=SparseRows(zero_row(declared.LEVEL), 64 * pages),  # type: ignore[arg-type]
         leaf_words=SparseWords(pages),  # type: ignore[arg-type]
@@ -75,7 +79,7 @@ def new_market(settings: Settings) -> Market:
 
 def difference(market: Market, other: Market, *, replicas: bool) -> str:
     """Where two markets differ, or nothing. replicas: both of them count messages."""
-    for name in ("orders", "levels"):
+    for name in ("orders", "session_links", "levels"):
         mine, theirs = getattr(market, name).touched(), getattr(other, name).touched()
         if mine != theirs:
             return f"{name}: {_first_difference(mine, theirs)}"
