@@ -1,0 +1,1 @@
+"""Declaration: clients that run against `make run`, to start from."""
