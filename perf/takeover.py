@@ -84,6 +84,7 @@ class Pair:
         self._position = 0
         self._user_ref = 0
         self._pids: list[int] = []
+        self._matcher = 0
         self._zygote = subprocess.Popen(
             [sys.executable, "-m", "perf.zygote", str(self._file), self._name],
             stdin=subprocess.PIPE,
@@ -91,6 +92,9 @@ class Pair:
             text=True,
             cwd=ROOT,
         )
+
+    def open(self) -> None:
+        """Start the matcher, and log in."""
         self._matcher = self._start("matcher", PROCESS_MATCHER)
         self._log_in()
         _signal(self._matcher, signal.SIGSTOP)
@@ -217,6 +221,7 @@ def pair(folder: Path, slots: int, cores: tuple[int, int], *, fifo: bool) -> Ite
     affinity = os.sched_getaffinity(0)
     it = Pair(folder, slots, cores, fifo=fifo)
     try:
+        it.open()
         os.sched_setaffinity(0, {cores[0]})
         if fifo:
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(20))
