@@ -22,7 +22,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Self
+from typing import ClassVar, Self
 
 from gateways.client_connection import Client, LoginRejected, Sequenced
 from gateways.feed_book import Book, Level
@@ -307,7 +307,7 @@ class OuchClient(Client):
 class ItchClient(Client):
     """A market data session. `book` is as of the last message that was taken."""
 
-    catalogue = itch.MESSAGES
+    catalogue: ClassVar[Mapping[str, type[Message]]] = itch.MESSAGES
 
     def __init__(
         self, host: str, port: int, username: str, password: str, heartbeat_timeout_ms: int | None

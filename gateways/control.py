@@ -235,7 +235,7 @@ class Control:
         if not door.free:
             log(f"{address}: login of {login.username} refused: too many clients")
             return REJECT_NO_SESSION
-        return self._hand_over(door, client, session, login, address)
+        return self.hand_over(door, client, session, login, address)
 
     async def _outwait_the_past(
         self, door: PumpDoor, sequence: int, limit: asyncio.Timeout
@@ -269,9 +269,10 @@ class Control:
                 return door
         return None
 
-    def _hand_over(
+    def hand_over(
         self, door: PumpDoor, client: socket.socket, session: int, login: Login, address: str
     ) -> int:
+        """Give a client that logged in to its pump: 0, or the reason of the reject."""
         number = door.free.pop()
         letter = self._letter[0]
         letter["kind"] = letters.OPEN

@@ -9,13 +9,13 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from gateways.control import Control, PumpDoor
+from gateways.control import Control, PumpDoor, log
 from gateways.credentials import Credentials
 from gateways.mailbox import Mailbox, create_mailbox
 from gateways.outcomes import LOG_FULL, STOPPED
@@ -30,6 +30,7 @@ _JOIN_SECONDS = 5.0
 _OUTCOMES = {LOG_FULL: "the feed's log is full; roll the day"}
 
 T = TypeVar("T")
+Desk = Callable[[], Coroutine[Any, Any, None]]
 
 
 def stream_name(market: Market) -> str:
@@ -107,8 +108,37 @@ class _Thread(threading.Thread):
             raise self.error
 
 
-def serve_pumps(listener: socket.socket, services: Sequence[Service]) -> int:
-    """Start each service in a thread, and accept clients until a pump ends; the exit code."""
+def _report(task: asyncio.Task[None]) -> None:
+    """Say what ended something that was to go on; the rest goes on without it."""
+    if not task.cancelled() and task.exception() is not None:
+        log(f"{task.get_name()}: ended by {task.exception()!r}")
+
+
+async def _serve(
+    control: Control,
+    listener: socket.socket,
+    is_over: Callable[[], bool],
+    beside: Sequence[Desk],
+) -> None:
+    """Accept clients until it is over, and do what else there is to do meanwhile."""
+    tasks = [asyncio.create_task(desk()) for desk in beside]
+    for task in tasks:
+        task.add_done_callback(_report)
+    try:
+        await control.serve(listener, is_over)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def serve_pumps(
+    listener: socket.socket, services: Sequence[Service], beside: Sequence[Desk] = ()
+) -> int:
+    """Start each service in a thread, and accept clients until a pump ends; the exit code.
+
+    beside: what else the Python side does from then on, until it is cancelled.
+    """
     threads = [_Thread(each) for each in services]
     for thread in threads:
         thread.start()
@@ -127,7 +157,7 @@ def serve_pumps(listener: socket.socket, services: Sequence[Service]) -> int:
         )
         context.set_state(layout.STATE_READY)
     control = Control(Credentials(contexts[0].configuration), doors)
-    asyncio.run(control.serve(listener, lambda: any(thread.ended for thread in threads)))
+    asyncio.run(_serve(control, listener, lambda: any(thread.ended for thread in threads), beside))
     for thread in threads:
         thread.join(_JOIN_SECONDS)
         thread.check()

@@ -8,12 +8,13 @@ is part of the state (`stage`, `instruments_listed`, `sessions_known`), so a suc
 
 import numpy as np
 
-from ringbuf.bits import at, shift_left, trailing_zeros
+from ringbuf.bits import at
 from ringbuf.jit import cold_kernel
 from shm_exchange.book import side_number
 from shm_exchange.emit import emit_order, new_event
 from shm_exchange.market import STAGE_MARKET, STAGE_MESSAGES, STAGE_NONE, STAGE_SYSTEM
 from shm_exchange.messages import Continuing, EventFlag, EventKind
+from shm_exchange.queues import level_from
 
 CARRIED = int(EventKind.CARRIED)
 CONTINUED = int(EventKind.CONTINUED)
@@ -62,35 +63,10 @@ def carry(market, order, event):
 
 
 @cold_kernel
-def _level_from(market, number, key):
-    """The level of the smallest occupied key of a side that is not below `key`, or 0."""
-    side = market.sides[at(number)]
-    top = np.int64(side["top_shift"])
-    while key >> (top + 6) == 0:
-        node = np.int64(side["root"])
-        shift = top
-        word = np.int64(0)
-        while True:
-            word = market.node_words[at(node)] if shift > 0 else market.leaf_words[at(node)]
-            word = word & shift_left(-1, (key >> shift) & 63)
-            if word == 0 or shift == 0:
-                break
-            digit = trailing_zeros(word)
-            if digit != (key >> shift) & 63:
-                key = ((key >> (shift + 6)) << (shift + 6)) | shift_left(digit, shift)
-            node = np.int64(market.node_children[at(64 * node + digit)])
-            shift -= 6
-        if word != 0:
-            return 64 * node + trailing_zeros(word)
-        key = ((key >> (shift + 6)) + 1) << (shift + 6)  # nothing more below this node
-    return 0
-
-
-@cold_kernel
 def _first_from(market, number, key):
     """The first order of the first occupied level from `key` of side `number` on, or 0."""
     while number < len(market.sides):
-        level = _level_from(market, number, key)
+        level = level_from(market, number, key)
         if level:
             return np.int64(market.levels[at(level)]["first"])
         number += 1

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from shm_exchange.addresses import check_address, is_loopback, split_address
+from shm_exchange.feeds import Feeds
 from shm_exchange.instruments import Instrument
 from shm_exchange.messages import (
     INSTRUMENT_LIMIT,
@@ -91,7 +92,7 @@ class Engine(Table):
     _rings_wrap = field_validator("event_ring_records", "command_ring_records")(_power_of_two)
 
 
-class Gateway(Table):
+class Gateway(Feeds):
     """One `[[gateway]]`: a process with one listening address. No engines named means all."""
 
     kind: Literal["order", "market_data"]
@@ -103,6 +104,12 @@ class Gateway(Table):
     core: int | None = Field(default=None, ge=0)
 
     _reachable = field_validator("address")(check_address)
+
+    @model_validator(mode="after")
+    def _has_feeds_only_for_market_data(self) -> Gateway:
+        if self.kind != "market_data" and (unused := self.unused()):
+            raise ValueError(f"`{unused[0]}` is for kind `market_data`; remove it")
+        return self
 
 
 class Credentials(Table):
@@ -320,6 +327,9 @@ def _check_engines(document: Document, found: Found) -> None:
     named = [((*at, "engine"), each.engine) for at, each in found["instrument"]]
     for at, gateway in found["gateway"]:
         named += [((*at, "engines"), number) for number in gateway.engines]
+    for at, gateway in found["gateway"]:
+        if gateway.is_of_one_engine and len(gateway.engines or known) > 1:
+            document.add(at, "multicast and requests are of one engine; name it in `engines`")
     for location, number in named:
         if number not in known:
             document.add(location, f"there is no engine {number}; add it or name another")
@@ -343,13 +353,14 @@ def _check_addresses(
     """Addresses are distinct; whoever can be reached from outside has real passwords."""
     gateways = [((*at, "address"), each.address) for at, each in found["gateway"]]
     metrics = [((*at, "address"), each.address) for at, each in found["metrics"]]
-    rows = [row for row in gateways + metrics if split_address(row[1])[1] != 0]
+    others = [((*at, key), where) for at, each in found["gateway"] for key, where in each.listening]
+    rows = [row for row in gateways + others + metrics if split_address(row[1])[1] != 0]
     _check_distinct(document, rows)
     if len(gateways) > GATEWAY_COUNT_MAX:
         at = gateways[GATEWAY_COUNT_MAX][0]
         document.add(at, f"more than {GATEWAY_COUNT_MAX} gateways; remove some")
     weak = any((each.password or "").casefold() == DEMO_PASSWORD for _, each in sessions)
-    for location, where in gateways + metrics:
+    for location, where in gateways + others + metrics:
         if weak and not is_loopback(where):
             document.add(
                 location,

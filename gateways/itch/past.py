@@ -20,6 +20,7 @@ from gateways.itch import pump as loop
 from gateways.itch import state
 from gateways.itch.feed_log import BASE, COUNT, SIZE
 from gateways.itch.log_file import close_feed_log, create_feed_log, extend
+from gateways.itch.multicast import lose_place
 from gateways.itch.state import FeedPump
 from gateways.outcomes import LOG_FULL
 from shm_exchange.errors import ExchangeError
@@ -56,6 +57,7 @@ def take_place(serving: FeedPump, whole: FeedPump) -> FeedPump:
         )
     rows = serving.connections.rows
     rows["position"][rows["state"] == c.LIVE] += whole.log.words[SIZE] - serving.log.words[SIZE]
+    lose_place(serving.multicast)
     serving.words[state.LEAVE] = 0
     serving.words[state.BEHIND] = 1
     return serving._replace(market=whole.market, log=whole.log)

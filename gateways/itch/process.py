@@ -10,29 +10,36 @@ another log.
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from gateways.connection import create_connections
 from gateways.control import PumpDoor, listen, log
+from gateways.credentials import Credentials
 from gateways.itch import pump as loop
 from gateways.itch import state
-from gateways.itch.feed_log import BASE, SIZE, FeedLog
+from gateways.itch.attribution import attributions_of
+from gateways.itch.feed_log import BASE, COUNT, SIZE, FeedLog
+from gateways.itch.follower import Follower
+from gateways.itch.glimpse import Glimpse, Source
 from gateways.itch.log_file import close_feed_log, create_feed_log, extend, is_exhausted
+from gateways.itch.multicast_sockets import begin_feeds, closed_multicast, open_multicast
 from gateways.itch.outbound import KNOWN_WORDS
 from gateways.itch.past import Past, begin_late, take_place
+from gateways.itch.requests import RequestServer, open_requests
 from gateways.itch.state import FeedPump
 from gateways.mailbox import LETTER, Mailbox
 from gateways.outcomes import DIFFERS, HISTORY, LAPPED, LOG_FULL, STOPPED
-from gateways.startup import Service, open_mailbox, serve_pumps, stream_name, wait_for_matcher
+from gateways.startup import Desk, Service, open_mailbox, serve_pumps, stream_name, wait_for_matcher
 from ringbuf import layout
 from ringbuf.broadcast import DURABLE, PUBLISHED, Broadcast
 from ringbuf.syscalls import EPOLL_CLOEXEC, epoll_create1
 from ringbuf.waiting import SPIN
 from shm_exchange.addresses import split_address
-from shm_exchange.config import Configuration, Gateway
+from shm_exchange.config import Gateway
 from shm_exchange.errors import ExchangeError
 from shm_exchange.history import History
 from shm_exchange.messages import EVENT_DTYPE
@@ -51,13 +58,6 @@ _FAILURES = {
 }
 
 
-def attributions(configuration: Configuration) -> np.ndarray:
-    """int32[sessions]: the firm of each session as ITCH `F` says it, 0 without one."""
-    firms = [each.firm.encode("ascii") for each in configuration.sessions]
-    words = [int.from_bytes(firm.ljust(4), "little") if firm else 0 for firm in firms]
-    return np.array(words or [0], np.int32)
-
-
 def build_pump(context: RoleContext, gateway: Gateway, mailbox: Mailbox) -> FeedPump:
     """Everything the loop touches, at position 0."""
     settings = np.zeros(state.SETTING_COUNT, np.int64)
@@ -70,9 +70,10 @@ def build_pump(context: RoleContext, gateway: Gateway, mailbox: Mailbox) -> Feed
         market=empty_market(context.configuration, context.engine),
         ring=context.wiring.ring,
         log=create_feed_log(context.state_directory),
-        attributions=attributions(context.configuration),
+        attributions=attributions_of(context.configuration),
         known=np.zeros(KNOWN_WORDS, np.int64),
         connections=create_connections(gateway.clients_max, INBOUND_SIZE, OUTBOUND_SIZE),
+        multicast=open_multicast(gateway),
         mailbox=mailbox,
         doorbells=context.control.doorbells,
         control_words=context.control.words,
@@ -102,6 +103,7 @@ def warm_up(pump: FeedPump) -> None:
         doorbells=np.zeros_like(pump.doorbells),
         bells=np.full_like(pump.bells, -1),
         settings=settings,
+        multicast=closed_multicast(),
     )
     assert loop.run(scratch) == STOPPED
     loop.keep_alive(scratch)
@@ -139,6 +141,7 @@ class FeedService(Service):
             ),
         )
         self._gateway = gateway
+        self.follower = Follower(context, self._told, log)
         self._past: Past | None = None
 
     def start(self) -> bool:
@@ -147,10 +150,13 @@ class FeedService(Service):
             return False
         self.pump = build_pump(self.context, self._gateway, self.door.mailbox)
         warm_up(self.pump)
+        if self._gateway.glimpse_address is not None:
+            self.follower.start()
         self.pump = begin_late(self.context, self.pump)
         if self.pump.log.words[BASE]:
             self._past = Past(self.context, self.pump)
         self._ingest_all(self.pump)
+        begin_feeds(self.pump, self.context.line)
         if self._past is not None:
             self._past.start()
         return not self.context.stopping()
@@ -175,6 +181,10 @@ class FeedService(Service):
 
     def finish(self) -> None:
         """Nothing has to."""
+
+    def _told(self) -> int:
+        """Messages of the feed that its clients may have by now."""
+        return int(self.pump.log.words[COUNT])
 
     def _prepend(self) -> int:
         """Serve from the whole log: 0, or an outcome. Nobody else runs the pump now."""
@@ -281,8 +291,31 @@ class FeedService(Service):
         log(f"market data gateway: serving again at position {position}, after {seconds:.3f} s")
 
 
+def _glimpse(listener: socket.socket, services: Sequence[FeedService]) -> Desk:
+    """The endpoint that gives snapshots of the same engines."""
+    sources = [Source(each.door, each.follower) for each in services]
+    credentials = Credentials(services[0].context.configuration)
+    host, port = listener.getsockname()[:2]
+    log(f"market data gateway: GLIMPSE at {host}:{port}")
+    return Glimpse(credentials, listener, sources).run
+
+
+def _requests(server: socket.socket, service: FeedService, rate_max: int) -> Desk:
+    """The server that says again what a listener of the multicast feeds missed."""
+    host, port = server.getsockname()
+    log(f"market data gateway: re-request server at {host}:{port}")
+    return RequestServer(server, lambda: service.pump, rate_max).run
+
+
 def run(contexts: list[RoleContext]) -> int:
     """The gateway, until the exchange stops or a pump fails; the exit code."""
     gateway = contexts[0].configuration.sources[contexts[0].source]
     listener = listen(*split_address(gateway.address))
-    return serve_pumps(listener, [FeedService(context, gateway) for context in contexts])
+    services = [FeedService(context, gateway) for context in contexts]
+    beside: list[Desk] = []
+    if gateway.glimpse_address is not None:
+        beside.append(_glimpse(listen(*split_address(gateway.glimpse_address)), services))
+    if gateway.request_address is not None:
+        server = open_requests(*split_address(gateway.request_address))
+        beside.append(_requests(server, services[0], gateway.requests_per_second))
+    return serve_pumps(listener, services, beside)

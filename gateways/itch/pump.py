@@ -10,6 +10,7 @@ import numpy as np
 from gateways import connection as c
 from gateways import mailbox as letters
 from gateways.itch.feed_log import COUNT, SIZE, append, begin_anew, has_room_for, seek
+from gateways.itch.multicast import end_session, lose_place, tell
 from gateways.itch.outbound import note
 from gateways.itch.state import (
     BEHIND,
@@ -255,6 +256,14 @@ def _send_all(pump, now_ns):
     return sent
 
 
+@kernel
+def _tell(pump, now_ns):
+    """Send the multicast feeds a piece; packets sent."""
+    process = pump.settings[SETTING_PROCESS]
+    scalars = pump.market.scalars[0]
+    return tell(pump.multicast, pump.log, scalars, pump.process_words, process, now_ns)
+
+
 @cold_kernel
 def _tick(pump, now_ns):
     """Heartbeats, silent clients, and what the process says of itself."""
@@ -292,6 +301,7 @@ def keep_alive(pump):
         row["received_ns"] = now_ns  # it is not heard, not silent
         if row["state"] == c.LIVE and c.flush(pump.connections, number, now_ns) < 0:
             _close(pump, number, c.CLOSE_PEER)
+    _tell(pump, now_ns)
     if now_ns >= pump.words[NEXT_TIMER_NS]:
         _tick(pump, now_ns)
 
@@ -299,7 +309,9 @@ def keep_alive(pump):
 @cold_kernel
 def send_on(pump):
     """While past events are ingested: what the log has by now."""
-    _send_all(pump, clock_ns(pump.clock))
+    now_ns = clock_ns(pump.clock)
+    _tell(pump, now_ns)
+    _send_all(pump, now_ns)
 
 
 @cold_kernel
@@ -309,6 +321,7 @@ def change_log(pump, same):
         row = pump.connections.rows[at(number)]
         if row["state"] == c.LIVE and row["position"] > same:
             _close(pump, number, c.CLOSE_DIFFERED)
+    lose_place(pump.multicast)
     pump.words[BEHIND] = 1
 
 
@@ -321,6 +334,7 @@ def step(pump, timeout_ms):
     events = _follow(pump)
     if events < 0:
         return events
+    done += _tell(pump, now_ns)
     if pump.words[BEHIND]:
         done += _send_all(pump, now_ns)
     if now_ns >= pump.words[NEXT_TIMER_NS]:
@@ -332,6 +346,10 @@ def step(pump, timeout_ms):
 
 @cold_kernel
 def _close_all(pump):
+    process = pump.settings[SETTING_PROCESS]
+    scalars = pump.market.scalars[0]
+    now_ns = clock_ns(pump.clock)
+    end_session(pump.multicast, pump.log, scalars, pump.process_words, process, now_ns)
     for number in range(pump.words[ROWS_USED]):
         if pump.connections.rows[at(number)]["state"] == c.LIVE:
             _send_log(pump, number, clock_ns(pump.clock))

@@ -6,6 +6,7 @@ import numpy as np
 
 from gateways.connection import Connections
 from gateways.itch.feed_log import FeedLog
+from gateways.itch.multicast import Multicast
 from gateways.mailbox import Mailbox
 from ringbuf.broadcast import Broadcast
 from shm_exchange.market import Market
@@ -46,6 +47,7 @@ class FeedPump(NamedTuple):
     attributions: np.ndarray  # int32[sessions]: the firm of each, four raw characters, or 0
     known: np.ndarray  # int64[8], scratch: `outbound.KNOWN_*`
     connections: Connections
+    multicast: Multicast
     mailbox: Mailbox
     doorbells: np.ndarray  # uint8[64]
     control_words: np.ndarray  # int64[32], CONTROL_WORDS

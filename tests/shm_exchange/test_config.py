@@ -162,6 +162,24 @@ MISTAKES = {
     "no password": (('password = "secret"', ""), 12, "session", "exactly one of `password`"),
     "missing key": (('username = "ACME01"', ""), 12, "`username` is missing", "add it"),
     "one table for several": (("[[engine]]", "[engine]"), 1, "may be several", "[[engine]]"),
+    "feeds of an order gateway": (
+        ('kind = "order"', 'kind = "order"\nglimpse_address = "127.0.0.1:9003"'),
+        8,
+        "`glimpse_address` is for kind `market_data`",
+        "remove it",
+    ),
+    "a group that is a name": (
+        ('kind = "order"', 'kind = "market_data"\nmulticast_a = "feed:30001"'),
+        10,
+        "'feed' is not an IPv4 address",
+        "239.0.0.1",
+    ),
+    "snapshots where orders are": (
+        ('kind = "order"', 'kind = "market_data"\nglimpse_address = "127.0.0.1:9001"'),
+        10,
+        "127.0.0.1:9001 is used already at line 11",
+        "choose another",
+    ),
     "no TOML": (("id = 1", "id = "), 2, "not TOML", "correct the syntax"),
 }
 
@@ -176,6 +194,25 @@ def test_a_mistake_is_reported_with_its_line_and_the_remedy(name: str, tmp_path:
     assert len(at_line) == 1, found
     assert cause in at_line[0]
     assert remedy in at_line[0]
+
+
+def test_multicast_is_of_one_engine(tmp_path: Path) -> None:
+    """Two engines have two sessions, and two numberings; what tells of one has to say of which."""
+    feeds = 'kind = "market_data"\nrequest_address = "127.0.0.1:9004"'
+    text = VALID.replace('kind = "order"', feeds) + "[[engine]]\nid = 2\n"
+    ((line, message),) = problems(tmp_path, text)
+    assert line == 8 and "of one engine" in message
+    chosen = load(write(tmp_path, text.replace(feeds, feeds + "\nengines = [2]")))
+    assert chosen.gateways[0].request_address == "127.0.0.1:9004"
+    assert load(write(tmp_path, VALID)).gateways[0].listening == []
+
+
+def test_passwords_are_not_for_snapshots_from_outside(tmp_path: Path) -> None:
+    """A GLIMPSE login is one like any other."""
+    feeds = 'kind = "market_data"\nglimpse_address = "0.0.0.0:9003"'
+    text = VALID.replace('kind = "order"', feeds).replace("secret", "demo")
+    ((line, message),) = problems(tmp_path, text)
+    assert line == 10 and "can be reached from outside" in message
 
 
 def test_all_mistakes_are_reported_together_in_the_order_of_the_file(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ GATEWAYS_MAY_USE = {
         "market",
         "messages",
         "presence",
+        "queues",
         "recovery",
         "replica",
         "roles",
