@@ -7,6 +7,8 @@ a tag value that does not have the size of its tag is not a value.
 
 from __future__ import annotations
 
+import numpy as np
+
 from gateways.ouch.messages import (
     ACCOUNT_QUERY_REQUEST,
     APPENDAGE_LENGTH_SIZE,
@@ -158,7 +160,7 @@ def _appendage(data, offset, end, allowed, allowed_private, request):
         size = int(data[at(offset)]) - 1
         if size < 0 or end - offset < TAG_HEADER_SIZE + size:
             return BAD_APPENDAGE
-        tag = int(data[at(offset + 1)])
+        tag = np.int64(data[at(offset + 1)])
         if tag == 0:  # no such tag, and `foreign_tag` could not name it
             return BAD_APPENDAGE
         if tag < PRIVATE_TAG_FIRST:

@@ -19,6 +19,7 @@ from gateways.ouch.state import SETTING_ENGINE, OrderPump
 from gateways.ouch.stream import NO_POSITION
 from shm_exchange.errors import ExchangeError
 from shm_exchange.history import History
+from shm_exchange.messages import EVENT_DTYPE
 from shm_exchange.streams import count_in
 
 EVENTS_PER_READ = 16_384
@@ -95,7 +96,10 @@ class ReplayService:
             events = self._history.read(first, end - first)
             while first + len(events) < end:  # the journal and the ring each had a part
                 start = first + len(events)
-                events = np.concatenate((events, self._history.read(start, end - start)))
+                rest = self._history.read(start, end - start)
+                # Without the dtype numpy would pack it: records of another size and shape, for
+                # which every kernel would be compiled again while a client waits.
+                events = np.concatenate((events, rest), dtype=EVENT_DTYPE)
             here = int(count_in(events, len(events), session))
             if here >= needed:
                 index, skip = skip_messages(events, session, here - needed)

@@ -177,7 +177,7 @@ class Bench:
         source_next = request.source << COMMAND_NEXT_BITS | (number + 1)
         assert (events["source_next"] == source_next).all()
         assert (events["time_ns"] == stamp_ns).all()
-        self.events = np.concatenate((self.events, events))
+        self.events = np.concatenate((self.events, events), dtype=EVENT_DTYPE)
         # CONTINUED is no event of the market: the oracle's numbers do not count it.
         plain = events["kind"] != EventKind.CONTINUED
         for each in plain:
@@ -198,4 +198,4 @@ class Bench:
             )
             places = np.arange(position, int(scalars[0]["position"])) & (capacity - 1)
             parts.append(self._ring.records[places])
-        return np.concatenate(parts)
+        return np.concatenate(parts, dtype=EVENT_DTYPE)
