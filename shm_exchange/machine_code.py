@@ -1,7 +1,8 @@
 """Shell: whether the machine code of these very sources is on disk already.
 
 When it is not, the first start compiles it. Two processes that need the same kernels at the same
-time compile them twice, so the supervisor lets the first finish before it starts the second.
+time compile them twice, so the supervisor starts one of each kind at once, which share little and
+keep several cores busy, and whoever runs the same code when that one is ready.
 """
 
 from __future__ import annotations

@@ -182,8 +182,6 @@ class Supervisor:
 
     def _fill(self) -> None:
         """Start a process for every empty post that nobody will fill by himself."""
-        if self._compiling and self._posts[0].is_ready(self._wirings):
-            self._compiling = False
         for post in self._posts:
             if post.child is not None or not self._may_fill(post):
                 continue
@@ -194,8 +192,10 @@ class Supervisor:
 
     def _may_fill(self, post: Post) -> bool:
         """Whether to start a process for an empty post now."""
-        if self._compiling:  # those first who share no kernels with each other
-            return post.engine == self._posts[0].engine and post.role in ("matcher", "recorder")
+        if self._compiling and not self._opened:  # one first that compiles what others load
+            first = next(each for each in self._posts if _kernels(each) == _kernels(post))
+            if first is not post and not first.is_ready(self._wirings):
+                return False
         return self._succession.may_fill(post)
 
     def _pass(self) -> None:
@@ -387,6 +387,11 @@ class Supervisor:
             return False
         memory.remove(self._wirings)
         return True
+
+
+def _kernels(post: Post) -> str:
+    """The role whose machine code a process of this post runs."""
+    return "matcher" if post.role == "standby" else post.role
 
 
 def _outcome(code: int) -> str:

@@ -146,10 +146,10 @@ class FeedService(Service):
 
     def start(self) -> bool:
         """Have the feed so far in the log."""
+        self.pump = build_pump(self.context, self._gateway, self.door.mailbox)
+        warm_up(self.pump)  # first: where it must be compiled, the matcher compiles beside us
         if not wait_for_matcher(self.context):
             return False
-        self.pump = build_pump(self.context, self._gateway, self.door.mailbox)
-        warm_up(self.pump)
         if self._gateway.glimpse_address is not None:
             self.follower.start()
         self.pump = begin_late(self.context, self.pump)

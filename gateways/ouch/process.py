@@ -182,18 +182,20 @@ class OrderService(Service):
     def start(self) -> bool:
         """Be the only producer of our commands, have a replica that has seen them all."""
         context = self.context
+        empty = empty_market(context.configuration, context.engine)
+        pump = build_pump(context, empty, self._gateway, self.door.mailbox)
+        warm_up(pump)  # first: where it must be compiled, the matcher compiles beside us
         if not self._take_lock() or not wait_for_matcher(context):
             return False
         history = self._history()
         market = self._replica(history)
         if market is None:
             return False
+        self.pump = pump._replace(market=market, desk=build_desk(context, market))
         # After a restart the ring is a new one, but its positions go on where the journal ends.
         first = int(market.gateways[context.source]["command_next"])
-        self.pump = build_pump(context, market, self._gateway, self.door.mailbox)
         self.pump.words[state.COMMAND_POSITION] = first
         self.pump.words[state.COMMAND_PUBLISHED] = first
-        warm_up(self.pump)
         self._promotion = Promotion(context)
         self.pump.settings[state.SETTING_GRACE_NS] = self._promotion.grace_ns
         self.pump = self.pump._replace(succession=self._promotion.words)
