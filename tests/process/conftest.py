@@ -15,8 +15,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ SHARED_MEMORY = Path("/dev/shm")
 START_SECONDS = 300.0  # an empty cache: every kernel is compiled first
 STOP_SECONDS = 45.0
 WAIT_SECONDS = 60.0
+NOTHING: Mapping[str, str] = MappingProxyType({})
 _NAME = re.compile(r"shmx\.pt(\d+)x\d+\.")
 
 ENGINES = """\
@@ -69,10 +71,16 @@ _numbers = itertools.count()
 class Exchange:
     """One `shmx run`."""
 
-    def __init__(self, folder: Path, configuration: str, name: str, root: Path = ROOT) -> None:
-        """root: the source tree that runs."""
+    def __init__(
+        self,
+        folder: Path,
+        configuration: str,
+        name: str,
+        environment: Mapping[str, str] = NOTHING,
+    ) -> None:
+        """environment: what its processes have besides ours."""
         self.name = name
-        self.root = root
+        self.environment = environment
         self.folder = folder
         self.file = folder / f"{name}.toml"
         self.file.write_text(configuration, encoding="utf-8")
@@ -106,7 +114,8 @@ class Exchange:
                 stdout=subprocess.PIPE,
                 stderr=messages,
                 text=True,
-                cwd=self.root,
+                cwd=ROOT,
+                env={**os.environ, **self.environment},
                 process_group=0,
                 preexec_fn=host.die_with_parent,
             )

@@ -1,18 +1,16 @@
 """Goal: a command that kills its matcher is tried once more, then refused; the exchange lives on.
 
-Method: a copy of the source tree in which the matcher dies of certain client order ids: by a wild
-address, in a loop without end, by a broken assertion. Everything else is as it is, and all of it
-runs as whole processes. Deaths from outside are signals that the test sends, SIGSEGV among them.
+Method: in place of `matching` a text in which the matcher dies of certain client order ids: by a
+wild address, in a loop without end, by a broken assertion. Everything else is as it is, and all of
+it runs as whole processes. Deaths from outside are signals that the test sends, SIGSEGV among them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -21,10 +19,12 @@ from gateways.ouch.typed_messages import OrderAccepted, Rejected
 from ringbuf import layout
 from shm_exchange import wiring
 from shm_exchange.messages import Reject
-from tests.process.conftest import ROOT, Exchange
-from tests.process.trading import order_client, play, ports, running, settle
+from tests.process.conftest import ENGINES, Exchange
+from tests.process.planting import plant, source_of
+from tests.process.trading import MARKET, order_client, play, ports, running, settle
 
-PACKAGES = ("ringbuf", "shm_exchange", "gateways")
+MODULE = "shm_exchange.matching"
+ALONE = ENGINES.replace("[[engine]]", "[[engine]]\nstandbys = 0\nrecorder = false")
 CRASHES, LOOPS, BREAKS = "WILD", "LOOP", "BREAK"
 
 PLACE = '    kind = command["kind"]\n    if kind == ENTER:\n        position = enter('
@@ -42,25 +42,22 @@ PLANTED = f"""\
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A source tree with the planted faults."""
-    folder = tmp_path_factory.mktemp("tree")
-    for each in PACKAGES:
-        shutil.copytree(ROOT / each, folder / each, ignore=shutil.ignore_patterns("__pycache__"))
-    file = folder / "shm_exchange" / "matching.py"
-    text = file.read_text(encoding="utf-8")
+def planted() -> dict[str, str]:
+    """The environment of an exchange with the planted faults."""
+    text = source_of(MODULE)
     assert text.count(PLACE) == 1
     imported = "from ringbuf.bits import at\n"
     atomics = "from ringbuf.atomics import load_acquire\n"
-    text = text.replace(PLACE, PLANTED).replace(imported, atomics + imported, 1)
-    file.write_text(text, encoding="utf-8")
-    return folder
+    return plant(MODULE, text.replace(PLACE, PLANTED).replace(imported, atomics + imported, 1))
 
 
 @pytest.fixture(scope="module")
-def market(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
+def market(planted: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
     """The exchange of this file."""
-    with running(tmp_path_factory.mktemp("poison"), root=tree) as it:
+    folder = tmp_path_factory.mktemp("poison")
+    with running(folder, ALONE, planted):
+        pass  # this one process has compiled what many are going to load
+    with running(folder, MARKET, planted) as it:
         yield it
 
 

@@ -7,7 +7,7 @@ import itertools
 import os
 import socket
 import struct
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from gateways.typed import Message
 from tests.process.conftest import (
     ENGINES,
     MARKET_DATA_GATEWAY,
+    NOTHING,
     ORDER_GATEWAY,
-    ROOT,
     Exchange,
     sweep,
 )
@@ -48,10 +48,12 @@ MARKET = ENGINES + SESSIONS + instruments(1, "A") + 2 * ORDER_GATEWAY + MARKET_D
 
 
 @contextmanager
-def running(folder: Path, configuration: str = MARKET, root: Path = ROOT) -> Iterator[Exchange]:
+def running(
+    folder: Path, configuration: str = MARKET, environment: Mapping[str, str] = NOTHING
+) -> Iterator[Exchange]:
     """An exchange that is READY; afterwards it is gone, whatever has happened."""
     sweep()
-    it = Exchange(folder, configuration, f"pt{os.getpid()}x{next(_numbers)}", root)
+    it = Exchange(folder, configuration, f"pt{os.getpid()}x{next(_numbers)}", environment)
     try:
         it.start()
         yield it
