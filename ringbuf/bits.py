@@ -88,6 +88,29 @@ if COMPILED:
         return types.void(records, types.int64), generate
 
     @intrinsic
+    def copy_record(typing_context, target, target_index, source, source_index):  # type: ignore[no-untyped-def]
+        """Copy one record between two structured arrays whose records have one size."""
+        if target.dtype.size != source.dtype.size:
+            raise TypeError(f"records of {source.dtype.size} and {target.dtype.size} bytes")
+
+        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            byte = ir.IntType(8)
+            size = ir.IntType(64)(signature.args[0].dtype.size)
+            pointers = []
+            for place in (0, 2):
+                made = arrayobj.make_array(signature.args[place])
+                start = made(context, builder, arguments[place]).data
+                start = builder.bitcast(start, byte.as_pointer())
+                pointers.append(builder.gep(start, [builder.mul(arguments[place + 1], size)]))
+            move = builder.module.declare_intrinsic(
+                "llvm.memmove", [byte.as_pointer(), byte.as_pointer(), ir.IntType(64)]
+            )
+            builder.call(move, [*pointers, size, ir.IntType(1)(0)])
+            return context.get_dummy_value()
+
+        return types.void(target, types.int64, source, types.int64), generate
+
+    @intrinsic
     def wrapping_multiply(typing_context, left, right):  # type: ignore[no-untyped-def]
         """Product modulo 2**64, as int64."""
 
@@ -211,6 +234,12 @@ else:
     def clear_record(records, index):  # type: ignore[no-untyped-def]
         """Zero one record of a structured array."""
         records[index : index + 1].view("u1")[:] = 0
+
+    def copy_record(target, target_index, source, source_index):  # type: ignore[no-untyped-def]
+        """Copy one record between two structured arrays whose records have one size."""
+        assert target.itemsize == source.itemsize
+        data = source[source_index : source_index + 1].view("u1").copy()
+        target[target_index : target_index + 1].view("u1")[:] = data
 
     def wrapping_multiply(left, right):  # type: ignore[no-untyped-def]
         """Product modulo 2**64, as int64."""

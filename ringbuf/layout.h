@@ -239,7 +239,7 @@ _Static_assert(sizeof(struct histogram) == 9344, "size");
 #define ORDER_TAGS_KIND 0
 #define ORDER_TAGS_PROTECTION_GROUP 1
 #define ORDER_TAGS_SELF_MATCH_MODE 2
-#define ORDER_TAGS_RESERVED_0 3
+#define ORDER_TAGS_CUSTOMER_TYPE 3
 #define ORDER_TAGS_GROUP_ID 4
 #define ORDER_TAGS_SELF_MATCH_GROUP 6
 #define ORDER_TAGS_PRESENT 8
@@ -247,20 +247,21 @@ _Static_assert(sizeof(struct histogram) == 9344, "size");
 #define ORDER_TAGS_DISPLAY_QUANTITY 20
 #define ORDER_TAGS_EXPIRE_SECONDS 24
 #define ORDER_TAGS_FIRM 28
-#define ORDER_TAGS_RANDOM_RESERVES 32
-#define ORDER_TAGS_ROUTE 36
-#define ORDER_TAGS_LOCATE_BROKER 40
-#define ORDER_TAGS_HANDLE_INSTRUCTION 44
-#define ORDER_TAGS_TRADE_NOW 45
-#define ORDER_TAGS_SHARES_LOCATED 46
-#define ORDER_TAGS_PRICE_TYPE 47
+#define ORDER_TAGS_LOCATE_BROKER 32
+#define ORDER_TAGS_HANDLE_INSTRUCTION 36
+#define ORDER_TAGS_TRADE_NOW 37
+#define ORDER_TAGS_SHARES_LOCATED 38
+#define ORDER_TAGS_POST_ONLY 39
+#define ORDER_TAGS_SHARES_AHEAD 40
+#define ORDER_TAGS_POST_ONLY_REJECT 44
+#define ORDER_TAGS_RESERVED_0 45
 #define ORDER_TAGS_RECEIVED_NS 48
 #define ORDER_TAGS_ENQUEUED_NS 56
 struct order_tags {
     uint8_t kind;
     uint8_t protection_group;
     uint8_t self_match_mode;
-    uint8_t reserved_0;
+    uint8_t customer_type;
     uint16_t group_id;
     uint16_t self_match_group;
     int64_t present;
@@ -268,13 +269,14 @@ struct order_tags {
     int32_t display_quantity;
     int32_t expire_seconds;
     int32_t firm;
-    int32_t random_reserves;
-    int32_t route;
     int32_t locate_broker;
     uint8_t handle_instruction;
     uint8_t trade_now;
     uint8_t shares_located;
-    uint8_t price_type;
+    uint8_t post_only;
+    int32_t shares_ahead;
+    uint8_t post_only_reject;
+    uint8_t reserved_0[3];
     int64_t received_ns;
     int64_t enqueued_ns;
 };
@@ -311,7 +313,9 @@ _Static_assert(sizeof(struct order_tags) == 64, "size");
 #define EVENT_TAKER_USER_REF 60
 #define EVENT_LEAVES 44
 #define EVENT_UNUSED_USER_REF 60
-#define EVENT_CAUSE 56
+#define EVENT_CAUSE 43
+#define EVENT_DISPLAYED 56
+#define EVENT_DISPLAYED_TAKEN 56
 #define EVENT_COMMAND_KIND 63
 #define EVENT_GENERATION 44
 #define EVENT_EPOCH 48

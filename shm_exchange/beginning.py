@@ -13,9 +13,11 @@ from ringbuf.jit import cold_kernel
 from shm_exchange.book import side_number
 from shm_exchange.emit import emit_order, new_event
 from shm_exchange.market import STAGE_MARKET, STAGE_MESSAGES, STAGE_NONE, STAGE_SYSTEM
-from shm_exchange.messages import Continuing, EventFlag, EventKind
+from shm_exchange.messages import CommandFlag, Continuing, EventFlag, EventKind
+from shm_exchange.order_tags import emit_tags
 from shm_exchange.queues import level_from
 
+TAGS = int(CommandFlag.TAGS)
 CARRIED = int(EventKind.CARRIED)
 CONTINUED = int(EventKind.CONTINUED)
 ROLLED = int(EventKind.ROLLED)
@@ -106,5 +108,7 @@ def carry_orders(market, slot, source_next, ring, position, limit):
         event = emit_order(market, slot, CARRIED, source_next, ring, position)
         carry(market, market.orders[at(slot)], event)
         position += 1
+        if market.orders[at(slot)]["flags"] & TAGS:
+            position = emit_tags(market, slot, event, ring, position)
         slot = _following(market, slot)
     return position

@@ -19,11 +19,14 @@ from ringbuf.bits import (
     wrapping_multiply,
 )
 from ringbuf.jit import cold_kernel, kernel
-from shm_exchange.market import NO_KEY, NO_SLOT, RESTING
+from shm_exchange.market import FREE, NO_KEY, NO_SLOT, RESTING
+from shm_exchange.messages import CommandFlag
+from shm_exchange.order_tags import tags_weight
 from shm_exchange.session_orders import join, leave
 
 NODES_PER_PATH_MAX = 6  # a key has at most 31 bits: a leaf and five inner nodes, one spare
 BUY_CODE = 66  # `B`; every other side code sells
+TAGS = int(CommandFlag.TAGS)
 
 _HASH_ORDER = -7046029254386353131  # odd 64-bit constants: 2**64 / golden ratio, and two of the
 _HASH_TERMS = -4417276706812531889  # same kind, so that the terms of a sum do not cancel
@@ -46,11 +49,15 @@ def has_pages(market):
 
 
 @kernel
-def order_weight(order, slot):
+def order_weight(market, order, slot):
     """Weight of one open lot of an order in the state hash: identity and place in the queue."""
-    identity = wrapping_multiply(order["reference"], _HASH_ORDER) ^ slot
+    flags = np.int64(order["flags"])
+    identity = wrapping_multiply(order["reference"], _HASH_ORDER) ^ slot ^ shift_left(flags, 40)
     terms = np.int64(order["price"]) ^ shift_left(np.int64(order["user_ref"]), 32)
-    return wrapping_multiply(identity ^ wrapping_multiply(terms, _HASH_TERMS), _HASH_ORDER) | 1
+    weight = wrapping_multiply(identity ^ wrapping_multiply(terms, _HASH_TERMS), _HASH_ORDER) | 1
+    if flags & TAGS:
+        weight = tags_weight(market, slot, weight)
+    return weight
 
 
 @kernel
@@ -213,7 +220,7 @@ def rest(market, slot):
             side["best_level"] = place
     side["orders"] += 1
     join(market.session_links, slot, np.int64(order["session"]))
-    add_to_hash(market, order_weight(order, slot), np.int64(order["leaves"]))
+    add_to_hash(market, order_weight(market, order, slot), np.int64(order["leaves"]))
 
 
 @kernel
@@ -243,7 +250,7 @@ def remove(market, slot):
     """Take a resting order out of its queue; its remaining lots leave the state hash."""
     order = market.orders[at(slot)]
     leave(market.session_links, slot)
-    add_to_hash(market, order_weight(order, slot), -np.int64(order["leaves"]))
+    add_to_hash(market, order_weight(market, order, slot), -np.int64(order["leaves"]))
     number = side_number(np.int64(order["instrument"]), order["side"])
     place = order["level"] + 0
     before = order["previous"] + 0
@@ -267,9 +274,18 @@ def remove(market, slot):
 def take(market, slot, quantity):
     """Lower the open quantity of a resting order that keeps its place. quantity <= leaves."""
     order = market.orders[at(slot)]
-    add_to_hash(market, order_weight(order, slot), -quantity)
+    add_to_hash(market, order_weight(market, order, slot), -quantity)
     order["leaves"] = order["leaves"] - quantity
     order["displayed"] = order["leaves"]
+
+
+@kernel
+def end_order(market, slot):
+    """The order, which is in no queue, is finished: its slot is free again."""
+    order = market.orders[at(slot)]
+    order["leaves"] = 0
+    order["displayed"] = 0
+    order["state"] = FREE
 
 
 @kernel

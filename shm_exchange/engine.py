@@ -161,6 +161,7 @@ def _poll(engine, source):
         records = 1 + np.int64(engine.commands[at(index)]["continuations"])
         if records > ready:
             break  # its producer publishes a command whole or not at all
+        follower = source * capacity + ((command_next + 1) & (capacity - 1))
         command_next += records
         ready -= records
         attempt = (source << COMMAND_NEXT_BITS) | command_next
@@ -176,6 +177,7 @@ def _poll(engine, source):
             index,
             source,
             command_next,
+            follower,
             stamp,
             engine.ring,
             position,

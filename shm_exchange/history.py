@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ringbuf.broadcast import NO_GATE, Broadcast, overwritten, published
+from shm_exchange.groups import whole_groups
 from shm_exchange.journal_reader import JournalReader
 from shm_exchange.journal_segment import JournalDamaged, JournalError, Owner
 from shm_exchange.messages import EVENT, EVENT_DTYPE
@@ -27,6 +28,15 @@ def ring_slices(
     if count <= until_wrap:
         return (data[first * size : (first + count) * size],)
     return data[first * size :], data[: (count - until_wrap) * size]
+
+
+def joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Events behind events. (np.concatenate would lay out anew what shares bytes.)"""
+    both = np.empty(len(first) + len(second), EVENT_DTYPE)
+    data = both.view(np.uint8)
+    data[: first.nbytes] = first.view(np.uint8)
+    data[first.nbytes :] = second.view(np.uint8)
+    return both
 
 
 class History:
@@ -48,13 +58,17 @@ class History:
     def read(self, position: int, limit: int) -> np.ndarray:
         """A copy of up to `limit` events from `position` on; empty when there is none yet.
 
+        It ends with a whole group: `limit` is not less than the longest.
+
         Raise JournalError when neither ring nor journal has them.
         """
         count = min(limit, self.end() - position)
         if count <= 0:
             return np.empty(0, EVENT_DTYPE)
         records = self._from_ring(position, count)
-        return self._from_journal(position, count) if records is None else records
+        if records is None:
+            records = self._from_journal(position, count)
+        return records[: whole_groups(records, len(records))]
 
     def close(self) -> None:
         """Close the journal's files."""

@@ -39,6 +39,7 @@ from shm_exchange.engine import (
     attest,
     step,
 )
+from shm_exchange.groups import whole_groups
 from shm_exchange.reign import open_streams, take_over
 from shm_exchange.replica import apply
 from shm_exchange.wiring import STOP_MATCHER
@@ -134,6 +135,8 @@ def _follow(engine):
     market = engine.market
     position = np.int64(market.scalars[0]["position"])
     count = read_batch(engine.ring, position, BATCH_EVENTS, engine.copied)
+    if count > 0:
+        count = whole_groups(engine.copied, count)
     for offset in range(count):
         apply(market, engine.copied, offset, position + offset)
     return count

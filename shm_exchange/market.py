@@ -19,6 +19,7 @@ from ringbuf.schema import Field, Record
 from shm_exchange.messages import (
     GATEWAY_LIMIT,
     NONE,
+    ORDER_TAGS,
     SLOT_BITS,
     USER_REF_INDEX_COUNT,
 )
@@ -56,7 +57,7 @@ ORDER = Record(
         Field("side", "a", doc="`B` `S` `T` `E`"),
         Field("state", "u1", doc="FREE, WORKING, RESTING"),
         Field("user_ref_index", "u1"),
-        Field("flags", "u1", doc="CommandFlag as entered"),
+        Field("flags", "u1", doc="CommandFlag: SWEEP, GTC, STAY_ON_DISCONNECT, TAGS"),
         Field("time_in_force", "a"),
         Field("display", "a"),
         Field("capacity", "a"),
@@ -206,6 +207,7 @@ class Market(NamedTuple):
     user_refs: np.ndarray  # uint32[256 * sessions]: last UserRefNum per session and channel
     gateways: np.ndarray  # GATEWAY[64]
     scalars: np.ndarray  # SCALARS[1]
+    tags: np.ndarray  # ORDER_TAGS[as orders]: rare attributes, of orders with the flag TAGS
 
 
 def sparse(dtype: np.dtype | type, count: int) -> np.ndarray:
@@ -244,6 +246,7 @@ def create_market(
         user_refs=np.zeros(session_count * USER_REF_INDEX_COUNT, np.uint32),
         gateways=np.zeros(GATEWAY_LIMIT, GATEWAY.dtype),
         scalars=np.zeros(1, SCALARS.dtype),
+        tags=sparse(ORDER_TAGS.dtype, gateway_count << SLOT_BITS),
     )
     market.sessions["connection"] = NONE
     market.sessions["enabled"] = 1

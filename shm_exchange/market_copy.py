@@ -5,8 +5,10 @@ import numpy as np
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel
 from shm_exchange.market import FREE, Market
-from shm_exchange.messages import SLOT_BITS
+from shm_exchange.messages import SLOT_BITS, CommandFlag
 from shm_exchange.snapshot import BY_SLOT, used_counts
+
+TAGS = int(CommandFlag.TAGS)
 
 
 @cold_kernel
@@ -16,8 +18,11 @@ def copy_orders(source, target, first, end):
     What was never used stays untouched.
     """
     for slot in range(first, end):
-        if source.orders[at(slot)]["state"] != FREE:
-            target.orders[at(slot)] = source.orders[at(slot)]
+        order = source.orders[at(slot)]
+        if order["state"] != FREE:
+            target.orders[at(slot)] = order
+            if order["flags"] & TAGS:
+                target.tags[at(slot)] = source.tags[at(slot)]
             target.session_links[at(slot)] = source.session_links[at(slot)]
 
 

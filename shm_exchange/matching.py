@@ -21,9 +21,9 @@ from shm_exchange.admission import (
     session_fault,
     use_user_ref,
 )
-from shm_exchange.book import remove, take
+from shm_exchange.book import end_order, remove, take
 from shm_exchange.emit import emit_cancelled, emit_ignored, emit_order, emit_rejected, new_event
-from shm_exchange.market import FREE, WORKING
+from shm_exchange.market import WORKING
 from shm_exchange.messages import (
     COMMAND_NEXT_BITS,
     SLOT_INDEX_MASK,
@@ -34,6 +34,13 @@ from shm_exchange.messages import (
     EventKind,
     Ignored,
     Reject,
+)
+from shm_exchange.order_tags import (
+    clear_tags,
+    emit_tags,
+    inherit_tags,
+    keep_tags,
+    load_tags,
 )
 from shm_exchange.sweep import enter_into_book
 
@@ -50,6 +57,7 @@ MODIFY = int(CommandKind.MODIFY)
 REFUSED = int(CommandKind.REFUSED)
 ACCOUNT_QUERY = int(CommandKind.ACCOUNT_QUERY)
 FLAG_OPEN_QUANTITY = int(CommandFlag.OPEN_QUANTITY)
+FLAG_TAGS = int(CommandFlag.TAGS)
 FLAG_LONG_FORM = int(CommandFlag.LONG_FORM)
 # What an order keeps.
 ORDER_FLAGS = int(CommandFlag.SWEEP | CommandFlag.GTC | CommandFlag.STAY_ON_DISCONNECT)
@@ -99,8 +107,9 @@ def _echo_client_order_id(event, command):
 
 
 @kernel
-def enter(market, command, source, source_next, ring, position, limit):
+def enter(market, commands, index, follower, source, source_next, ring, position, limit):
     """OUCH O."""
+    command = commands[at(index)]
     fault = session_fault(market, command, source)
     if not fault and not use_user_ref(market, command):
         fault = USER_REF_USED
@@ -135,12 +144,18 @@ def enter(market, command, source, source_next, ring, position, limit):
     order["expiry"] = 0
     order["display_quantity"] = 0
     gateway = market.gateways[at(source)]
-    index = slot & SLOT_INDEX_MASK
-    if index >= gateway["slots_high_water"]:
-        gateway["slots_high_water"] = index + 1
+    number = slot & SLOT_INDEX_MASK
+    if number >= gateway["slots_high_water"]:
+        gateway["slots_high_water"] = number + 1
+    if command["flags"] & FLAG_TAGS:
+        load_tags(market, commands, follower)
+        keep_tags(market, slot)
     event = emit_order(market, slot, ACCEPTED, source_next, ring, position)
     _echo_client_order_id(event, command)
-    return enter_into_book(market, slot, event, source_next, ring, position + 1, limit)
+    position += 1
+    if order["flags"] & FLAG_TAGS:
+        position = emit_tags(market, slot, event, ring, position)
+    return enter_into_book(market, slot, event, source_next, ring, position, limit)
 
 
 @kernel
@@ -161,9 +176,7 @@ def cancel(market, command, source, source_next, ring, position):
     flags = RESTS | (LONG_FORM if command["flags"] & FLAG_LONG_FORM else 0)
     if left == 0:
         remove(market, slot)
-        order["leaves"] = 0
-        order["displayed"] = 0
-        order["state"] = FREE
+        end_order(market, slot)
         flags |= DONE
     else:
         take(market, slot, leaves - left)
@@ -172,13 +185,25 @@ def cancel(market, command, source, source_next, ring, position):
     return position + 1
 
 
+@cold_kernel
+def _replacement_tags(market, slot, commands, index, follower):
+    """Put what the order in `slot` will have into the scratch row: said now, or inherited."""
+    if commands[at(index)]["flags"] & FLAG_TAGS:
+        load_tags(market, commands, follower)
+    else:
+        clear_tags(market)
+    if market.orders[at(slot)]["flags"] & FLAG_TAGS:
+        inherit_tags(market, slot)
+
+
 @kernel
-def replace(market, command, source, source_next, ring, position, limit):
+def replace(market, commands, index, follower, source, source_next, ring, position, limit):
     """OUCH U: a new price and total under a new number; priority is always lost.
 
     Outcomes (specification, Replace Order Request): ignored; the original cancelled and the
     number not used; rejected with the original untouched; replaced.
     """
+    command = commands[at(index)]
     fault = session_fault(market, command, source)
     if not fault and not is_live(market, command, command["original_user_ref"]):
         fault = NOT_LIVE
@@ -199,11 +224,12 @@ def replace(market, command, source, source_next, ring, position, limit):
         done = 0
     left = command["quantity"] - done
     bad = price_fault(market, instrument, command["price"], max(1, left))
+    has_tags = (command["flags"] | order["flags"]) & FLAG_TAGS
+    if has_tags:
+        _replacement_tags(market, slot, commands, index, follower)
     remove(market, slot)
     if bad or left <= 0:
-        order["leaves"] = 0
-        order["displayed"] = 0
-        order["state"] = FREE
+        end_order(market, slot)
         reason = REASON_SYSTEM if bad else REASON_USER
         flags = RESTS | DONE | LONG_FORM
         event = emit_cancelled(market, slot, leaves, reason, flags, source_next, ring, position)
@@ -211,10 +237,15 @@ def replace(market, command, source, source_next, ring, position, limit):
         return position + 1
     use_user_ref(market, command)
     _set_terms(order, command, position, left)
+    if has_tags:
+        keep_tags(market, slot)
     event = emit_order(market, slot, REPLACED, source_next, ring, position)
     event["original_user_ref"] = command["original_user_ref"]
     _echo_client_order_id(event, command)
-    return enter_into_book(market, slot, event, source_next, ring, position + 1, limit)
+    position += 1
+    if has_tags:
+        position = emit_tags(market, slot, event, ring, position)
+    return enter_into_book(market, slot, event, source_next, ring, position, limit)
 
 
 @cold_kernel
@@ -237,9 +268,7 @@ def modify(market, command, source, source_next, ring, position):
     flags = RESTS | (LONG_FORM if command["flags"] & FLAG_LONG_FORM else 0)
     if left == 0:
         remove(market, slot)
-        order["leaves"] = 0
-        order["displayed"] = 0
-        order["state"] = FREE
+        end_order(market, slot)
         emit_cancelled(market, slot, leaves, REASON_USER, flags | DONE, source_next, ring, position)
         return position + 1
     order["side"] = command["side"]
@@ -282,10 +311,11 @@ def query_account(market, command, source, source_next, ring, position):
 
 
 @kernel
-def match(market, commands, index, source, command_next, stamp_ns, ring, position, limit):
+def match(market, commands, index, source, command_next, follower, stamp_ns, ring, position, limit):
     """Match the command at `commands[index]`; return the position behind its last event.
 
-    commands: COMMAND[n], its continuations follow it. source: whose ring it came from.
+    commands: COMMAND[n]. source: whose ring it came from. follower: subscript of its continuation,
+    if it has one.
     command_next: position in that ring behind it. stamp_ns: not below the last stamp.
     ring: has `records`, EVENT[capacity]; position: of the first event; limit: a sweep stops there
     (at most SWEEP_ROOM events more are written, so the caller reserves that much).
@@ -297,11 +327,15 @@ def match(market, commands, index, source, command_next, stamp_ns, ring, positio
     source_next = (source << COMMAND_NEXT_BITS) | command_next
     kind = command["kind"]
     if kind == ENTER:
-        position = enter(market, command, source, source_next, ring, position, limit)
+        position = enter(
+            market, commands, index, follower, source, source_next, ring, position, limit
+        )
     elif kind == CANCEL:
         position = cancel(market, command, source, source_next, ring, position)
     elif kind == REPLACE:
-        position = replace(market, command, source, source_next, ring, position, limit)
+        position = replace(
+            market, commands, index, follower, source, source_next, ring, position, limit
+        )
     elif kind == MODIFY:
         position = modify(market, command, source, source_next, ring, position)
     elif kind == REFUSED:

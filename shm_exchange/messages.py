@@ -113,8 +113,6 @@ class CommandFlag(IntEnum):
 
     SWEEP = 1  # inter-market sweep eligible (`Y`)
     GTC = 2  # private tag 128 = `G`
-    POST_ONLY = 4  # tag 12 = `P`: slides
-    POST_ONLY_REJECT = 8  # private tag 129 = `R`
     OPEN_QUANTITY = 16  # of REPLACE: quantity is the new open quantity, not the chain's total
     STAY_ON_DISCONNECT = 32  # opt-out of cancel on disconnect
     LONG_FORM = 64  # the request carried an appendage length: so does the answer
@@ -128,8 +126,10 @@ class EventFlag(IntEnum):
     TAKER_DONE = 2  # EXECUTED
     RESTS = 4  # ACCEPTED, REPLACED: in the book, whole; CANCELLED: it was in the book
     SLOT_RETURNED = 8  # REJECTED, IGNORED: the slot that the command offered is free again
+    WAS_HIDDEN = 8  # REPLACED: the order that it replaces was hidden
     MAKER_HIDDEN = 16  # EXECUTED
-    STAYS = 16  # ACCEPTED, REPLACED: not cancelled on disconnect
+    HIDDEN = 16  # CANCELLED: the order is; others have `display`
+    STAYS = 16  # ACCEPTED, REPLACED, CARRIED: not cancelled on disconnect
     SWEEP = 32  # ACCEPTED, REPLACED: as entered
     LONG_FORM = 64  # the request carried an appendage length
     GTC = 128  # ACCEPTED, REPLACED
@@ -241,26 +241,28 @@ COMMAND = Record(
 ORDER_TAGS = Record(
     name="order_tags",
     size=64,
-    doc="The rare attributes of an order: continuation of ENTER, REPLACE, ACCEPTED and REPLACED.",
+    doc="The rare attributes of an order: continuation of ENTER, REPLACE, ACCEPTED, REPLACED and "
+    "CARRIED. A field without its tag is 0.",
     fields=(
         Field("kind", "u1", doc="CONTINUATION"),
         Field("protection_group", "u1", doc="market-maker protection group"),
         Field("self_match_mode", "a", doc="private tag: what happens at a self-match"),
-        Field("reserved_0", "u1"),
+        Field("customer_type", "a", doc="tag 4"),
         Field("group_id", "u2", doc="tag 24"),
         Field("self_match_group", "u2", doc="private tag: who counts as self"),
-        Field("present", "i8", doc="bit n: tag n was there"),
+        Field("present", "i8", doc="bit n: tag n was there; bit 32 + n: private tag 128 + n"),
         Field("minimum_quantity", "i4", doc="tag 3, lots"),
         Field("display_quantity", "i4", doc="tag 5 MaxFloor, lots"),
         Field("expire_seconds", "i4", doc="tag 15"),
         Field("firm", "i4", doc="tag 2, four characters"),
-        Field("random_reserves", "i4", doc="tag 13"),
-        Field("route", "i4", doc="tag 14, four characters"),
         Field("locate_broker", "i4", doc="tag 26, four characters"),
         Field("handle_instruction", "a", doc="tag 17"),
         Field("trade_now", "a", doc="tag 16"),
         Field("shares_located", "a", doc="tag 25"),
-        Field("price_type", "a", doc="tag 6"),
+        Field("post_only", "a", doc="tag 12"),
+        Field("shares_ahead", "i4", doc="private tag 144, lots"),
+        Field("post_only_reject", "a", doc="private tag 129"),
+        Field("reserved_0", "u1", repeat=3),
         Field("received_ns", "i8", doc="latency breakdown: read from the socket"),
         Field("enqueued_ns", "i8", doc="latency breakdown: in the command ring"),
     ),
@@ -311,7 +313,14 @@ EVENT = Record(
             doc="CANCELLED by a replace that failed: the replace's UserRefNum; otherwise 0",
             offset=60,
         ),
-        Field("cause", "u1", doc="CANCELLED: Cause, 0 when the client asked", offset=56),
+        Field("cause", "u1", doc="CANCELLED: Cause, 0 when the client asked", offset=43),
+        Field("displayed", "i4", doc="RESTED, CARRIED, RESTATED: lots displayed", offset=56),
+        Field(
+            "displayed_taken",
+            "i4",
+            doc="CANCELLED, MODIFIED: how many of the lots taken away were displayed",
+            offset=56,
+        ),
         # IGNORED, REJECTED
         Field("command_kind", "u1", doc="IGNORED, REJECTED: CommandKind", offset=63),
         # LOGGED_IN, LOGGED_OUT, GATEWAY_STARTED, GATEWAY_DIED

@@ -14,7 +14,8 @@ import numpy as np
 
 from ringbuf.broadcast import NO_GATE, Broadcast
 from shm_exchange.config import Configuration
-from shm_exchange.history import History
+from shm_exchange.groups import whole_groups
+from shm_exchange.history import History, joined
 from shm_exchange.instruments import instrument_rows
 from shm_exchange.journal_reader import JournalReader
 from shm_exchange.journal_segment import JournalDamaged, JournalError, Owner
@@ -70,8 +71,12 @@ def recover(
         stop = _journal_stop(reader, ring)  # looked up last: a live journal grows
         snapshot, start, skipped = _load_newest(market, owner, found, reader, stop)
         position = start
-        for first, batch in reader.batches(start, stop):
-            position = int(apply_all(market, batch, first))
+        cut = np.empty(0, EVENT_DTYPE)  # of a group that does not end in its batch
+        for _, batch in reader.batches(start, stop):
+            records = joined(cut, batch) if len(cut) else batch
+            whole = whole_groups(records, len(records))
+            position = int(apply_all(market, records[:whole], position))
+            cut = records[whole:].copy()
     finally:
         reader.close()
     if ring is not None:

@@ -108,6 +108,7 @@ def _execute_own(engine):
         0,
         SOURCE_MATCHER,
         command_next,
+        0,  # ours have no continuation
         stamp_now(engine),
         engine.ring,
         position,

@@ -12,9 +12,10 @@ from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.administration import set_connected
 from shm_exchange.attestation import compare
 from shm_exchange.beginning import end_streams, set_stage
-from shm_exchange.book import add_to_hash, remove, rest, take, user_ref_weight
+from shm_exchange.book import add_to_hash, end_order, remove, rest, take, user_ref_weight
 from shm_exchange.disconnect import disconnect_gateway, set_disconnected
-from shm_exchange.market import FREE, WORKING
+from shm_exchange.groups import follower
+from shm_exchange.market import WORKING
 from shm_exchange.messages import (
     COMMAND_NEXT_BITS,
     COMMAND_NEXT_MASK,
@@ -24,6 +25,7 @@ from shm_exchange.messages import (
     EventFlag,
     EventKind,
 )
+from shm_exchange.order_tags import take_tags
 from shm_exchange.streams import count_messages
 
 ACCEPTED = int(EventKind.ACCEPTED)
@@ -58,6 +60,7 @@ COMMAND_SWEEP = int(CommandFlag.SWEEP)
 COMMAND_GTC = int(CommandFlag.GTC)
 FLAG_STAYS = int(EventFlag.STAYS)
 COMMAND_STAY = int(CommandFlag.STAY_ON_DISCONNECT)
+TAGS = int(CommandFlag.TAGS)
 
 
 @kernel
@@ -72,9 +75,11 @@ def _see_user_ref(market, event):
 
 
 @kernel
-def _place(market, event, position):
+def _place(market, events, index, position):
     """The fields that ACCEPTED and REPLACED both set."""
-    order = market.orders[at(np.int64(event["slot"]))]
+    event = events[at(index)]
+    slot = np.int64(event["slot"])
+    order = market.orders[at(slot)]
     order["reference"] = position
     order["next"] = 0
     order["previous"] = 0
@@ -89,13 +94,17 @@ def _place(market, event, position):
     order["flags"] = kept | (COMMAND_STAY if flags & FLAG_STAYS else 0)
     order["time_in_force"] = event["time_in_force"]
     order["display"] = event["display"]
+    if event["continuations"]:
+        take_tags(market, slot, events, follower(events, index))
+        order["flags"] |= TAGS
     _see_user_ref(market, event)
     if flags & RESTS:
-        rest(market, np.int64(event["slot"]))
+        rest(market, slot)
 
 
 @kernel
-def _accepted(market, event, position):
+def _accepted(market, events, index, position):
+    event = events[at(index)]
     slot = np.int64(event["slot"])
     order = market.orders[at(slot)]
     order["executed"] = 0
@@ -109,18 +118,10 @@ def _accepted(market, event, position):
     order["expiry"] = 0
     order["display_quantity"] = 0
     gateway = market.gateways[at(slot >> SLOT_BITS)]
-    index = slot & SLOT_INDEX_MASK
-    if index >= gateway["slots_high_water"]:
-        gateway["slots_high_water"] = index + 1
-    _place(market, event, position)
-
-
-@kernel
-def _free(market, slot):
-    order = market.orders[at(slot)]
-    order["leaves"] = 0
-    order["displayed"] = 0
-    order["state"] = FREE
+    number = slot & SLOT_INDEX_MASK
+    if number >= gateway["slots_high_water"]:
+        gateway["slots_high_water"] = number + 1
+    _place(market, events, index, position)
 
 
 @kernel
@@ -136,11 +137,11 @@ def _executed(market, event):
     maker["executed"] = maker["executed"] + quantity
     if event["flags"] & DONE:
         remove(market, maker_slot)
-        _free(market, maker_slot)
+        end_order(market, maker_slot)
     else:
         take(market, maker_slot, quantity)
     if event["flags"] & TAKER_DONE:
-        _free(market, taker_slot)
+        end_order(market, taker_slot)
 
 
 @kernel
@@ -151,7 +152,7 @@ def _cancelled(market, event):
         return
     if event["flags"] & RESTS:
         remove(market, slot)
-    _free(market, slot)
+    end_order(market, slot)
 
 
 @cold_kernel
@@ -223,8 +224,8 @@ def shift_source(event):
 def apply(market, events, index, position):
     """Apply the event at `events[index]`, whose position in the stream is `position`.
 
-    events: EVENT[n]. Positions are applied in order and each once. Not applied yet is exactly
-    what lies at or above `market.scalars[0]["position"]`.
+    events: EVENT[n], its continuations follow it. Positions are applied in order and each once.
+    Not applied yet is exactly what lies at or above `market.scalars[0]["position"]`.
     """
     event = events[at(index)]
     kind = event["kind"]
@@ -241,7 +242,7 @@ def apply(market, events, index, position):
         scalars["continuing_kind"] = 0
     count_messages(market, event)
     if kind == ACCEPTED:
-        _accepted(market, event, position)
+        _accepted(market, events, index, position)
     elif kind == EXECUTED:
         _executed(market, event)
     elif kind == CANCELLED:
@@ -249,7 +250,7 @@ def apply(market, events, index, position):
     elif kind == REPLACED:
         slot = np.int64(event["slot"])
         remove(market, slot)
-        _place(market, event, position)
+        _place(market, events, index, position)
     elif kind == RESTED:
         rest(market, np.int64(event["slot"]))
     elif kind == REJECTED:

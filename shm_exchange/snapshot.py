@@ -30,11 +30,12 @@ from shm_exchange.journal_layout import (
 )
 from shm_exchange.journal_segment import Owner, sync_directory
 from shm_exchange.market import FREE, Market
-from shm_exchange.messages import SLOT_BITS
+from shm_exchange.messages import SLOT_BITS, CommandFlag
 
 ORDER_SLOTS = "order_slots"  # the slots of the section "orders", in the same order
 SESSION_RINGS = "session_rings"  # the links of the sessions themselves
-BY_SLOT = ("orders", "session_links")  # of these only the rows of live orders are kept
+TAG_SLOTS = "tag_slots"  # likewise of the section "tags": orders that have any
+BY_SLOT = ("orders", "session_links", "tags")  # of these only the rows of live orders are kept
 # What the configuration says of an instrument; another value means another market.
 _CONFIGURED = ("symbol", "tick", "price_min", "price_max", "lot", "quantity_max")
 _SCAN_ORDERS = 1 << 16  # orders looked at in one go, so that other threads get their turn
@@ -112,7 +113,11 @@ def load_snapshot(path: Path, market: Market, owner: Owner) -> int:
     orders = _take(path, arrays, "orders", market.orders.dtype)
     links = _take(path, arrays, "session_links", market.session_links.dtype)
     rings = _take(path, arrays, SESSION_RINGS, market.session_links.dtype)
+    tag_slots = _take(path, arrays, TAG_SLOTS, np.dtype(np.int32))
+    tags = _take(path, arrays, "tags", market.tags.dtype)
     _check_room(path, market, loaded, slots, orders)
+    if len(tags) != len(tag_slots) or not np.isin(tag_slots, slots).all():
+        raise SnapshotError(f"{path}: has tags of orders that it does not have")
     slots_per_gateway = int(market.scalars[0]["slots_per_gateway"])
     cancel_on_disconnect = market.sessions["cancel_on_disconnect"].copy()
     for name, array in loaded.items():
@@ -120,6 +125,7 @@ def load_snapshot(path: Path, market: Market, owner: Owner) -> int:
     market.orders[slots] = orders
     market.session_links[slots] = links
     market.session_links[: len(rings)] = rings
+    market.tags[tag_slots] = tags
     # What the configuration says now: a partition grows without moving anything.
     market.scalars[0]["slots_per_gateway"] = slots_per_gateway
     market.sessions["cancel_on_disconnect"] = cancel_on_disconnect
@@ -191,6 +197,9 @@ def _used(market: Market) -> Iterator[tuple[str, np.ndarray]]:
     yield "orders", _rows(market.orders, slots)
     yield "session_links", _rows(market.session_links, slots)
     yield SESSION_RINGS, market.session_links[: len(market.sessions) + 1]
+    tag_slots = slots[_rows(market.orders["flags"], slots) & CommandFlag.TAGS != 0]
+    yield TAG_SLOTS, tag_slots
+    yield "tags", _rows(market.tags, tag_slots)
     for name in Market._fields:
         if name not in BY_SLOT:
             array = getattr(market, name)

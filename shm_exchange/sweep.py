@@ -9,10 +9,9 @@ import numpy as np
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.beginning import carry_orders
-from shm_exchange.book import remove, rest, side_number, take
+from shm_exchange.book import end_order, remove, rest, side_number, take
 from shm_exchange.disconnect import REASON_SYSTEM, cancel_orders
 from shm_exchange.emit import emit_cancelled, emit_order, new_event
-from shm_exchange.market import FREE
 from shm_exchange.messages import Cause, Continuing, EventFlag, EventKind
 
 TIF_IOC = ord("3")
@@ -93,21 +92,17 @@ def sweep(market, slot, source_next, ring, position, limit):
         maker["executed"] = maker["executed"] + quantity
         if quantity == open_quantity:
             remove(market, maker_slot)
-            maker["leaves"] = 0
-            maker["displayed"] = 0
-            maker["state"] = FREE
+            end_order(market, maker_slot)
         else:
             take(market, maker_slot, quantity)
         emit_trade(market, maker_slot, slot, quantity, source_next, ring, position)
         position += 1
     order["displayed"] = leaves
     if leaves == 0:
-        order["state"] = FREE
+        end_order(market, slot)
         return position
     if order["time_in_force"] == TIF_IOC:
-        order["state"] = FREE
-        order["leaves"] = 0
-        order["displayed"] = 0
+        end_order(market, slot)
         flags = DONE | LONG_FORM
         emit_cancelled(market, slot, leaves, REASON_IOC, flags, source_next, ring, position)
         return position + 1
@@ -157,9 +152,7 @@ def give_up(market, ring, position):
     scalars["continuing_kind"] = 0
     order = market.orders[at(slot)]
     leaves = np.int64(order["leaves"])
-    order["leaves"] = 0
-    order["displayed"] = 0
-    order["state"] = FREE
+    end_order(market, slot)
     source_next = np.int64(scalars["continuing_next"])
     flags = DONE | LONG_FORM
     reason = REASON_SYSTEM

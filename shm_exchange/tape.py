@@ -1,5 +1,7 @@
 """Kernel: a tape of commands, matched and published as the engine does, without its queues."""
 
+import numpy as np
+
 from ringbuf.bits import at
 from ringbuf.broadcast import claim, publish, published, record_until
 from ringbuf.jit import kernel
@@ -13,7 +15,7 @@ RECORDS_PER_RELEASE = 1_024  # a reader that moves the gate more often only move
 def play(market, commands, first, last, source, ring, position, batch):
     """Match commands[first:last] and publish every `batch` of them; return the next command.
 
-    commands: COMMAND[n] without continuations; the stamp of each is its `received_ns`.
+    commands: COMMAND[n] with their continuations; the stamp of each is its `received_ns`.
     source: whose commands they are. ring: Broadcast; position: of the first event; the position
     behind the last is `market.scalars[0]["position"]`. Ends early, perhaps within a command, when
     the ring's gate is reached: call it again once the gate has moved.
@@ -31,10 +33,20 @@ def play(market, commands, first, last, source, ring, position, batch):
             batch_last = min(last, first + batch)
             while first < batch_last and position < limit:
                 stamp_ns = max(stamp_ns, commands[at(first)]["received_ns"] + 0)
+                following = first + 1 + np.int64(commands[at(first)]["continuations"])
                 position = match(
-                    market, commands, first, source, first + 1, stamp_ns, ring, position, limit
+                    market,
+                    commands,
+                    first,
+                    source,
+                    following,
+                    first + 1,
+                    stamp_ns,
+                    ring,
+                    position,
+                    limit,
                 )
-                first += 1
+                first = following
         scalars["position"] = position
         publish(ring, position)
     return first

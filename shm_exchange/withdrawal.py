@@ -4,9 +4,8 @@ import numpy as np
 
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel
-from shm_exchange.book import remove
+from shm_exchange.book import end_order, remove
 from shm_exchange.emit import emit_cancelled
-from shm_exchange.market import FREE
 from shm_exchange.messages import EventFlag
 
 GONE = int(EventFlag.DONE | EventFlag.RESTS | EventFlag.LONG_FORM)
@@ -15,11 +14,8 @@ GONE = int(EventFlag.DONE | EventFlag.RESTS | EventFlag.LONG_FORM)
 @cold_kernel
 def withdraw(market, slot, reason, cause, source_next, ring, position):
     """Cancel the whole order in `slot`, with one event at `position`. cause: Cause."""
-    order = market.orders[at(slot)]
-    leaves = np.int64(order["leaves"])
+    leaves = np.int64(market.orders[at(slot)]["leaves"])
     remove(market, slot)
-    order["leaves"] = 0
-    order["displayed"] = 0
-    order["state"] = FREE
+    end_order(market, slot)
     event = emit_cancelled(market, slot, leaves, reason, GONE, source_next, ring, position)
     event["cause"] = cause

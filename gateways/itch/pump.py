@@ -62,6 +62,7 @@ from ringbuf.layout import (
 )
 from ringbuf.syscalls import EPOLL_CTL_DEL, clock_ns, close, epoll_ctl, epoll_wait, event_drain
 from ringbuf.waiting import LOOKS_PER_PASS, announce_sleep, bell_of, end_sleep, idle
+from shm_exchange.groups import whole_groups
 from shm_exchange.messages import EventKind
 from shm_exchange.replica import apply
 
@@ -201,6 +202,7 @@ def _follow(pump):
     count = read_batch(pump.ring, position, limit, pump.copied)
     if count == TORN:
         return -LAPPED
+    count = whole_groups(pump.copied, count)
     if count == 0:
         return 0
     outcome = ingest(pump, pump.copied, count, position)

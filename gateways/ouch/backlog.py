@@ -5,6 +5,7 @@ from gateways.ouch.stream import MESSAGE_SIZE_MAX
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel
 from shm_exchange.messages import EventKind
+from shm_exchange.order_tags import tags_of
 from shm_exchange.streams import session_messages
 
 EXECUTED = int(EventKind.EXECUTED)
@@ -23,10 +24,11 @@ def skip_messages(events, session, count):
 
 
 @cold_kernel
-def encode_events(events, position, session, skip, instruments, engine, buffer):
+def encode_events(events, position, session, skip, instruments, engine, tags, buffer):
     """Encode what `events`, the first at `position`, say to a session, while there is room.
 
-    skip: messages of the first event to leave out. Returns bytes, messages, events finished.
+    skip: messages of the first event to leave out; tags: ORDER_TAGS[1], scratch. Returns bytes,
+    messages, events finished.
     """
     size = 0
     count = 0
@@ -41,6 +43,7 @@ def encode_events(events, position, session, skip, instruments, engine, buffer):
             which = MAKER
             if event["kind"] == EXECUTED and (event["session"] != session or place == 1):
                 which = TAKER
-            size += encode(event, position + index, which, instruments, engine, buffer, size)
+            tags_of(tags, events, index)
+            size += encode(event, tags, position + index, which, instruments, engine, buffer, size)
             count += 1
     return size, count, len(events)

@@ -40,6 +40,8 @@ TAG_MAXIMUM_FLOOR = int(Tag.MAXIMUM_FLOOR)
 TAG_PRICE_TYPE = int(Tag.PRICE_TYPE)
 TAG_PEG_OFFSET = int(Tag.PEG_OFFSET)
 TAG_DISCRETION_PRICE = int(Tag.DISCRETION_PRICE)
+TAG_DISCRETION_PRICE_TYPE = int(Tag.DISCRETION_PRICE_TYPE)
+TAG_DISCRETION_PEG_OFFSET = int(Tag.DISCRETION_PEG_OFFSET)
 TAG_POST_ONLY = int(Tag.POST_ONLY)
 TAG_RANDOM_RESERVES = int(Tag.RANDOM_RESERVES)
 TAG_ROUTE = int(Tag.ROUTE)
@@ -81,6 +83,10 @@ def tag_fault(request):
         return UNSUPPORTED_TAG + TAG_PEG_OFFSET
     if _has(request, TAG_DISCRETION_PRICE) and request["discretion_price"] != 0:
         return UNSUPPORTED_TAG + TAG_DISCRETION_PRICE
+    if _has(request, TAG_DISCRETION_PRICE_TYPE) and request["discretion_price_type"] != LIMIT_PRICE:
+        return UNSUPPORTED_TAG + TAG_DISCRETION_PRICE_TYPE
+    if _has(request, TAG_DISCRETION_PEG_OFFSET) and request["discretion_peg_offset"] != 0:
+        return UNSUPPORTED_TAG + TAG_DISCRETION_PEG_OFFSET
     if _has(request, TAG_POST_ONLY) and request["post_only"] != NO:
         return UNSUPPORTED_TAG + TAG_POST_ONLY
     if _has(request, TAG_RANDOM_RESERVES) and request["random_reserves"] != 0:

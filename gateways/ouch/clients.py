@@ -11,6 +11,7 @@ from gateways import mailbox as letters
 from gateways.mailbox import post_outward
 from gateways.ouch.codec import OK, decode
 from gateways.ouch.inbound import (
+    COMMAND_RECORDS_MAX,
     DISK_SHORT,
     FAULT,
     SAID,
@@ -185,7 +186,9 @@ def _packet(pump, number, kind, offset, length, now_ns):
             pump.market, pump.desk, request, result, position, session, generation, now_ns
         )
         if said == SAID:
-            pump.words[COMMAND_POSITION] = position + 1
+            records = pump.desk.commands.records
+            behind = np.int64(records[at(position & (len(records) - 1))]["continuations"])
+            pump.words[COMMAND_POSITION] = position + 1 + behind
         return c.CLOSE_OUCH if said == FAULT or said == UNSUPPORTED else 0
     if kind == CLIENT_HEARTBEAT_TYPE or kind == DEBUG_TYPE:
         return 0
@@ -199,7 +202,7 @@ def _read_packets(pump, number, now_ns):
     base = number * c.inbound_size(pump.connections)
     end = base + np.int64(row["in_end"])
     for _ in range(MESSAGES_PER_PASS):
-        if spsc.room(pump.desk.commands, pump.words[COMMAND_POSITION]) < 1:
+        if spsc.room(pump.desk.commands, pump.words[COMMAND_POSITION]) < COMMAND_RECORDS_MAX:
             return 1
         offset = base + np.int64(row["in_start"])
         kind, payload, length, after = next_packet(

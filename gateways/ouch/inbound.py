@@ -29,7 +29,8 @@ from gateways.ouch.codec import (
     OK,
     REPLACE,
 )
-from ringbuf.bits import at, clear_record
+from gateways.ouch.tag_words import fill_tags, has_tags
+from ringbuf.bits import at, clear_record, copy_record
 from ringbuf.jit import cold_kernel, kernel
 from ringbuf.spsc import Spsc
 from shm_exchange.messages import (
@@ -50,6 +51,7 @@ COMMAND_ACCOUNT_QUERY = int(CommandKind.ACCOUNT_QUERY)
 FLAG_SWEEP = int(CommandFlag.SWEEP)
 FLAG_GTC = int(CommandFlag.GTC)
 FLAG_LONG_FORM = int(CommandFlag.LONG_FORM)
+FLAG_TAGS = int(CommandFlag.TAGS)
 FLAG_STAY = int(CommandFlag.STAY_ON_DISCONNECT)
 INVALID_SYMBOL = int(Reject.INVALID_SYMBOL)
 INVALID_PRICE = int(Reject.INVALID_PRICE)
@@ -64,6 +66,8 @@ REASON_USER = ord("U")
 QUANTITY_MASK = 0x7FFF_FFFF  # a command's quantity is signed; larger totals mean the same
 
 DISK_SHORT = 4  # beside the results of `decode`: good, but the journal has no room to spare
+
+COMMAND_RECORDS_MAX = 2  # of one request: itself and ORDER_TAGS
 
 # Results of `take_request`.
 SAID = 1  # a command was written
@@ -81,6 +85,7 @@ class Desk(NamedTuple):
     slots: Slots
     instruments: np.ndarray  # INSTRUMENT[n]
     offered: np.ndarray  # int32[slots]: instrument << 8 | side of the orders in our own slots
+    tags: np.ndarray  # ORDER_TAGS[1], scratch
 
 
 @kernel
@@ -134,6 +139,16 @@ def _terms(command, request):
 
 
 @cold_kernel
+def _tags(desk, command, request, position):
+    """Write the request's ORDER_TAGS behind its command."""
+    command["flags"] |= FLAG_TAGS
+    command["continuations"] = 1
+    fill_tags(desk.tags, request)
+    records = desk.commands.records
+    copy_record(records, (position + 1) & (len(records) - 1), desk.tags, 0)
+
+
+@cold_kernel
 def _refuse(desk, request, code, position, session, generation, now_ns):
     command = blank_command(desk, position, COMMAND_REFUSED, session, generation, now_ns)
     _identify(command, request)
@@ -182,6 +197,8 @@ def _enter(desk, request, code, position, session, generation, now_ns):
     insert_order(desk.order_index, key, slot)
     side = np.int64(request["side"])
     desk.offered[at(slot & SLOT_INDEX_MASK)] = (instrument << 8) | side
+    if has_tags(request):
+        _tags(desk, command, request, position)
     return SAID
 
 
@@ -211,6 +228,8 @@ def _replace(market, desk, request, code, position, session, generation, now_ns)
     command["price"] = max(NO_PRICE, price)
     command["quantity"] = min(np.int64(request["quantity"]), QUANTITY_MASK)
     insert_order(desk.order_index, order_key(session, channel, np.int64(request["user_ref"])), slot)
+    if price > 0 and has_tags(request):
+        _tags(desk, command, request, position)
     return SAID
 
 
@@ -252,8 +271,8 @@ def _no_space(desk, request, position, session, generation, now_ns):
 def take_request(market, desk, request, result, position, session, generation, now_ns):
     """Write the command of a decoded request at `position` of the command ring, if it has one.
 
-    result: what `codec.decode` returned, or DISK_SHORT. One record of room is required. Returns
-    SAID, SILENT, or FAULT and UNSUPPORTED, which end the connection.
+    result: what `codec.decode` returned, or DISK_SHORT. COMMAND_RECORDS_MAX records of room are
+    required. Returns SAID, SILENT, or FAULT and UNSUPPORTED, which end the connection.
     """
     kind = request["type"]
     code = np.int64(0)

@@ -346,13 +346,13 @@ OUTBOUND = {
 INBOUND_SHORT = frozenset("XMQ")
 OUTBOUND_SHORT = frozenset("CDBJPITMQ")
 CHANNEL_SIZE = TAG_HEADER_SIZE + 1  # tag 28
-STAYS_SIZE = TAG_HEADER_SIZE + 1  # tag 130
 CAUSE_SIZE = TAG_HEADER_SIZE + 1  # tag 133
+TAGS_SIZE_MAX = 192  # of the other tags that our messages carry, together
 OUTBOUND_SIZE_MAX = (
     max(record.size for record in OUTBOUND.values())
     + APPENDAGE_LENGTH_SIZE
     + CHANNEL_SIZE
-    + STAYS_SIZE
+    + TAGS_SIZE_MAX
 )
 
 RECORDS = tuple(INBOUND.values()) + tuple(OUTBOUND.values())

@@ -18,9 +18,9 @@ from gateways.ouch.messages import (
     ORDER_MODIFIED,
     ORDER_REPLACED,
     REJECTED,
-    STAYS_SIZE,
     SYSTEM_EVENT,
 )
+from gateways.ouch.tag_echo import ACCEPTED_ECHO, REPLACED_ECHO, echo_tags
 from gateways.ouch.tags import Tag
 from gateways.packets import HEADER_SIZE
 from gateways.soupbintcp import write_sequenced_header
@@ -45,7 +45,7 @@ _SYSTEM = int(EventKind.SYSTEM)
 _SESSIONS = int(EventKind.SESSIONS)
 _SWEEP = int(EventFlag.SWEEP)
 _LONG_FORM = int(EventFlag.LONG_FORM)
-_STAYS = int(EventFlag.STAYS)
+_MARKED = int(EventFlag.STAYS | EventFlag.GTC)
 
 _YES, _NO = ord("Y"), ord("N")
 _CONTINUOUS = ord("N")  # cross type: there are no crosses
@@ -57,7 +57,6 @@ _TYPE_S, _TYPE_A, _TYPE_U, _TYPE_C = ord("S"), ord("A"), ord("U"), ord("C")
 _TYPE_E, _TYPE_J, _TYPE_M, _TYPE_Q = ord("E"), ord("J"), ord("M"), ord("Q")
 
 _TAG_CHANNEL = int(Tag.USER_REF_INDEX)
-_TAG_STAYS = int(Tag.STAY_ON_DISCONNECT)
 _TAG_CAUSE = int(Tag.CAUSE)
 
 _TIMESTAMP = SYSTEM_EVENT.offset_of("timestamp")  # the same in every message
@@ -173,17 +172,14 @@ def _appendage(buffer, start, size, channel):
 
 
 @kernel
-def _order_appendage(buffer, start, size, event):
-    """The same for `A` and `U`, which also say that an order stays when its session is gone."""
+def _order_appendage(buffer, start, size, event, tags, echoed):
+    """The same for `A` and `U`, which repeat the tags of their request. echoed: which may."""
     total = _appendage(buffer, start, size, int(event["user_ref_index"]))
-    if not int(event["flags"]) & _STAYS:
+    if int(event["flags"]) & _MARKED == 0 and event["continuations"] == 0:
         return total
-    end = start + total
-    buffer[at(end)] = STAYS_SIZE - 1
-    buffer[at(end + 1)] = _TAG_STAYS
-    buffer[at(end + 2)] = _YES
-    store_big_2(buffer, start + size, total + STAYS_SIZE - size - APPENDAGE_LENGTH_SIZE)
-    return total + STAYS_SIZE
+    end = echo_tags(buffer, start + total, event, tags, echoed)
+    store_big_2(buffer, start + size, end - start - size - APPENDAGE_LENGTH_SIZE)
+    return end - start
 
 
 @kernel
@@ -213,9 +209,11 @@ def _order(buffer, start, event, reference, instruments):
 
 
 @kernel
-def _accepted(event, reference, instruments, buffer, offset):
+def _accepted(event, tags, reference, instruments, buffer, offset):
     """`A`."""
-    size = _order_appendage(buffer, offset + HEADER_SIZE, _ACCEPTED_APPENDAGE, event)
+    size = _order_appendage(
+        buffer, offset + HEADER_SIZE, _ACCEPTED_APPENDAGE, event, tags, ACCEPTED_ECHO
+    )
     start = _begin(buffer, offset, _TYPE_A, size, event)
     store_big_4(buffer, start + _USER_REF, int(event["user_ref"]))
     _order(buffer, start + _ACCEPTED_SIDE, event, reference, instruments)
@@ -223,9 +221,9 @@ def _accepted(event, reference, instruments, buffer, offset):
 
 
 @cold_kernel
-def _carried(event, reference, instruments, buffer, offset):
+def _carried(event, tags, reference, instruments, buffer, offset):
     """`A` of an order that was accepted in a stream before this one; its ClOrdID is not kept."""
-    size = _accepted(event, reference, instruments, buffer, offset)
+    size = _accepted(event, tags, reference, instruments, buffer, offset)
     start = offset + HEADER_SIZE + _ACCEPTED_SIDE + _ORDER_CLIENT_ORDER_ID
     for place in range(_CLIENT_ORDER_ID_SIZE):
         buffer[at(start + place)] = _BLANK
@@ -233,9 +231,11 @@ def _carried(event, reference, instruments, buffer, offset):
 
 
 @kernel
-def _replaced(event, reference, instruments, buffer, offset):
+def _replaced(event, tags, reference, instruments, buffer, offset):
     """`U`."""
-    size = _order_appendage(buffer, offset + HEADER_SIZE, _REPLACED_APPENDAGE, event)
+    size = _order_appendage(
+        buffer, offset + HEADER_SIZE, _REPLACED_APPENDAGE, event, tags, REPLACED_ECHO
+    )
     start = _begin(buffer, offset, _TYPE_U, size, event)
     store_big_4(buffer, start + _REPLACED_ORIGINAL, int(event["original_user_ref"]))
     store_big_4(buffer, start + _REPLACED_USER_REF, int(event["user_ref"]))
@@ -332,23 +332,26 @@ def _system(event, code, buffer, offset):
 
 
 @kernel
-def encode(event, position, which, instruments, engine, buffer, offset):
+def encode(event, tags, position, which, instruments, engine, buffer, offset):
     """Write one message of `event` as a SoupBinTCP `S` packet; return the bytes written.
 
-    event: EVENT row, read at `position` of `engine`'s ring; which: MAKER or TAKER
-    (`message_which`); instruments: INSTRUMENT[n]; buffer: uint8, at least
-    HEADER_SIZE + OUTBOUND_SIZE_MAX bytes free at `offset`. An event without a message writes 0.
+    event: EVENT row, read at `position` of `engine`'s ring; tags: ORDER_TAGS[1], its continuation
+    if it has one (`order_tags.tags_of`); which: MAKER or TAKER (`message_which`); instruments:
+    INSTRUMENT[n]; buffer: uint8, at least HEADER_SIZE + OUTBOUND_SIZE_MAX bytes free at `offset`.
+    An event without a message writes 0.
     """
     kind = int(event["kind"])
     if kind == _EXECUTED:
         number = public_number(engine, position)
         size = _executed(event, number, which, instruments, buffer, offset)
     elif kind == _ACCEPTED:
-        size = _accepted(event, public_number(engine, position), instruments, buffer, offset)
+        number = public_number(engine, position)
+        size = _accepted(event, tags, number, instruments, buffer, offset)
     elif kind == _CANCELLED:
         size = _cancelled(event, buffer, offset)
     elif kind == _REPLACED:
-        size = _replaced(event, public_number(engine, position), instruments, buffer, offset)
+        number = public_number(engine, position)
+        size = _replaced(event, tags, number, instruments, buffer, offset)
     elif kind == _REJECTED:
         size = _rejected(event, buffer, offset)
     elif kind == _MODIFIED:
@@ -357,7 +360,7 @@ def encode(event, position, which, instruments, engine, buffer, offset):
         size = _account(event, buffer, offset)
     elif kind == _CARRIED:
         reference = public_number(engine, event["reference"])
-        size = _carried(event, reference, instruments, buffer, offset)
+        size = _carried(event, tags, reference, instruments, buffer, offset)
     elif kind == _SESSIONS:
         size = _system(event, START_OF_DAY, buffer, offset)
     elif kind == _SYSTEM and (int(event["reason"]) & 0xFF) == END_OF_DAY:

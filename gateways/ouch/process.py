@@ -50,6 +50,7 @@ from shm_exchange.market import Market, sparse
 from shm_exchange.messages import (
     COMMAND_DTYPE,
     EVENT_DTYPE,
+    ORDER_TAGS,
     SLOT_BITS,
     CommandKind,
 )
@@ -94,6 +95,7 @@ def build_desk(context: RoleContext, market: Market) -> Desk:
         slots=create_slots(market, context.source),
         instruments=market.instruments,
         offered=offered,
+        tags=np.zeros(1, ORDER_TAGS.dtype),
     )
 
 
@@ -131,6 +133,7 @@ def build_pump(
         copied=np.zeros(state.EVENTS_PER_PASS, EVENT_DTYPE),
         passed=np.zeros(state.EVENTS_PER_PASS, EVENT_DTYPE),
         ready=np.zeros(state.EPOLL_EVENT_SIZE * state.READY_PER_PASS, np.uint8),
+        tags=np.zeros(1, ORDER_TAGS.dtype),
         replay=np.zeros(gateway.outbound_buffer_bytes // 2, np.uint8),
     )
 

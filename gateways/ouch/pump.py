@@ -83,6 +83,7 @@ from ringbuf.waiting import (
     idle,
 )
 from ringbuf.writer_lock import owner_died
+from shm_exchange.groups import whole_groups
 from shm_exchange.messages import CommandKind, EventKind
 from shm_exchange.replica import apply
 
@@ -222,6 +223,7 @@ def _follow(pump, now_ns):
     count = read_batch(pump.ring, position, limit, pump.copied)
     if count == TORN:
         return -LAPPED
+    count = whole_groups(pump.copied, count)
     for offset in range(count):
         event = pump.copied[at(offset)]
         keep_books(market, pump.desk, event)
@@ -232,7 +234,7 @@ def _follow(pump, now_ns):
             if market.scalars[0]["differs"] != 0:
                 return -DIFFERS
         else:
-            deliver(pump, event, position + offset)
+            deliver(pump, pump.copied, offset, position + offset)
     return count
 
 

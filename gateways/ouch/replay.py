@@ -18,8 +18,8 @@ from gateways.ouch.backlog import encode_events, skip_messages
 from gateways.ouch.state import SETTING_ENGINE, OrderPump
 from gateways.ouch.stream import NO_POSITION
 from shm_exchange.errors import ExchangeError
-from shm_exchange.history import History
-from shm_exchange.messages import EVENT_DTYPE
+from shm_exchange.history import History, joined
+from shm_exchange.messages import ORDER_TAGS
 from shm_exchange.streams import count_in
 
 EVENTS_PER_READ = 16_384
@@ -37,6 +37,7 @@ class ReplayService:
         self._waiting: deque[np.ndarray] = deque()
         self._busy = False
         self._answer = np.zeros(1, LETTER.dtype)
+        self._tags = np.zeros(1, ORDER_TAGS.dtype)
 
     def on_letter(self, letter: np.ndarray) -> None:
         """REPLAY: a connection wants messages. TAKEN: the buffer is free again."""
@@ -79,7 +80,14 @@ class ReplayService:
             if len(events) == 0:
                 break
             done, messages, finished = encode_events(
-                events, position, session, skip, self._instruments, self._engine, buffer[size:]
+                events,
+                position,
+                session,
+                skip,
+                self._instruments,
+                self._engine,
+                self._tags,
+                buffer[size:],
             )
             size += done
             count += messages
@@ -96,10 +104,7 @@ class ReplayService:
             events = self._history.read(first, end - first)
             while first + len(events) < end:  # the journal and the ring each had a part
                 start = first + len(events)
-                rest = self._history.read(start, end - start)
-                # Without the dtype numpy would pack it: records of another size and shape, for
-                # which every kernel would be compiled again while a client waits.
-                events = np.concatenate((events, rest), dtype=EVENT_DTYPE)
+                events = joined(events, self._history.read(start, end - start))
             here = int(count_in(events, len(events), session))
             if here >= needed:
                 index, skip = skip_messages(events, session, here - needed)

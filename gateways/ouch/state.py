@@ -70,4 +70,5 @@ class OrderPump(NamedTuple):
     copied: np.ndarray  # EVENT[256]
     passed: np.ndarray  # EVENT[256]: for connections that catch up
     ready: np.ndarray  # uint8[12 * 64], struct epoll_event
+    tags: np.ndarray  # ORDER_TAGS[1]: of the event that is being encoded
     replay: np.ndarray  # uint8[chunk size]: replayed messages, filled by the Python side

@@ -31,7 +31,9 @@ from gateways.soupbintcp import LOGIN_ACCEPTED_SIZE, write_login_accepted
 from ringbuf.bits import at, copy_bytes
 from ringbuf.broadcast import TORN, read_batch
 from ringbuf.jit import cold_kernel, kernel
+from shm_exchange.groups import whole_groups
 from shm_exchange.messages import EventKind
+from shm_exchange.order_tags import tags_of
 from shm_exchange.streams import session_messages
 
 EXECUTED = int(EventKind.EXECUTED)
@@ -52,6 +54,7 @@ def _write(pump, number, event, position, which):
         return FULL
     size = encode(
         event,
+        pump.tags,
         position,
         which,
         pump.market.instruments,
@@ -106,8 +109,10 @@ def _deliver_to_many(pump, event, position):
 
 
 @kernel
-def deliver(pump, event, position):
+def deliver(pump, events, index, position):
     """Send an event that was just applied to the sessions it concerns."""
+    event = events[at(index)]
+    tags_of(pump.tags, events, index)
     kind = np.int64(event["kind"])
     session = np.int64(event["session"])
     if kind == EXECUTED:
@@ -225,7 +230,9 @@ def catch_up(pump, number):
                 return 1
             row["state"] = REPLAYING
             return ask_replay(pump, number, position, end, 0)
+        count = whole_groups(pump.passed, count)
         for offset in range(count):
+            tags_of(pump.tags, pump.passed, offset)
             done = _write_all(pump, number, session, pump.passed[at(offset)], position)
             if done == FULL:
                 row["position"] = position

@@ -83,7 +83,7 @@ def hash_from_scratch(market: Market) -> int:
     total = 0
     for slot in live_slots(market):
         order = market.orders[slot]
-        total += int(order_weight(order, slot)) * int(order["leaves"])
+        total += int(order_weight(market, order, slot)) * int(order["leaves"])
     for row in np.flatnonzero(market.user_refs).tolist():
         total += int(user_ref_weight(row)) * int(market.user_refs[row])
     for number, session in enumerate(market.sessions):

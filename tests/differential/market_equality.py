@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from shm_exchange.market import Market
-from shm_exchange.messages import SLOT_BITS
+from shm_exchange.messages import SLOT_BITS, CommandFlag
 
 # Counted by replicas alone.
 _OWN = {"sessions": "messages", "scalars": "feed_messages"}
@@ -40,7 +40,7 @@ def _parts(market: Market, replica: Market) -> list[tuple[str, np.ndarray, np.nd
     parts = []
     for name in Market._fields:
         left, right = getattr(market, name), getattr(replica, name)
-        if name not in ("orders", "session_links"):
+        if name not in ("orders", "session_links", "tags"):
             parts.append((name, left[: used.get(name)], right[: used.get(name)]))
     own = slice(0, len(market.sessions) + 1)
     parts.append(("session rings", market.session_links[own], replica.session_links[own]))
@@ -50,4 +50,6 @@ def _parts(market: Market, replica: Market) -> list[tuple[str, np.ndarray, np.nd
         parts.append((f"orders+{first}", market.orders[first:last], replica.orders[first:last]))
         links = market.session_links[first:last], replica.session_links[first:last]
         parts.append((f"session_links+{first}", *links))
+        tagged = first + np.flatnonzero(market.orders["flags"][first:last] & CommandFlag.TAGS)
+        parts.append((f"tags of {first}", market.tags[tagged], replica.tags[tagged]))
     return parts

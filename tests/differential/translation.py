@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from ringbuf.broadcast import RECORDED, Broadcast
+from shm_exchange.history import joined
 from shm_exchange.market import INSTRUMENT, Market, create_market
 from shm_exchange.messages import (
     COMMAND,
@@ -177,7 +179,7 @@ class Bench:
         source_next = request.source << COMMAND_NEXT_BITS | (number + 1)
         assert (events["source_next"] == source_next).all()
         assert (events["time_ns"] == stamp_ns).all()
-        self.events = np.concatenate((self.events, events), dtype=EVENT_DTYPE)
+        self.events = joined(self.events, events)
         # CONTINUED is no event of the market: the oracle's numbers do not count it.
         plain = events["kind"] != EventKind.CONTINUED
         for each in plain:
@@ -198,4 +200,4 @@ class Bench:
             )
             places = np.arange(position, int(scalars[0]["position"])) & (capacity - 1)
             parts.append(self._ring.records[places])
-        return np.concatenate(parts, dtype=EVENT_DTYPE)
+        return reduce(joined, parts)

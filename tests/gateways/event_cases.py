@@ -158,7 +158,7 @@ CASES = [
     ),
     Case(
         "accepted, crosses, sweeps",
-        order(EventKind.ACCEPTED, EventFlag.SWEEP | EventFlag.GTC),
+        order(EventKind.ACCEPTED, EventFlag.SWEEP),
         {4: [ouch(b"A", "I", 0xFFFF_FFFE)]},
         b"",
     ),

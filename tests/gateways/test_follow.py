@@ -18,6 +18,7 @@ from shm_exchange.messages import (
     COMMAND_DTYPE,
     COMMAND_NEXT_BITS,
     EVENT_DTYPE,
+    ORDER_TAGS,
     SLOT_BITS,
     CommandKind,
     EventKind,
@@ -41,6 +42,7 @@ def test_a_replace_without_effect(source: int) -> None:
         slots=create_slots(market, OURS),
         instruments=market.instruments,
         offered=np.zeros(16, np.int32),
+        tags=np.zeros(1, ORDER_TAGS.dtype),
     )
     key = order_key(SESSION, 0, USER_REF)
     assert insert_order(desk.order_index, key, SLOT)

@@ -15,9 +15,10 @@ from gateways.ouch.tag_text import unpack_tags
 from gateways.ouch.tags import Tag
 from gateways.packets import HEADER_SIZE
 from ringbuf.jit import kernel
-from shm_exchange.messages import EventFlag, EventKind
+from shm_exchange.messages import ORDER_TAGS, EventFlag, EventKind
 from tests.gateways.event_cases import CASES, ENGINE, POSITION, Case, event, instruments, order
 
+NO_TAGS = np.zeros(1, ORDER_TAGS.dtype)
 _IDS = [case.name for case in CASES]
 
 
@@ -33,13 +34,13 @@ def _which(events, session, number):
 
 
 @kernel
-def _encode(events, position, which, rows, engine, buffer, offset):
-    return encode(events[0], position, which, rows, engine, buffer, offset)
+def _encode(events, tags, position, which, rows, engine, buffer, offset):
+    return encode(events[0], tags, position, which, rows, engine, buffer, offset)
 
 
 def _written(case: Case, which: int, offset: int) -> bytes:
     buffer = np.full(offset + HEADER_SIZE + OUTBOUND_SIZE_MAX + 3, 0x2A, np.uint8)
-    size = _encode(case.event, POSITION, which, instruments(), ENGINE, buffer, offset)
+    size = _encode(case.event, NO_TAGS, POSITION, which, instruments(), ENGINE, buffer, offset)
     assert bytes(buffer[:offset]) == b"*" * offset
     assert set(bytes(buffer[offset + size :])) == {0x2A}
     return bytes(buffer[offset : offset + size])
@@ -102,7 +103,7 @@ def test_the_largest_price() -> None:
     rows["tick"] = 10_000
     row = event(EventKind.EXECUTED, 0, price=199_999, quantity=1, session=1, taker_session=2)
     buffer = np.zeros(80, np.uint8)
-    _encode(row, 1, 0, rows, 1, buffer, 0)
+    _encode(row, NO_TAGS, 1, 0, rows, 1, buffer, 0)
     assert int.from_bytes(bytes(buffer[20:28]), "big") == 1_999_990_000
 
 
@@ -116,7 +117,7 @@ def test_an_order_that_stays_says_so(kind: EventKind, channel: int) -> None:
     messages = []
     for row in (plain, stays):
         buffer = np.zeros(HEADER_SIZE + OUTBOUND_SIZE_MAX, np.uint8)
-        written = _encode(row, POSITION, 0, instruments(), ENGINE, buffer, 0)
+        written = _encode(row, NO_TAGS, POSITION, 0, instruments(), ENGINE, buffer, 0)
         assert int.from_bytes(bytes(buffer[:2]), "big") == written - 2
         messages.append(bytes(buffer[HEADER_SIZE:written]))
     assert messages[0][: size - 2] == messages[1][: size - 2]

@@ -202,7 +202,7 @@ class Checker:
         after = event["source_next"] & COMMAND_NEXT_MASK
         stamp = event["time_ns"]
         return int(
-            _MATCH(self.market, self._command, 0, 0, after, stamp, self._ring, position, limit)
+            _MATCH(self.market, self._command, 0, 0, after, 1, stamp, self._ring, position, limit)
         )
 
     def _nobody_is_left(self, event: Row) -> None:
@@ -236,13 +236,14 @@ class Checker:
             self.demand(ignored, f"event {position}: a command of a stale generation had effect")
         stamp = event["time_ns"]
         self.demand(stamp >= self.market.scalars[0]["stamp_ns"], f"event {position}: time ran back")
-        where = (self.market, self._command, 0, source, after, stamp, self._ring, position)
+        where = (self.market, self._command, 0, source, after)
+        when = (stamp, self._ring, position)
         struck = self.deaths.get(event["source_next"], 0)
         if event["reason"] == _ANSWERS.get(event["kind"]):
             self.demand(struck >= STRIKES, f"{source}:{after} was refused after {struck} deaths")
-            return int(_REFUSE(*where, int(struck > STRIKES)))
+            return int(_REFUSE(*where, *when, int(struck > STRIKES)))
         self.demand(struck < STRIKES, f"{source}:{after} was tried again after {struck} deaths")
-        return int(_MATCH(*where, limit))
+        return int(_MATCH(*where, 1, *when, limit))
 
     def _count(self, event: Row, position: int) -> None:
         """Which messages of which streams the event is."""

@@ -75,6 +75,7 @@ atomics.fence_acquire = atomics.fence_release = atomics.fence_full = lambda: Non
 atomics.pause = _pause
 bits.at = _at
 bits.clear_record = lambda records, index: records.clear(index)
+bits.copy_record = lambda target, place, source, index: target.__setitem__(place, source[index])
 bits.address = lambda array, index: (array, index)
 bits.load_raw_8 = _load_raw_8
 bits.load_raw_4 = _load
@@ -97,6 +98,7 @@ _NUMPY = SimpleNamespace(int64=int, ndarray=object)
 _KERNELS = (
     "ringbuf.broadcast", "ringbuf.spsc", "ringbuf.writer_lock", "ringbuf.waiting",
     "shm_exchange.session_orders",
+    "shm_exchange.groups", "shm_exchange.order_tags",
     "shm_exchange.book", "shm_exchange.admission", "shm_exchange.emit", "shm_exchange.sweep",
     "shm_exchange.matching", "shm_exchange.administration", "shm_exchange.replica",
     "shm_exchange.streams", "shm_exchange.engine", "shm_exchange.reign", "shm_exchange.lifetime",

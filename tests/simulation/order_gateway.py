@@ -61,7 +61,14 @@ def _decode(data: Any, offset: int, length: int, request: dict[str, int]) -> int
 
 
 def _encode(
-    event: Any, position: int, which: int, instruments: Any, engine: int, data: Any, offset: int
+    event: Any,
+    tags: None,
+    position: int,
+    which: int,
+    instruments: Any,
+    engine: int,
+    data: Any,
+    offset: int,
 ) -> int:
     data[offset] = ("event", position, which, tuple(event.words))
     return 1
@@ -129,6 +136,7 @@ def _desk(exchange: Exchange, market: Market, source: int) -> Desk:
         slots=_slots(market, source),
         instruments=market.instruments,
         offered=offered,  # type: ignore[arg-type]
+        tags=None,  # type: ignore[arg-type]
     )
 
 
@@ -167,6 +175,7 @@ def build_pump(exchange: Exchange, market: Market, source: int) -> OrderPump:
         "copied": Records(EVENT_FIELDS, 8, state.EVENTS_PER_PASS),
         "passed": Records(EVENT_FIELDS, 8, state.EVENTS_PER_PASS),
         "ready": SparseWords(state.EPOLL_EVENT_SIZE * state.READY_PER_PASS),
+        "tags": None,
         "replay": [None] * (OUTBOUND // 2),
     }
     return OrderPump(**fields)

@@ -10,6 +10,7 @@ import numpy as np
 
 from shm_exchange import market as declared
 from shm_exchange.market import Market
+from shm_exchange.messages import ORDER_TAGS
 from tests.simulation.memory import DenseRows, SparseRows, SparseWords, zero_row
 
 SLOTS_PER_GATEWAY = 24
@@ -69,6 +70,7 @@ def new_market(settings: Settings) -> Market:
         leaf_words=SparseWords(pages),  # type: ignore[arg-type]
         node_words=SparseWords(pages),  # type: ignore[arg-type]
         node_children=SparseWords(64 * pages),  # type: ignore[arg-type]
+        tags=SparseRows(zero_row(ORDER_TAGS), 64 << 24),  # type: ignore[arg-type]
         user_refs=SparseWords(256 * settings.sessions),  # type: ignore[arg-type]
         **{name: DenseRows(map(dict, rows)) for name, rows in template.items()},
     )
@@ -79,7 +81,7 @@ def new_market(settings: Settings) -> Market:
 
 def difference(market: Market, other: Market, *, replicas: bool) -> str:
     """Where two markets differ, or nothing. replicas: both of them count messages."""
-    for name in ("orders", "session_links", "levels"):
+    for name in ("orders", "session_links", "levels", "tags"):
         mine, theirs = getattr(market, name).touched(), getattr(other, name).touched()
         if mine != theirs:
             return f"{name}: {_first_difference(mine, theirs)}"

@@ -1,0 +1,162 @@
+"""Kernel: the tags of an order -> the appendage of its `A` or `U` (OUCH 5.0, sections 2.1, 2.2).
+
+Every tag that the request had is repeated, as far as the message may carry it; a replacement also
+names what it inherited. The channel (tag 28) comes first, then the others by number. Tags that ask
+for nothing (price type `L`, no peg offset ...) are known by their presence alone.
+"""
+
+from gateways.ouch.tags import Tag
+from ringbuf.bits import at, store_big_2, store_big_4, store_big_8, store_raw_4
+from ringbuf.jit import cold_kernel
+from shm_exchange.messages import EventFlag
+from shm_exchange.order_tags import PRIVATE_SHIFT
+
+_PRIVATE = 128
+_GTC = int(EventFlag.GTC)
+_STAYS = int(EventFlag.STAYS)
+_LIMIT, _GOOD, _YES = ord("L"), ord("G"), ord("Y")
+_FOUR_SPACES = 0x2020_2020
+_ALL_PRIVATE = -1 << PRIVATE_SHIFT
+
+
+def _bits(*tags: int) -> int:
+    return sum(1 << tag for tag in tags) | _ALL_PRIVATE
+
+
+# Bits of ORDER_TAGS.present that the message may repeat.
+ACCEPTED_ECHO = _bits(2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 24, 25)
+REPLACED_ECHO = _bits(2, 3, 5, 6, 12, 15, 16, 17)
+
+_FIRM = int(Tag.FIRM)
+_MINIMUM_QUANTITY = int(Tag.MINIMUM_QUANTITY)
+_CUSTOMER_TYPE = int(Tag.CUSTOMER_TYPE)
+_MAXIMUM_FLOOR = int(Tag.MAXIMUM_FLOOR)
+_PRICE_TYPE = int(Tag.PRICE_TYPE)
+_PEG_OFFSET = int(Tag.PEG_OFFSET)
+_DISCRETION_PRICE = int(Tag.DISCRETION_PRICE)
+_DISCRETION_PRICE_TYPE = int(Tag.DISCRETION_PRICE_TYPE)
+_DISCRETION_PEG_OFFSET = int(Tag.DISCRETION_PEG_OFFSET)
+_POST_ONLY = int(Tag.POST_ONLY)
+_RANDOM_RESERVES = int(Tag.RANDOM_RESERVES)
+_ROUTE = int(Tag.ROUTE)
+_EXPIRE_TIME = int(Tag.EXPIRE_TIME)
+_TRADE_NOW = int(Tag.TRADE_NOW)
+_HANDLE_INSTRUCTION = int(Tag.HANDLE_INSTRUCTION)
+_GROUP_ID = int(Tag.GROUP_ID)
+_SHARES_LOCATED = int(Tag.SHARES_LOCATED)
+_GOOD_TILL_CANCELLED = int(Tag.GOOD_TILL_CANCELLED)
+_POST_ONLY_REJECT = int(Tag.POST_ONLY_REJECT)
+_STAY_ON_DISCONNECT = int(Tag.STAY_ON_DISCONNECT)
+
+
+@cold_kernel
+def put_1(buffer, end, tag, value):
+    """Append a tag whose value is one byte; the end."""
+    buffer[at(end)] = 2
+    buffer[at(end + 1)] = tag
+    buffer[at(end + 2)] = value
+    return end + 3
+
+
+@cold_kernel
+def put_2(buffer, end, tag, value):
+    """Append a tag whose value is an integer of two bytes; the end."""
+    buffer[at(end)] = 3
+    buffer[at(end + 1)] = tag
+    store_big_2(buffer, end + 2, value)
+    return end + 4
+
+
+@cold_kernel
+def put_4(buffer, end, tag, value):
+    """Append a tag whose value is an integer of four bytes; the end."""
+    buffer[at(end)] = 5
+    buffer[at(end + 1)] = tag
+    store_big_4(buffer, end + 2, value)
+    return end + 6
+
+
+@cold_kernel
+def put_text_4(buffer, end, tag, value):
+    """Append a tag whose value is four characters, kept as they came; the end."""
+    end = put_4(buffer, end, tag, 0)
+    store_raw_4(buffer, end - 4, value)
+    return end
+
+
+@cold_kernel
+def put_8(buffer, end, tag, value):
+    """Append a tag whose value is an integer of eight bytes; the end."""
+    buffer[at(end)] = 9
+    buffer[at(end + 1)] = tag
+    store_big_8(buffer, end + 2, value)
+    return end + 10
+
+
+@cold_kernel
+def _first_tags(buffer, end, tags, present):
+    """Tags 2 to 11."""
+    row = tags[0]
+    if present & (1 << _FIRM):
+        end = put_text_4(buffer, end, _FIRM, int(row["firm"]))
+    if present & (1 << _MINIMUM_QUANTITY):
+        end = put_4(buffer, end, _MINIMUM_QUANTITY, int(row["minimum_quantity"]))
+    if present & (1 << _CUSTOMER_TYPE):
+        end = put_1(buffer, end, _CUSTOMER_TYPE, int(row["customer_type"]))
+    if present & (1 << _MAXIMUM_FLOOR):
+        end = put_4(buffer, end, _MAXIMUM_FLOOR, int(row["display_quantity"]))
+    if present & (1 << _PRICE_TYPE):
+        end = put_1(buffer, end, _PRICE_TYPE, _LIMIT)
+    if present & (1 << _PEG_OFFSET):
+        end = put_4(buffer, end, _PEG_OFFSET, 0)
+    if present & (1 << _DISCRETION_PRICE):
+        end = put_8(buffer, end, _DISCRETION_PRICE, 0)
+    if present & (1 << _DISCRETION_PRICE_TYPE):
+        end = put_1(buffer, end, _DISCRETION_PRICE_TYPE, _LIMIT)
+    if present & (1 << _DISCRETION_PEG_OFFSET):
+        end = put_4(buffer, end, _DISCRETION_PEG_OFFSET, 0)
+    return end
+
+
+@cold_kernel
+def _last_tags(buffer, end, tags, present):
+    """Tags 12 to 25."""
+    row = tags[0]
+    if present & (1 << _POST_ONLY):
+        end = put_1(buffer, end, _POST_ONLY, int(row["post_only"]))
+    if present & (1 << _RANDOM_RESERVES):
+        end = put_4(buffer, end, _RANDOM_RESERVES, 0)
+    if present & (1 << _ROUTE):
+        end = put_text_4(buffer, end, _ROUTE, _FOUR_SPACES)
+    if present & (1 << _EXPIRE_TIME):
+        end = put_4(buffer, end, _EXPIRE_TIME, int(row["expire_seconds"]))
+    if present & (1 << _TRADE_NOW):
+        end = put_1(buffer, end, _TRADE_NOW, int(row["trade_now"]))
+    if present & (1 << _HANDLE_INSTRUCTION):
+        end = put_1(buffer, end, _HANDLE_INSTRUCTION, int(row["handle_instruction"]))
+    if present & (1 << _GROUP_ID):
+        end = put_2(buffer, end, _GROUP_ID, int(row["group_id"]))
+    if present & (1 << _SHARES_LOCATED):
+        end = put_1(buffer, end, _SHARES_LOCATED, int(row["shares_located"]))
+    return end
+
+
+@cold_kernel
+def echo_tags(buffer, end, event, tags, echoed):
+    """Append the tags of an ACCEPTED, REPLACED or CARRIED event; where they end.
+
+    tags: ORDER_TAGS[1], of the event if it has a continuation. echoed: which the message may carry.
+    """
+    flags = int(event["flags"])
+    present = 0
+    if event["continuations"] != 0:
+        present = int(tags[0]["present"]) & echoed
+        end = _first_tags(buffer, end, tags, present)
+        end = _last_tags(buffer, end, tags, present)
+    if flags & _GTC:
+        end = put_1(buffer, end, _GOOD_TILL_CANCELLED, _GOOD)
+    if present & (1 << (PRIVATE_SHIFT + _POST_ONLY_REJECT - _PRIVATE)):
+        end = put_1(buffer, end, _POST_ONLY_REJECT, int(tags[0]["post_only_reject"]))
+    if flags & _STAYS:
+        end = put_1(buffer, end, _STAY_ON_DISCONNECT, _YES)
+    return end
