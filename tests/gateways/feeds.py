@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from itch.messages import (
@@ -16,6 +19,8 @@ from itch.messages import (
     OrderReplaceMessage,
 )
 from itch.parser import MessageParser
+from meatpy.itch50 import ITCH50MarketProcessor
+from meatpy.itch50.itch50_market_message import ITCH50MarketMessage
 
 from gateways.itch.feed_log import FeedLog, append
 from gateways.itch.log_file import create_feed_log, extend
@@ -102,3 +107,30 @@ def read(book: Book, messages: list[bytes]) -> Book:
 def queues(book: Book) -> list[tuple[int, Order]]:
     """The orders by side and price, each price in the order of its queue."""
     return sorted(book.items(), key=lambda item: item[1][:2])  # sorting is stable
+
+
+Levels = list[tuple[str, int, list[tuple[int, int]]]]  # side, price, (reference, shares) of a queue
+
+
+def as_levels(orders: Book) -> Levels:
+    """The queues of a book."""
+    found: dict[tuple[str, int], list[tuple[int, int]]] = {}
+    for reference, (side, price, shares) in queues(orders):
+        found.setdefault((side, price), []).append((reference, shares))
+    return [(side, price, queue) for (side, price), queue in found.items()]
+
+
+def by_meatpy(messages: Iterable[bytes], symbol: str) -> Levels:
+    """The same of the book that `meatpy` rebuilds from the feed.
+
+    It raises on an execution that is out of turn, and on an order that is not there.
+    """
+    processor: Any = ITCH50MarketProcessor(symbol, datetime.datetime(2026, 1, 1))
+    for each in messages:
+        processor.process_message(ITCH50MarketMessage.from_bytes(each))
+    lob = processor.current_lob
+    return [
+        (side, level.price, [(order.order_id, order.volume) for order in level.queue])
+        for side, levels in (("B", lob.bid_levels), ("S", lob.ask_levels))
+        for level in sorted(levels, key=lambda level: int(level.price))
+    ]

@@ -11,7 +11,10 @@ import sys
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-_MODULES = ("wire", "soupbintcp", "ouch_codec", "ouch_outbound", "itch_codec", "itch_outbound")
+_MODULES = (
+    *("wire", "soupbintcp", "ouch_codec", "ouch_outbound"),
+    *("itch_codec", "itch_outbound", "itch_round_trip", "mold"),
+)
 
 
 def test_codecs_uncompiled() -> None:

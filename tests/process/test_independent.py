@@ -1,7 +1,7 @@
 """Goal: software that is not ours trades on this exchange and reads its feed to the last share.
 
-Method: `nasdaq-protocols` against the live order gateway; `itchfeed` over every byte of the feed of
-a whole flow, whose decoded fields rebuild the book, compared with the exchange's own replica.
+Method: `nasdaq-protocols` against the live order gateway; `itchfeed` and `meatpy` over every byte
+of the feed of a whole flow, and the books that they rebuild against the exchange's own replica.
 """
 
 from __future__ import annotations
@@ -15,14 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from itch.messages import (
-    AddOrderNoMPIAttributionMessage,
-    MarketMessage,
-    OrderCancelMessage,
-    OrderDeleteMessage,
-    OrderExecutedMessage,
-    OrderReplaceMessage,
-)
 from itch.parser import MessageParser
 from nasdaq_protocols import soup
 
@@ -30,17 +22,15 @@ from gateways.load.own_replica import OwnReplica
 from shm_exchange import config
 from shm_exchange.market import Market
 from tests.differential.book_walk import walk
+from tests.gateways.feeds import Book, Order, as_levels, by_meatpy, follow, queues
 from tests.gateways.nasdaq_messages import ClientSession, Message, request
 from tests.process.conftest import ROOT, Exchange
 from tests.process.trading import MARKET, PASSWORD, PATIENCE_SECONDS, RawClient, ports, running
 
 REAL_FLOW = ROOT.parent / "shared" / "data" / "flows" / "real-aapl-2012-06-21-first-hour.npz"
 GENERATED_MESSAGES = 20_000
-PRICE_SCALE = 10_000
 OTHER = '[[instrument]]\nsymbol = "FLOW"\ntick = 0.01\n'  # without price bands
 ENGINE_SHIFT = 48  # a reference number has the engine above the position
-Order = tuple[str, int, int]  # side, price, shares
-Orders = dict[int, Order]  # by reference number
 
 ORDER: dict[str, Any] = {
     "side": "B",
@@ -174,9 +164,16 @@ def recorded_feed(it: Exchange, folder: Path, count: int) -> Path:
     return file
 
 
-def rebuild(file: Path, symbol: bytes) -> tuple[Orders, int]:
+def messages_in(file: Path) -> Iterator[bytes]:
+    """The messages of such a file."""
+    with file.open("rb") as data:
+        while size := data.read(2):
+            yield data.read(int.from_bytes(size, "big"))
+
+
+def rebuild(file: Path, symbol: bytes) -> tuple[Book, int]:
     """An instrument's orders in order of time, and how many messages were read."""
-    orders: Orders = {}
+    orders: Book = {}
     count = locate = 0
     with file.open("rb") as data:
         for message in MessageParser().parse_file(data):
@@ -186,28 +183,6 @@ def rebuild(file: Path, symbol: bytes) -> tuple[Orders, int]:
             if message.stock_locate == locate:
                 follow(orders, message)
     return orders, count
-
-
-def follow(orders: Orders, message: MarketMessage) -> None:
-    """Change the orders as a message says."""
-    if isinstance(message, AddOrderNoMPIAttributionMessage):
-        side = message.buy_sell_indicator.decode()
-        price = round(message.decode_price("price") * PRICE_SCALE)
-        orders[message.order_reference_number] = (side, price, message.shares)
-    elif isinstance(message, OrderReplaceMessage):
-        side, _, _ = orders.pop(message.order_reference_number)
-        price = round(message.decode_price("price") * PRICE_SCALE)
-        orders[message.new_order_reference_number] = (side, price, message.shares)
-    elif isinstance(message, OrderDeleteMessage):
-        del orders[message.order_reference_number]
-    elif isinstance(message, OrderExecutedMessage | OrderCancelMessage):
-        cancelled = isinstance(message, OrderCancelMessage)
-        less = message.cancelled_shares if cancelled else message.executed_shares
-        side, price, shares = orders[message.order_reference_number]
-        assert shares >= less
-        orders[message.order_reference_number] = (side, price, shares - less)
-        if shares == less:
-            del orders[message.order_reference_number]
 
 
 def replica_book(market: Market, instrument: int) -> list[tuple[int, Order]]:
@@ -220,11 +195,6 @@ def replica_book(market: Market, instrument: int) -> list[tuple[int, Order]]:
             reference = (1 << ENGINE_SHIFT) | int(order["reference"])
             found.append((reference, (side, price * tick, int(order["leaves"]))))
     return found
-
-
-def side_and_price(item: tuple[int, Order]) -> tuple[str, int]:
-    """What a queue of the book is found by."""
-    return item[1][:2]
 
 
 def flows() -> list[Any]:
@@ -247,9 +217,10 @@ def test_their_parser_rebuilds_the_book(
     number = [each.symbol for each in configuration.instruments].index(symbol)
     with OwnReplica(configuration, market.name, 1, market.state) as replica:
         count, book = replica.feed_messages, replica_book(replica.market, number)
-    orders, read = rebuild(recorded_feed(market, tmp_path, count), symbol.encode())
+    file = recorded_feed(market, tmp_path, count)
+    orders, read = rebuild(file, symbol.encode())
     assert read == count
     assert len(orders) == len(book) == report["resting"]
     assert report["feed_matches_book"]
-    # Sorting is stable: within a price both are in the order of the queue.
-    assert sorted(orders.items(), key=side_and_price) == sorted(book, key=side_and_price)
+    assert queues(orders) == queues(dict(book))
+    assert by_meatpy(messages_in(file), symbol) == as_levels(dict(book))

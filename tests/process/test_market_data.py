@@ -7,7 +7,6 @@ multicast group on loopback, feed B unicast; books are rebuilt with `itchfeed` a
 
 from __future__ import annotations
 
-import datetime
 import os
 import re
 import signal
@@ -19,14 +18,11 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from meatpy.itch50 import ITCH50MarketProcessor
-from meatpy.itch50.itch50_market_message import ITCH50MarketMessage
 
 from gateways.glimpse_client import take_snapshot
-from tests.gateways.feeds import Book, queues, read
+from tests.gateways.feeds import Book, as_levels, by_meatpy, queues, read
 from tests.process.conftest import ENGINES, ORDER_GATEWAY, ROOT, Exchange
 from tests.process.trading import (
     PASSWORD,
@@ -208,30 +204,6 @@ def ask(it: Exchange, listener: Listener, number: int, count: int) -> list[bytes
     return [found[each] for each in sorted(found)]
 
 
-def by_meatpy(messages: list[bytes]) -> list[tuple[str, int, list[tuple[int, int]]]]:
-    """The book that `meatpy` rebuilds: side, price, (reference, shares) of each queue.
-
-    It raises on an execution that is out of turn, and on an order that is not there.
-    """
-    processor: Any = ITCH50MarketProcessor(SYMBOL, datetime.datetime(2026, 1, 1))
-    for each in messages:
-        processor.process_message(ITCH50MarketMessage.from_bytes(each))
-    lob = processor.current_lob
-    return [
-        (side, level.price, [(order.order_id, order.volume) for order in level.queue])
-        for side, levels in (("B", lob.bid_levels), ("S", lob.ask_levels))
-        for level in sorted(levels, key=lambda level: int(level.price))
-    ]
-
-
-def as_levels(book: Book) -> list[tuple[str, int, list[tuple[int, int]]]]:
-    """The same of a book that was rebuilt with `itchfeed`."""
-    found: dict[tuple[str, int], list[tuple[int, int]]] = {}
-    for reference, (side, price, shares) in queues(book):
-        found.setdefault((side, price), []).append((reference, shares))
-    return [(side, price, queue) for (side, price), queue in found.items()]
-
-
 def test_snapshots_under_load(market: Exchange, listener: Listener, tmp_path: Path) -> None:
     """Each is the book of the feed before its number; with the rest, that of the whole feed."""
     trading = play(market, tmp_path, 11)
@@ -254,8 +226,8 @@ def test_snapshots_under_load(market: Exchange, listener: Listener, tmp_path: Pa
         assert queues(read(book, feed[told:])) == queues(whole)
     number, messages = taken[len(taken) // 2]
     expected = as_levels(whole)
-    assert by_meatpy(feed) == expected
-    assert by_meatpy(messages + feed[number - 1 :]) == expected
+    assert by_meatpy(feed, SYMBOL) == expected
+    assert by_meatpy(messages + feed[number - 1 :], SYMBOL) == expected
 
 
 def test_both_feeds_are_the_feed(market: Exchange, listener: Listener) -> None:
