@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import socket
 import sys
 import time
@@ -40,6 +41,9 @@ _LOGIN_SIZES = (LOGIN_REQUEST.size, LOGIN_REQUEST_4_10.size)
 _BACKLOG = 1024
 _SEQUENCE_MAX = 1 << 62
 _PENDING_LOGINS_MAX = 10_000
+_EVICTIONS_SAID_EVERY_SECONDS = 1.0
+_DESCRIPTORS_WANTED = 65_536
+_DESCRIPTORS_OF_OURS = 128  # segments, doorbells, the journal, the interpreter
 _FAILURE_DELAY_SECONDS = 0.2  # doubled with every failed login from the same address
 _FAILURE_DELAY_MAX_SECONDS = 10.0
 _DEAD_SECONDS_MAX = 5.0  # how long a login waits for its session's last gateway to be declared dead
@@ -115,6 +119,10 @@ class Control:
         self._credentials = credentials
         self._doors = doors
         self._waiting = 0
+        self._silent: dict[asyncio.Task[None], None] = {}  # no login request yet; oldest first
+        self._silent_max = _descriptors_to_spare(doors)
+        self._evicted = 0
+        self._evictions_said = 0.0
         self._failures: dict[str, tuple[int, float]] = {}
         self._letter = np.zeros(1, LETTER.dtype)
 
@@ -157,23 +165,39 @@ class Control:
                 log(f"a connection could not be accepted: {error.strerror}")
                 await asyncio.sleep(0.1)
                 continue
-            if self._waiting >= _PENDING_LOGINS_MAX:
+            if len(self._silent) >= self._silent_max:
+                self._evict_oldest()
+            elif self._waiting >= self._silent_max:
                 client.close()
                 continue
             client.setblocking(False)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             task = asyncio.create_task(self._login(loop, client, str(address[0])))
+            self._silent[task] = None
             tasks.add(task)
             task.add_done_callback(tasks.discard)
+
+    def _evict_oldest(self) -> None:
+        """Whoever connects and says nothing makes room for whoever comes and logs in."""
+        oldest = next(iter(self._silent))
+        self._silent.pop(oldest)
+        oldest.cancel()
+        self._evicted += 1
+        if time.monotonic() - self._evictions_said > _EVICTIONS_SAID_EVERY_SECONDS:
+            log(f"too many connections without a login: {self._evicted} of the oldest were closed")
+            self._evicted, self._evictions_said = 0, time.monotonic()
 
     async def _login(
         self, loop: asyncio.AbstractEventLoop, client: socket.socket, address: str
     ) -> None:
+        this = asyncio.current_task()
+        assert this is not None
         self._waiting += 1
         handed_over = False
         try:
             async with asyncio.timeout(LOGIN_LIMIT_NS / 1e9) as limit:
                 packet = await self._read_login(loop, client)
+                self._silent.pop(this, None)
                 login = parse_login(packet) if packet else None
                 if login is None:
                     log(f"{address}: disconnected, no well-formed login request")
@@ -186,6 +210,7 @@ class Control:
             log(f"{address}: disconnected before its login was complete")
         finally:
             self._waiting -= 1
+            self._silent.pop(this, None)
             if not handed_over:
                 client.close()
 
@@ -306,6 +331,20 @@ def _rejected(reason: int) -> bytes:
     row["type"] = LOGIN_REJECTED_TYPE
     row["reason"] = reason
     return row.tobytes()
+
+
+def _descriptors_to_spare(doors: list[PumpDoor]) -> int:
+    """How many connections without a login this process can bear beside its clients."""
+    unlimited = resource.RLIM_INFINITY
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    possible = _DESCRIPTORS_WANTED if hard == unlimited else min(hard, _DESCRIPTORS_WANTED)
+    if soft != unlimited and soft < possible:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (possible, hard))
+        soft = possible
+    if soft == unlimited:
+        return _PENDING_LOGINS_MAX
+    clients = sum(len(door.free) for door in doors)
+    return max(16, min(_PENDING_LOGINS_MAX, soft - clients - _DESCRIPTORS_OF_OURS))
 
 
 def listen(host: str, port: int) -> socket.socket:

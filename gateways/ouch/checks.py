@@ -134,7 +134,7 @@ def stays_on_disconnect(request):
 def price_ticks(instruments, instrument, side, price):
     """The wire price in ticks, or -1 when it is not one. A market order gets the band's edge."""
     row = instruments[at(instrument)]
-    if price >= MARKET_PRICE_FIRST:
+    if price >= MARKET_PRICE_FIRST or price < 0:  # unsigned on the wire, and from 2**63 up
         return np.int64(row["price_max"]) if side == BUY else np.int64(row["price_min"])
     tick = row["tick"]
     if price <= 0 or price % tick != 0:

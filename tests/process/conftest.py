@@ -28,7 +28,7 @@ from shm_exchange.status import collect
 
 ROOT = Path(__file__).parents[2]
 SHARED_MEMORY = Path("/dev/shm")
-START_SECONDS = 300.0  # an empty cache: every kernel is compiled first
+START_SECONDS = 900.0  # an empty cache on a busy machine: every kernel is compiled first
 STOP_SECONDS = 45.0
 WAIT_SECONDS = 60.0
 NOTHING: Mapping[str, str] = MappingProxyType({})
