@@ -55,6 +55,16 @@ _ANSWERS = {
     "J": "timestamp:8 user_ref:4 reason:2 client_order_id:id",
     "M": "timestamp:8 user_ref:4 side:char quantity:4",
     "Q": "timestamp:8 user_ref:4",
+    "D": "timestamp:8 user_ref:4 quantity:4 reason:char prevented:4 price:8 liquidity:char "
+    "strategy:char",
+    "B": "timestamp:8 user_ref:4 match_number:8 reason:char client_order_id:id",
+    "P": "timestamp:8 user_ref:4",
+    "I": "timestamp:8 user_ref:4",
+    "T": "timestamp:8 user_ref:4 price:8 display:char reference:8",
+    "R": "timestamp:8 user_ref:4 reason:char appendage:2",
+    "X": "timestamp:8 user_ref:4 firm:firm symbol:symbol appendage:2",
+    "G": "timestamp:8 user_ref:4 firm:firm appendage:2",
+    "K": "timestamp:8 user_ref:4 firm:firm appendage:2",
 }
 
 
