@@ -10,7 +10,7 @@ BENCH_FLAGS ?=
 SECONDS ?= 600
 
 .DEFAULT_GOAL := run
-.PHONY: run demo test soak simulate bench lint layout clean
+.PHONY: run demo test soak simulate fuzz bench lint layout clean
 
 run: $(VENV)/.installed
 	$(BIN)/shmx run $(ARGS)
@@ -28,6 +28,10 @@ soak: $(VENV)/.installed-test
 # The whole engine in one process under a seeded scheduler. ARGS="--seed 7 --trace" for one history.
 simulate: $(VENV)/.installed-test
 	$(BIN)/python -m tests.simulation --seconds $(SECONDS) $(ARGS)
+
+# Hostile inputs against the gateways' kernels. ARGS="--inputs 1000000 --live" for a whole exchange.
+fuzz: $(VENV)/.installed-test
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 bench: $(VENV)/.installed-test
 	mkdir -p perf/results

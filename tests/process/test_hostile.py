@@ -7,6 +7,7 @@ every message that it is told is checked.
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import select
 import socket
@@ -19,6 +20,7 @@ import pytest
 
 from gateways.ouch.tags import ENTER_TAGS, ORDER_PRIVATE_TAGS, TAG_FORMATS
 from shm_exchange.messages import Reject
+from tests.fuzz.live import attack
 from tests.gateways.ouch_cases import cancel, enter, modify, replace, value
 from tests.process.bystander import Bystander
 from tests.process.conftest import Exchange
@@ -181,6 +183,13 @@ def test_every_message_at_every_wrong_length(here: int) -> None:
                     client.log_in("S11", sequence=0)
                     client.say((message + bytes(4))[:length])
                     assert all(each[:1] != b"S" for each in client.wait_closed())
+
+
+def test_hostile_inputs(market: Exchange) -> None:
+    """A sample of `python -m tests.fuzz --live`: nothing restarts, books and feed agree."""
+    found = attack(market, 4000, seed=os.getpid())
+    assert found["faults"] == []
+    assert found["read"] >= 4000 and found["ended_early"] > 0
 
 
 # ---------------------------------------------------------------- who says it
