@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +22,7 @@ import numpy as np
 from gateways import mailbox as letters
 from gateways.connection import CLOSE_REASONS
 from gateways.credentials import Credentials
+from gateways.failed_logins import FailedLogins
 from gateways.mailbox import BELL, LETTER, Mailbox, post_inward, take_outward
 from gateways.packets import (
     LENGTH_SIZE,
@@ -44,8 +46,6 @@ _PENDING_LOGINS_MAX = 10_000
 _EVICTIONS_SAID_EVERY_SECONDS = 1.0
 _DESCRIPTORS_WANTED = 65_536
 _DESCRIPTORS_OF_OURS = 128  # segments, doorbells, the journal, the interpreter
-_FAILURE_DELAY_SECONDS = 0.2  # doubled with every failed login from the same address
-_FAILURE_DELAY_MAX_SECONDS = 10.0
 _DEAD_SECONDS_MAX = 5.0  # how long a login waits for its session's last gateway to be declared dead
 _EARLY_LOOK_SECONDS = 0.02
 _DEAD_LOOK_SECONDS = 0.002
@@ -123,7 +123,9 @@ class Control:
         self._silent_max = _descriptors_to_spare(doors)
         self._evicted = 0
         self._evictions_said = 0.0
-        self._failures: dict[str, tuple[int, float]] = {}
+        self._failures = FailedLogins()
+        # One thread: a flood of passwords takes no more than a part of one core from the pumps.
+        self._verifier = ThreadPoolExecutor(max_workers=1)
         self._letter = np.zeros(1, LETTER.dtype)
 
     async def serve(self, listener: socket.socket, stopping: Callable[[], bool]) -> None:
@@ -150,6 +152,7 @@ class Control:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(accepting, *tasks, return_exceptions=True)
+            self._verifier.shutdown(wait=False, cancel_futures=True)
             listener.close()
 
     async def _accept(
@@ -240,17 +243,10 @@ class Control:
         limit: asyncio.Timeout,
     ) -> int:
         """Hand the client to a pump and return 0, or return the reason of the reject."""
-        failures, allowed_at = self._failures.get(address, (0, 0.0))
-        await asyncio.sleep(max(0.0, allowed_at - time.monotonic()))
-        session = await loop.run_in_executor(
-            None, self._credentials.check, login.username, login.password
-        )
+        session = await self._verify(loop, login, address)
         if session is None:
-            delay = min(_FAILURE_DELAY_SECONDS * 2**failures, _FAILURE_DELAY_MAX_SECONDS)
-            self._failures[address] = (failures + 1, time.monotonic() + delay)
             log(f"{address}: login of {login.username!r} refused: wrong name or password")
             return REJECT_NOT_AUTHORIZED
-        self._failures.pop(address, None)
         door = self._door_of(login.session)
         if door is None:
             log(f"{address}: login of {login.username} refused: no session {login.session!r}")
@@ -261,6 +257,21 @@ class Control:
             log(f"{address}: login of {login.username} refused: too many clients")
             return REJECT_NO_SESSION
         return self.hand_over(door, client, session, login, address)
+
+    async def _verify(
+        self, loop: asyncio.AbstractEventLoop, login: Login, address: str
+    ) -> int | None:
+        """The session that the login may have, when the turn of its address has come."""
+        while (seconds := self._failures.wait_seconds(address, time.monotonic())) > 0:
+            await asyncio.sleep(seconds)
+        session = None
+        try:
+            session = await loop.run_in_executor(
+                self._verifier, self._credentials.check, login.username, login.password
+            )
+        finally:
+            self._failures.checked(address, time.monotonic(), succeeded=session is not None)
+        return session
 
     async def _outwait_the_past(
         self, door: PumpDoor, sequence: int, limit: asyncio.Timeout

@@ -24,12 +24,15 @@ class Credentials:
     _numbers: dict[str, int] = field(init=False)
     _verified: dict[int, bytes] = field(init=False, default_factory=dict)
     _hasher: PasswordHasher = field(init=False, default_factory=PasswordHasher)
+    _nobody: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
         self._numbers = {
             _folded(session.username): number
             for number, session in enumerate(self.configuration.sessions)
         }
+        if any(session.password_hash for session in self.configuration.sessions):
+            self._nobody = self._hasher.hash("nobody")
 
     def check(self, username: str, password: str) -> int | None:
         """Number of the session, or None when name or password is wrong.
@@ -38,6 +41,7 @@ class Credentials:
         """
         number = self._numbers.get(_folded(username))
         if number is None:
+            self._is(self._nobody, password)  # an unknown name takes as long as a wrong password
             return None
         session = self.configuration.sessions[number]
         given = _folded(password)
@@ -47,9 +51,14 @@ class Credentials:
         digest = hashlib.sha256(given.encode()).digest()
         if hmac.compare_digest(self._verified.get(number, b""), digest):
             return number
-        try:
-            self._hasher.verify(session.password_hash or "", given)
-        except (Argon2Error, InvalidHashError):
+        if not self._is(session.password_hash or "", given):
             return None
         self._verified[number] = digest
         return number
+
+    def _is(self, known: str, given: str) -> bool:
+        """Whether `known` is a hash of the password."""
+        try:
+            return bool(known) and self._hasher.verify(known, given)
+        except (Argon2Error, InvalidHashError):
+            return False
