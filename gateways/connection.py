@@ -31,6 +31,7 @@ UNUSED, LOGGING_IN, REPLAYING, CATCHING_UP, LIVE, CLOSING, OVERFLOWED = 0, 1, 2,
 # Why a connection was closed: the log says it.
 CLOSE_PEER, CLOSE_VIOLATION, CLOSE_SLOW, CLOSE_SILENT, CLOSE_LOGOUT = 1, 2, 3, 4, 5
 CLOSE_DISPLACED, CLOSE_DRAIN, CLOSE_OUCH, CLOSE_NO_SESSION, CLOSE_DIFFERED = 6, 7, 8, 9, 10
+CLOSE_REFUSED = 11
 CLOSE_REASONS = (
     "",
     "the peer closed it",
@@ -43,6 +44,7 @@ CLOSE_REASONS = (
     "a malformed message",
     "the session is not available",
     "it was told what is not so",
+    "too many of its orders were refused within a second",
 )
 
 CONNECTION = Record(
@@ -73,7 +75,9 @@ CONNECTION = Record(
         Field("silence_limit_ns", "i8", doc="a client that is silent for longer is gone"),
         Field("asked", "i8", doc="sequence number that the login asked for"),
         Field("serial", "i8", doc="which connection of this number, counted from the start"),
-        Field("reserved_0", "i8", repeat=3),
+        Field("refused_second", "i8", doc="second in which something was last refused"),
+        Field("refused", "i8", doc="how many orders and replaces were, within it"),
+        Field("reserved_0", "i8"),
     ),
 )
 
@@ -243,4 +247,6 @@ def reset(connections, number, fd, session, silence_limit_ns, asked, now_ns):
     row["sent_ns"] = now_ns
     row["silence_limit_ns"] = silence_limit_ns
     row["asked"] = asked
+    row["refused_second"] = 0
+    row["refused"] = 0
     row["serial"] = row["serial"] + 1

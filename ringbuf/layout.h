@@ -320,6 +320,7 @@ _Static_assert(sizeof(struct order_tags) == 64, "size");
 #define EVENT_GENERATION 44
 #define EVENT_EPOCH 48
 #define EVENT_PROCESS 56
+#define EVENT_LIMIT 48
 #define EVENT_STREAM_0 48
 #define EVENT_STREAM_1 56
 
@@ -429,7 +430,7 @@ _Static_assert(sizeof(struct book_side) == 64, "size");
 #define INSTRUMENT_STATE 32
 #define INSTRUMENT_LISTED 33
 #define INSTRUMENT_STATE_REASON 34
-#define INSTRUMENT_RESERVED_0 36
+#define INSTRUMENT_PRICE_LAST 36
 #define INSTRUMENT_RESERVED_1 40
 struct instrument {
     int64_t symbol;
@@ -441,7 +442,7 @@ struct instrument {
     uint8_t state;
     uint8_t listed;
     uint16_t state_reason;
-    int32_t reserved_0;
+    int32_t price_last;
     int64_t reserved_1[3];
 };
 _Static_assert(sizeof(struct instrument) == 64, "size");

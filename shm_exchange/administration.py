@@ -17,6 +17,7 @@ from shm_exchange.beginning import (
 from shm_exchange.book import add_to_hash, generation_weight
 from shm_exchange.disconnect import cancel_orders, disconnect_gateway, set_disconnected
 from shm_exchange.emit import emit_ignored, new_event
+from shm_exchange.limits import limit_session
 from shm_exchange.messages import (
     SOURCE_SUPERVISOR,
     CommandKind,
@@ -33,6 +34,7 @@ LIST = int(CommandKind.LIST)
 INSTRUMENT_STATE = int(CommandKind.INSTRUMENT_STATE)
 SESSIONS = int(CommandKind.SESSIONS)
 ROLL = int(CommandKind.ROLL)
+LIMITS = int(CommandKind.LIMITS)
 
 EVENT_LOGGED_IN = int(EventKind.LOGGED_IN)
 EVENT_LOGGED_OUT = int(EventKind.LOGGED_OUT)
@@ -198,4 +200,6 @@ def administer(market, command, source, source_next, ring, position, limit):
             return _instrument(market, command, EVENT_INSTRUMENT_STATE, source_next, ring, position)
         if kind == SESSIONS:
             return _sessions(market, command, source_next, ring, position)
+        if kind == LIMITS:
+            return limit_session(market, command, source_next, ring, position)
     return emit_ignored(market, command, UNKNOWN_KIND, 0, source_next, ring, position)

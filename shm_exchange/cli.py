@@ -124,6 +124,26 @@ def drill(name: str | None, engine: int | None, as_json: bool) -> None:
 
 
 @commands.command()
+@click.argument("session")
+@click.argument("changes", metavar="LIMIT=VALUE...", nargs=-1, required=True)
+@_name
+@_json
+def limits(session: str, changes: tuple[str, ...], name: str | None, as_json: bool) -> None:
+    """Change what a session may ask, while it trades.
+
+    LIMIT is a key of `limits` in the configuration; VALUE a number, `none`, or `default` for what
+    is configured. It holds until it is changed again, restarts included.
+    """
+    from shm_exchange import limit_change, presence
+    from shm_exchange.admin import ask
+
+    pairs = (each.partition("=")[::2] for each in changes)
+    wanted = {key: None if value == "default" else value for key, value in pairs}
+    directory = Path(presence.find(name or DEFAULT_NAME)["state_directory"])
+    _print(ask(directory, {"do": limit_change.DO, "session": session, "limits": wanted}), as_json)
+
+
+@commands.command()
 @_flow
 @_config
 @click.option("--sessions", type=click.IntRange(1), default=1, show_default=True, metavar="N")

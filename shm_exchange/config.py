@@ -26,6 +26,7 @@ from shm_exchange.messages import (
     SLOT_INDEX_MASK,
     SOURCE_GATEWAY_FIRST,
 )
+from shm_exchange.session_limits import Limits
 from shm_exchange.settings import Document, Location, Problem, Table, read, suggestion
 
 DEMO_PASSWORD = "demo"  # of the built-in sessions: good for nothing but loopback
@@ -100,6 +101,7 @@ class Gateway(Feeds):
     engines: Annotated[tuple[int, ...], BeforeValidator(_tuple)] = ()
     clients_max: int = Field(default=1024, ge=1, le=65_535)
     inbound_buffer_bytes: int = Field(default=1 << 16, ge=1 << 10, le=1 << 24)
+    refusals_per_second: int = Field(default=10_000, ge=0, le=1_000_000_000)
     outbound_buffer_bytes: int = Field(default=1 << 20, ge=1 << 14, le=1 << 30)
     core: int | None = Field(default=None, ge=0)
 
@@ -127,6 +129,7 @@ class Credentials(Table):
         default="", pattern=r"^[A-Z0-9]{0,4}$", description="at most 4 capitals and digits"
     )
     cancel_on_disconnect: bool = False
+    limits: Limits = Limits()
 
     @model_validator(mode="after")
     def _has_one_password(self) -> Credentials:

@@ -28,6 +28,7 @@ NO_KEY = 1 << 40  # larger than every key: an empty side
 NO_SLOT = 0  # source 0 owns no orders, so that zeroed memory is an empty book
 _MAP_NORESERVE = 0x4000  # Linux, <bits/mman.h>; Python 3.11 does not name it
 BUY, SELL = 0, 1  # subscripts of a book's sides
+LIMIT_COUNT = 8  # limits of a session, one to spare
 
 # How far the streams have begun: not, messages, system, market.
 STAGE_NONE, STAGE_MESSAGES, STAGE_SYSTEM, STAGE_MARKET = 0, 1, 2, 3
@@ -120,7 +121,7 @@ INSTRUMENT = Record(
         Field("state", "a", doc="ITCH H: `T` open, `Q` cancel-only, `H` halted"),
         Field("listed", "u1", doc="1 once its LISTED event is out"),
         Field("state_reason", "u2"),
-        Field("reserved_0", "i4"),
+        Field("price_last", "i4", doc="replicas: price of the last trade, ticks; 0: none yet"),
         Field("reserved_1", "i8", repeat=3),
     ),
 )
@@ -205,6 +206,8 @@ class Market(NamedTuple):
     instruments: np.ndarray  # INSTRUMENT[instruments]
     sessions: np.ndarray  # SESSION[sessions]
     user_refs: np.ndarray  # uint32[256 * sessions]: last UserRefNum per session and channel
+    positions: np.ndarray  # int64[sessions * instruments]: lots bought less sold; replicas
+    limits: np.ndarray  # int64[8 * sessions]: set by an operator, -1 none, 0 as configured
     gateways: np.ndarray  # GATEWAY[64]
     scalars: np.ndarray  # SCALARS[1]
     tags: np.ndarray  # ORDER_TAGS[as orders]: rare attributes, of orders with the flag TAGS
@@ -244,6 +247,8 @@ def create_market(
         instruments=instruments.copy(),
         sessions=np.zeros(session_count, SESSION.dtype),
         user_refs=np.zeros(session_count * USER_REF_INDEX_COUNT, np.uint32),
+        positions=sparse(np.int64, session_count * len(instruments)),
+        limits=np.zeros(LIMIT_COUNT * session_count, np.int64),
         gateways=np.zeros(GATEWAY_LIMIT, GATEWAY.dtype),
         scalars=np.zeros(1, SCALARS.dtype),
         tags=sparse(ORDER_TAGS.dtype, gateway_count << SLOT_BITS),

@@ -36,7 +36,10 @@ def copy_market(source: Market, target: Market) -> None:
     target.session_links[own] = source.session_links[own]
     counts = used_counts(source)
     for name in Market._fields:
-        if name not in BY_SLOT:
+        if name == "positions":
+            held = np.flatnonzero(source.positions)
+            target.positions[held] = source.positions[held]
+        elif name not in BY_SLOT:
             array = getattr(source, name)
             count = counts.get(name, len(array))
             _bytes(getattr(target, name)[:count])[:] = _bytes(array[:count])

@@ -62,7 +62,7 @@ class CommandKind(IntEnum):
     EXPIRE = 21  # the matcher's own
     UNFREEZE = 22  # the matcher's own
     GATEWAY_STARTED = 23  # first command of a gateway: user_ref = incarnation
-    LIMITS = 24
+    LIMITS = 24  # reason = Limit, client_order_id_0 = the limit; the supervisor's
     SESSIONS = 25  # sessions [session, session + quantity) begin their streams
     CONTINUATION = 255
 
@@ -154,6 +154,12 @@ class Reject(IntEnum):
     ROUTING_NOT_ALLOWED = 0x0016
     INVALID_SYMBOL = 0x0017
     INVALID_PRICE = 0x001D
+    RISK_EXPOSURE = 0x0020  # the session's limits, in this order: position, ...
+    RISK_FAT_FINGER = 0x0026
+    RISK_SYMBOL_RATE = 0x0028
+    RISK_PORT_RATE = 0x0029
+    RISK_NOTIONAL = 0x0030
+    RISK_QUANTITY = 0x0031
     # Ours, from 0x8000 up, so that no code of the specification is taken.
     NO_CAPACITY = 0x8001  # the book's pages or the gateway's slots are used up
     INVALID_SLOT = 0x8002  # a gateway offered a slot that is not its own or not free
@@ -161,6 +167,7 @@ class Reject(IntEnum):
     INVALID_CAPACITY = 0x8004
     POISONED = 0x8005  # the command ended two matchers and is not tried again
     NO_SPACE = 0x8006  # the disk is nearly full: cancels only
+    TOO_MANY_ORDERS = 0x8007  # the session's limit of open orders
     UNSUPPORTED_TAG = 0x8100  # + the tag's number
 
 
@@ -189,6 +196,18 @@ class Cause(IntEnum):
     KILL_SWITCH = 7
     ROLL = 8
     POISONED = 9  # its sweep ended two matchers
+
+
+class Limit(IntEnum):
+    """What a session may be limited to: before a trade, in the gateway."""
+
+    ORDER_QUANTITY = 0  # lots
+    ORDER_NOTIONAL = 1  # price x quantity, units of 0.0001
+    PRICE_DEVIATION = 2  # basis points from the reference price, in the aggressive direction
+    OPEN_ORDERS = 3
+    POSITION = 4  # lots of one instrument, long or short, open orders included
+    MESSAGES = 5  # orders and replaces a second
+    SYMBOL_MESSAGES = 6  # of one instrument
 
 
 class Continuing(IntEnum):
@@ -328,6 +347,7 @@ EVENT = Record(
         # EPOCH, ATTESTED
         Field("epoch", "i8", doc="EPOCH: number of the reign; ATTESTED: state hash", offset=48),
         Field("process", "i8", doc="EPOCH: process id of the writer", offset=56),
+        Field("limit", "i8", doc="LIMITS: the limit, -1 none, 0 as configured", offset=48),
         # CONTINUED: slot = where it goes on, reason = Continuing
         # SYSTEM: the name of the stream
         Field("stream_0", "i8", doc="SYSTEM `O`: SoupBinTCP session id, bytes 0-7", offset=48),

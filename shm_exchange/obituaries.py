@@ -7,19 +7,12 @@ through the supervisor's own command ring, of which the supervisor is the only p
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from ringbuf import layout, spsc
-from shm_exchange.messages import (
-    COMMAND_DTYPE,
-    SESSION_NONE,
-    SOURCE_SUPERVISOR,
-    CommandKind,
-)
+from shm_exchange.messages import CommandKind
+from shm_exchange.supervisor_commands import new_command, offer
 from shm_exchange.wiring import Wiring
 
 
@@ -59,19 +52,10 @@ class Obituaries:
         gateway = wiring.command_ring(obituary.source)
         if int(gateway.cursors[spsc.CONSUMED]) < obituary.published:
             return False
-        ours = wiring.command_ring(SOURCE_SUPERVISOR)
-        consumed = int(ours.cursors[spsc.CONSUMED])
-        # A new ring begins where the journal ends: the first matcher says so in `consumed`.
-        position = max(int(ours.cursors[spsc.PUBLISHED]), consumed)
-        if position - consumed >= len(ours.records):
-            return False
-        command = np.zeros(1, COMMAND_DTYPE)
-        command["kind"] = CommandKind.GATEWAY_DIED
-        command["session"] = SESSION_NONE
+        command = new_command(CommandKind.GATEWAY_DIED)
         command["slot"] = obituary.source
         command["user_ref"] = obituary.incarnation
-        command["received_ns"] = time.time_ns()
-        ours.records[position & (len(ours.records) - 1)] = command[0]
-        ours.cursors[spsc.PUBLISHED] = position + 1
+        if not offer(wiring, command):
+            return False
         self._ring_matcher(obituary.engine)
         return True

@@ -15,6 +15,7 @@ from shm_exchange.beginning import end_streams, set_stage
 from shm_exchange.book import add_to_hash, end_order, remove, rest, take, user_ref_weight
 from shm_exchange.disconnect import disconnect_gateway, set_disconnected
 from shm_exchange.groups import follower
+from shm_exchange.limits import set_limit
 from shm_exchange.market import WORKING
 from shm_exchange.messages import (
     COMMAND_NEXT_BITS,
@@ -26,6 +27,7 @@ from shm_exchange.messages import (
     EventKind,
 )
 from shm_exchange.order_tags import take_tags
+from shm_exchange.positions import count_trade
 from shm_exchange.streams import count_messages
 
 ACCEPTED = int(EventKind.ACCEPTED)
@@ -49,6 +51,7 @@ CONTINUED = int(EventKind.CONTINUED)
 ATTESTED = int(EventKind.ATTESTED)
 CARRIED = int(EventKind.CARRIED)
 ROLLED = int(EventKind.ROLLED)
+LIMITS = int(EventKind.LIMITS)
 CONTINUATION = int(EventKind.CONTINUATION)
 
 DONE = int(EventFlag.DONE)
@@ -126,6 +129,7 @@ def _accepted(market, events, index, position):
 
 @kernel
 def _executed(market, event):
+    count_trade(market, event)
     quantity = np.int64(event["quantity"])
     maker_slot = np.int64(event["slot"])
     taker_slot = np.int64(event["taker_slot"])
@@ -210,6 +214,8 @@ def _apply_rare(market, event, kind, position):
         order["decremented"] = 0
     elif kind == ROLLED:
         end_streams(market, position)
+    elif kind == LIMITS:
+        set_limit(market, session, np.int64(event["reason"]), np.int64(event["limit"]))
     elif kind == ATTESTED:
         compare(market, event, position)
 

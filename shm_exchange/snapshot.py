@@ -36,6 +36,8 @@ ORDER_SLOTS = "order_slots"  # the slots of the section "orders", in the same or
 SESSION_RINGS = "session_rings"  # the links of the sessions themselves
 TAG_SLOTS = "tag_slots"  # likewise of the section "tags": orders that have any
 BY_SLOT = ("orders", "session_links", "tags")  # of these only the rows of live orders are kept
+POSITION_ROWS = "position_rows"  # the subscripts of the section "positions"
+_APART = (*BY_SLOT, "positions")
 # What the configuration says of an instrument; another value means another market.
 _CONFIGURED = ("symbol", "tick", "price_min", "price_max", "lot", "quantity_max")
 _SCAN_ORDERS = 1 << 16  # orders looked at in one go, so that other threads get their turn
@@ -108,13 +110,15 @@ def load_snapshot(path: Path, market: Market, owner: Owner) -> int:
     """
     position, arrays = _read(path, owner)
     slots = _take(path, arrays, ORDER_SLOTS, np.dtype(np.int32))
-    fields = [name for name in Market._fields if name not in BY_SLOT]
+    fields = [name for name in Market._fields if name not in _APART]
     loaded = {name: _take(path, arrays, name, getattr(market, name).dtype) for name in fields}
     orders = _take(path, arrays, "orders", market.orders.dtype)
     links = _take(path, arrays, "session_links", market.session_links.dtype)
     rings = _take(path, arrays, SESSION_RINGS, market.session_links.dtype)
     tag_slots = _take(path, arrays, TAG_SLOTS, np.dtype(np.int32))
     tags = _take(path, arrays, "tags", market.tags.dtype)
+    held = _take(path, arrays, POSITION_ROWS, np.dtype(np.int64))
+    positions = _take(path, arrays, "positions", market.positions.dtype)
     _check_room(path, market, loaded, slots, orders)
     if len(tags) != len(tag_slots) or not np.isin(tag_slots, slots).all():
         raise SnapshotError(f"{path}: has tags of orders that it does not have")
@@ -126,6 +130,7 @@ def load_snapshot(path: Path, market: Market, owner: Owner) -> int:
     market.session_links[slots] = links
     market.session_links[: len(rings)] = rings
     market.tags[tag_slots] = tags
+    market.positions[held] = positions
     # What the configuration says now: a partition grows without moving anything.
     market.scalars[0]["slots_per_gateway"] = slots_per_gateway
     market.sessions["cancel_on_disconnect"] = cancel_on_disconnect
@@ -201,7 +206,11 @@ def _used(market: Market) -> Iterator[tuple[str, np.ndarray]]:
     yield TAG_SLOTS, tag_slots
     yield "tags", _rows(market.tags, tag_slots)
     for name in Market._fields:
-        if name not in BY_SLOT:
+        if name == "positions":
+            held = np.flatnonzero(market.positions)
+            yield POSITION_ROWS, held
+            yield name, market.positions[held]
+        elif name not in BY_SLOT:
             array = getattr(market, name)
             yield name, array[: counts.get(name, len(array))]
 

@@ -16,17 +16,16 @@ import signal
 import sys
 import time
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ringbuf import layout
 from ringbuf.errors import LayoutError
 from shm_exchange import (
-    handover,
     leftovers,
     machine_code,
     memory,
+    operations,
     placement,
     presence,
     salvage,
@@ -162,7 +161,8 @@ class Supervisor:
 
     def _listen(self) -> None:
         """Let operators and scrapers ask."""
-        commands = {handover.DO: partial(handover.begin, self._posts, self._wirings)}
+        wake = self._bells.ring_matcher
+        commands = operations.of(self._posts, self._configuration, self._wirings, wake)
         self._admin = AdminServer(self._selector, self._claim.state_directory, commands)
         wanted = self._configuration.metrics
         if wanted is None:

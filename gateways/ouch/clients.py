@@ -9,7 +9,7 @@ import numpy as np
 from gateways import connection as c
 from gateways import mailbox as letters
 from gateways.mailbox import post_outward
-from gateways.ouch.codec import OK, decode
+from gateways.ouch.codec import OK, PRIVATE_FIRST, decode
 from gateways.ouch.inbound import (
     COMMAND_RECORDS_MAX,
     DISK_SHORT,
@@ -19,6 +19,7 @@ from gateways.ouch.inbound import (
     blank_command,
     take_request,
 )
+from gateways.ouch.questions import answer
 from gateways.ouch.state import (
     CLIENTS,
     COMMAND_POSITION,
@@ -28,6 +29,7 @@ from gateways.ouch.state import (
     PENDING,
     ROWS_USED,
     SETTING_EPOLL,
+    SETTING_REFUSALS,
     SETTING_SOURCE,
     UNSETTLED,
 )
@@ -57,6 +59,7 @@ from shm_exchange.wiring import COUNTER_DISK_SHORT, PROCESS_RECORDER
 LOGIN = int(CommandKind.LOGIN)
 LOGOUT = int(CommandKind.LOGOUT)
 LOGGED_IN = int(EventKind.LOGGED_IN)
+SECOND_NS = 1_000_000_000
 WRITER = 0  # process number of the matcher
 RECORDER_SHORT = PROCESS_RECORDER * PROCESS_WORDS + PROCESS_COUNTER + COUNTER_DISK_SHORT
 PACKET_LENGTH_MAX = 1024  # of a client's packet: no OUCH message comes near it
@@ -171,6 +174,23 @@ def logged_in(pump, event, position, now_ns):
         close_client(pump, number, c.CLOSE_NO_SESSION, now_ns)
 
 
+@cold_kernel
+def count_refusal(pump, session, now_ns):
+    """A request of the session was refused. Whoever is too often, is disconnected."""
+    number = np.int64(pump.by_session[at(session)]) - 1
+    limit = pump.settings[SETTING_REFUSALS]
+    if number < 0 or limit == 0:
+        return
+    row = pump.connections.rows[at(number)]
+    second = now_ns // SECOND_NS
+    if row["refused_second"] != second:
+        row["refused_second"] = second
+        row["refused"] = 0
+    row["refused"] += 1
+    if row["refused"] > limit:
+        close_client(pump, number, c.CLOSE_REFUSED, now_ns)
+
+
 @kernel
 def _packet(pump, number, kind, offset, length, now_ns):
     """One packet of a client; a reason to close the connection, or 0."""
@@ -178,6 +198,9 @@ def _packet(pump, number, kind, offset, length, now_ns):
     if kind == UNSEQUENCED_TYPE:
         request = pump.request[0]
         result = decode(pump.connections.inbound, offset, length, request)
+        if result == OK and request["type"] >= PRIVATE_FIRST:
+            answer(pump, number)
+            return 0
         if result == OK and load_relaxed(pump.process_words, RECORDER_SHORT) != 0:
             result = DISK_SHORT
         position = pump.words[COMMAND_POSITION]

@@ -20,6 +20,15 @@ from gateways.ouch.messages import (
     REPLACE_REQUEST,
     TAG_HEADER_SIZE,
 )
+from gateways.ouch.private_messages import (
+    LIMITS_QUERY as LIMITS_QUERY_RECORD,
+)
+from gateways.ouch.private_messages import (
+    OPEN_ORDERS_QUERY as OPEN_ORDERS_QUERY_RECORD,
+)
+from gateways.ouch.private_messages import (
+    SHARES_AHEAD_QUERY as SHARES_AHEAD_QUERY_RECORD,
+)
 from gateways.ouch.tag_values import store_tag
 from gateways.ouch.tags import (
     CANCEL_TAGS,
@@ -48,6 +57,18 @@ MASS_CANCEL = ord("C")
 DISABLE = ord("D")
 ENABLE = ord("E")
 ACCOUNT_QUERY = ord("Q")
+# Ours: questions.
+LIMITS_QUERY = ord("l")
+OPEN_ORDERS_QUERY = ord("o")
+SHARES_AHEAD_QUERY = ord("a")
+PRIVATE_FIRST = ord("a")  # every letter from here on is ours
+
+_LIMITS_QUERY_SIZE = LIMITS_QUERY_RECORD.size
+_LIMITS_QUERY_SYMBOL = LIMITS_QUERY_RECORD.offset_of("symbol")
+_OPEN_ORDERS_SIZE = OPEN_ORDERS_QUERY_RECORD.size
+_SHARES_AHEAD_SIZE = SHARES_AHEAD_QUERY_RECORD.size
+_SHARES_AHEAD_USER_REF = SHARES_AHEAD_QUERY_RECORD.offset_of("user_ref_num")
+_SHARES_AHEAD_CHANNEL = SHARES_AHEAD_QUERY_RECORD.offset_of("user_ref_index")
 
 _ENTER_SIZE = ENTER_ORDER.size
 _ENTER_USER_REF = ENTER_ORDER.offset_of("user_ref_num")
@@ -208,6 +229,20 @@ def _finish(data, offset, length, fixed, allowed, allowed_private, request):
     return _appendage(data, offset + fixed, offset + length, allowed, allowed_private, request)
 
 
+@cold_kernel
+def _question(data, offset, length, kind, request):
+    """Our own messages: of one size each."""
+    if kind == LIMITS_QUERY and length == _LIMITS_QUERY_SIZE:
+        request["symbol"] = load_raw_8(data, offset + _LIMITS_QUERY_SYMBOL)
+    elif kind == SHARES_AHEAD_QUERY and length == _SHARES_AHEAD_SIZE:
+        request["user_ref"] = load_big_4(data, offset + _SHARES_AHEAD_USER_REF)
+        request["user_ref_index"] = data[at(offset + _SHARES_AHEAD_CHANNEL)]
+    elif kind != OPEN_ORDERS_QUERY or length != _OPEN_ORDERS_SIZE:
+        known = kind == LIMITS_QUERY or kind == SHARES_AHEAD_QUERY or kind == OPEN_ORDERS_QUERY
+        return WRONG_LENGTH if known else UNKNOWN_TYPE
+    return OK
+
+
 @kernel
 def decode(data, offset, length, request):
     """Decode the message in [offset, offset + length) of uint8 `data` into an OUCH_REQUEST row.
@@ -239,7 +274,7 @@ def decode(data, offset, length, request):
     elif kind == DISABLE or kind == ENABLE:
         fixed, short = _DISABLE_SIZE, 0
     else:
-        return UNKNOWN_TYPE
+        return _question(data, offset, length, kind, request)
     if _measure(data, offset, length, fixed, short, request) != OK:
         return WRONG_LENGTH
     allowed, allowed_private = CANCEL_TAGS, 0

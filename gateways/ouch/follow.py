@@ -7,6 +7,8 @@ after a reconnect.
 import numpy as np
 
 from gateways.order_index import insert_order, order_key, remove_order
+from gateways.risk import ANY as ANY_LIMIT
+from gateways.risk import LIMITS, follow_risk
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.market import FREE
@@ -102,3 +104,5 @@ def follow_all(market, desk, events, position):
     for index in range(len(events)):
         keep_books(market, desk, events[at(index)])
         apply(market, events, index, position + index)
+        if desk.risk.words[ANY_LIMIT] != 0 or events[at(index)]["kind"] == LIMITS:
+            follow_risk(market, desk.risk, events[at(index)])

@@ -30,6 +30,7 @@ from gateways.ouch.codec import (
     REPLACE,
 )
 from gateways.ouch.tag_words import fill_tags, has_tags
+from gateways.risk import Risk, is_limited, open_of_chain, reserve, risk_fault
 from ringbuf.bits import at, clear_record, copy_record
 from ringbuf.jit import cold_kernel, kernel
 from ringbuf.spsc import Spsc
@@ -86,6 +87,7 @@ class Desk(NamedTuple):
     instruments: np.ndarray  # INSTRUMENT[n]
     offered: np.ndarray  # int32[slots]: instrument << 8 | side of the orders in our own slots
     tags: np.ndarray  # ORDER_TAGS[1], scratch
+    risk: Risk
 
 
 @kernel
@@ -159,8 +161,10 @@ def _refuse(desk, request, code, position, session, generation, now_ns):
 
 
 @kernel
-def _enter(desk, request, code, position, session, generation, now_ns):
+def _enter(market, desk, request, code, position, session, generation, now_ns):
     instrument = find_instrument(desk.symbols, request)
+    quantity = np.int64(request["quantity"])
+    side = np.int64(request["side"])
     if code == 0:
         code = enter_fault(request)
     price = np.int64(0)
@@ -168,13 +172,16 @@ def _enter(desk, request, code, position, session, generation, now_ns):
         if instrument < 0:
             code = INVALID_SYMBOL
         else:
-            side = np.int64(request["side"])
             price = price_ticks(desk.instruments, instrument, side, np.int64(request["price"]))
             code = (
-                quantity_fault(desk.instruments, instrument, np.int64(request["quantity"]))
+                quantity_fault(desk.instruments, instrument, quantity)
                 if price > 0
                 else INVALID_PRICE
             )
+    limited = is_limited(desk.risk, session)
+    if limited and code == 0:
+        risk = desk.risk
+        code = risk_fault(market, risk, NO_SLOT, session, instrument, side, price, quantity, now_ns)
     slot = np.int64(NO_SLOT)
     if code == 0:
         slot = take_slot(desk.slots)
@@ -192,14 +199,26 @@ def _enter(desk, request, code, position, session, generation, now_ns):
     command["instrument"] = instrument
     command["slot"] = slot
     command["price"] = price
-    command["quantity"] = request["quantity"]
+    command["quantity"] = quantity
     key = order_key(session, np.int64(request["user_ref_index"]), np.int64(request["user_ref"]))
     insert_order(desk.order_index, key, slot)
-    side = np.int64(request["side"])
+    if limited:
+        reserve(market, desk.risk, slot, session, instrument, side, quantity)
     desk.offered[at(slot & SLOT_INDEX_MASK)] = (instrument << 8) | side
     if has_tags(request):
         _tags(desk, command, request, position)
     return SAID
+
+
+@cold_kernel
+def _replace_within_limits(market, desk, slot, session, identity, price, total, now_ns):
+    """0 when the session's limits allow a replace, which is then counted; else the reject."""
+    risk, instrument, side = desk.risk, identity >> 8, identity & 0xFF
+    code = risk_fault(market, risk, slot, session, instrument, side, price, total, now_ns)
+    if code == 0:
+        left = open_of_chain(market, slot, total)
+        reserve(market, risk, slot, session, instrument, side, left)
+    return code
 
 
 @kernel
@@ -218,6 +237,11 @@ def _replace(market, desk, request, code, position, session, generation, now_ns)
         side = identity & 0xFF
         if not quantity_fault(desk.instruments, instrument, np.int64(request["quantity"])):
             price = price_ticks(desk.instruments, instrument, side, np.int64(request["price"]))
+    if price > 0 and is_limited(desk.risk, session):
+        total = np.int64(request["quantity"])
+        code = _replace_within_limits(market, desk, slot, session, identity, price, total, now_ns)
+        if code:
+            return _refuse(desk, request, code, position, session, generation, now_ns)
     command = blank_command(desk, position, COMMAND_REPLACE, session, generation, now_ns)
     _identify(command, request)
     _terms(command, request)
@@ -284,7 +308,7 @@ def take_request(market, desk, request, result, position, session, generation, n
     elif result != OK:
         return FAULT
     if kind == ENTER:
-        return _enter(desk, request, code, position, session, generation, now_ns)
+        return _enter(market, desk, request, code, position, session, generation, now_ns)
     if kind == REPLACE:
         return _replace(market, desk, request, code, position, session, generation, now_ns)
     if code:

@@ -26,6 +26,7 @@ from gateways.ouch.replay import ReplayService
 from gateways.ouch.state import OrderPump
 from gateways.ouch.tags import OUCH_REQUEST_DTYPE
 from gateways.outcomes import DIFFERS, LAPPED, STOPPED, SUCCEEDS
+from gateways.risk import create_risk
 from gateways.startup import (
     POLL_SECONDS,
     Service,
@@ -57,6 +58,7 @@ from shm_exchange.messages import (
 from shm_exchange.promotion import Promotion
 from shm_exchange.recovery import catch_up, empty_market, recover
 from shm_exchange.roles import RoleContext
+from shm_exchange.session_limits import limit_rows
 from shm_exchange.slots import create_slots
 
 MAILBOX_LETTERS = 1 << 14
@@ -96,6 +98,7 @@ def build_desk(context: RoleContext, market: Market) -> Desk:
         instruments=market.instruments,
         offered=offered,
         tags=np.zeros(1, ORDER_TAGS.dtype),
+        risk=create_risk(market, limit_rows(context.configuration.sessions), context.source),
     )
 
 
@@ -109,6 +112,7 @@ def build_pump(
     settings[state.SETTING_POLICY] = context.policy
     settings[state.SETTING_ENGINE] = context.engine
     settings[state.SETTING_EPOLL] = epoll_create1(EPOLL_CLOEXEC)
+    settings[state.SETTING_REFUSALS] = gateway.refusals_per_second
     settings[state.SETTING_VISIBLE] = DURABLE if context.holds else PUBLISHED
     return OrderPump(
         market=market,

@@ -12,6 +12,7 @@ from gateways import mailbox as letters
 from gateways.mailbox import take_inward
 from gateways.ouch.clients import (
     close_client,
+    count_refusal,
     logged_in,
     open_client,
     publish_commands,
@@ -55,6 +56,8 @@ from gateways.packets import (
     HEARTBEAT_INTERVAL_NS,
     SILENCE_LIMIT_NS,
 )
+from gateways.risk import ANY as ANY_LIMIT
+from gateways.risk import LIMITS, follow_risk
 from gateways.soupbintcp import write_server_heartbeat
 from ringbuf import spsc
 from ringbuf.atomics import load_acquire, pause, store_relaxed
@@ -91,6 +94,7 @@ LOGIN = int(CommandKind.LOGIN)
 LOGOUT = int(CommandKind.LOGOUT)
 LOGGED_IN = int(EventKind.LOGGED_IN)
 ATTESTED = int(EventKind.ATTESTED)
+REJECTED = int(EventKind.REJECTED)
 TIMER_INTERVAL_NS = 50_000_000
 DEAF_NS = 1_000_000_000  # a timer that is later than this: the process did not run
 SLEEP_MS = 1  # a sleep is bounded: a dead writer rings no bell
@@ -228,6 +232,8 @@ def _follow(pump, now_ns):
         event = pump.copied[at(offset)]
         keep_books(market, pump.desk, event)
         apply(market, pump.copied, offset, position + offset)
+        if pump.desk.risk.words[ANY_LIMIT] != 0 or event["kind"] == LIMITS:
+            follow_risk(market, pump.desk.risk, event)
         if event["kind"] == LOGGED_IN:
             logged_in(pump, event, position + offset, now_ns)
         elif event["kind"] == ATTESTED:
@@ -235,6 +241,8 @@ def _follow(pump, now_ns):
                 return -DIFFERS
         else:
             deliver(pump, pump.copied, offset, position + offset)
+            if event["kind"] == REJECTED:
+                count_refusal(pump, np.int64(event["session"]), now_ns)
     return count
 
 

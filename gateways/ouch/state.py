@@ -34,6 +34,7 @@ SETTING_ENGINE = 3
 SETTING_EPOLL = 4
 SETTING_VISIBLE = 5  # cursor below which events may be told: PUBLISHED, or DURABLE
 SETTING_GRACE_NS = 6  # how long the standbys have to take over from a dead matcher
+SETTING_REFUSALS = 7  # rejects within a second that end a connection; 0: none do
 SETTING_COUNT = 8
 
 WORDS_PER_LINE = 32

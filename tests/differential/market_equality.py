@@ -8,7 +8,12 @@ from shm_exchange.market import Market
 from shm_exchange.messages import SLOT_BITS, CommandFlag
 
 # Counted by replicas alone.
-_OWN = {"sessions": "messages", "scalars": "feed_messages"}
+_OWN = {
+    "sessions": "messages",
+    "scalars": "feed_messages",
+    "instruments": "price_last",
+    "positions": "",
+}
 
 
 def differences(market: Market, replica: Market) -> list[str]:

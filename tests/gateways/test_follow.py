@@ -12,6 +12,7 @@ import pytest
 from gateways.order_index import create_order_index, find_order, insert_order, order_key
 from gateways.ouch.follow import follow_all
 from gateways.ouch.inbound import Desk
+from gateways.risk import create_risk
 from ringbuf.spsc import Spsc
 from shm_exchange.market import INSTRUMENT, create_market
 from shm_exchange.messages import (
@@ -43,6 +44,7 @@ def test_a_replace_without_effect(source: int) -> None:
         instruments=market.instruments,
         offered=np.zeros(16, np.int32),
         tags=np.zeros(1, ORDER_TAGS.dtype),
+        risk=create_risk(market, np.zeros(8 * 4, np.int64), OURS),
     )
     key = order_key(SESSION, 0, USER_REF)
     assert insert_order(desk.order_index, key, SLOT)

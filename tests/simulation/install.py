@@ -105,9 +105,10 @@ _KERNELS = (
     "shm_exchange.slots", "gateways.order_index", "gateways.connection", "gateways.mailbox",
     "gateways.ouch.checks", "gateways.ouch.inbound", "gateways.ouch.follow",
     "gateways.ouch.stream", "gateways.ouch.clients", "gateways.ouch.pump",
-    "gateways.ouch.rejoin",
+    "gateways.ouch.rejoin", "gateways.ouch.questions",
     "shm_exchange.attestation", "shm_exchange.withdrawal", "shm_exchange.disconnect",
     "shm_exchange.beginning",
+    "shm_exchange.limits", "shm_exchange.positions", "gateways.risk",
 )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from gateways.ouch.outbound import MAKER, TAKER
 from gateways.ouch.state import OrderPump
 from gateways.ouch.tags import OUCH_REQUEST
 from gateways.outcomes import DIFFERS, LAPPED, STOPPED
+from gateways.risk import Risk
 from ringbuf import layout
 from ringbuf.broadcast import DURABLE, PUBLISHED
 from ringbuf.spsc import Spsc
@@ -118,6 +119,12 @@ def _slots(market: Market, source: int) -> Slots:
     return Slots(stack=stack, words=words)  # type: ignore[arg-type]
 
 
+def _no_limits(source: int, sessions: int) -> Risk:
+    """What `create_risk` makes when no session has a limit."""
+    none: Any = [0] * (8 * sessions)
+    return Risk([0, source], none, none, none, none, none, none)  # type: ignore[arg-type]
+
+
 def _desk(exchange: Exchange, market: Market, source: int) -> Desk:
     """What `process.build_desk` does."""
     index, symbols = _index(), _index()
@@ -137,6 +144,7 @@ def _desk(exchange: Exchange, market: Market, source: int) -> Desk:
         instruments=market.instruments,
         offered=offered,  # type: ignore[arg-type]
         tags=None,  # type: ignore[arg-type]
+        risk=_no_limits(source, exchange.settings.sessions),
     )
 
 

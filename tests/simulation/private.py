@@ -72,6 +72,8 @@ def new_market(settings: Settings) -> Market:
         node_children=SparseWords(64 * pages),  # type: ignore[arg-type]
         tags=SparseRows(zero_row(ORDER_TAGS), 64 << 24),  # type: ignore[arg-type]
         user_refs=SparseWords(256 * settings.sessions),  # type: ignore[arg-type]
+        positions=SparseWords(settings.sessions * INSTRUMENTS),  # type: ignore[arg-type]
+        limits=SparseWords(declared.LIMIT_COUNT * settings.sessions),  # type: ignore[arg-type]
         **{name: DenseRows(map(dict, rows)) for name, rows in template.items()},
     )
     for row, value in zip(market.sessions, settings.cancel_on_disconnect, strict=True):
@@ -85,12 +87,14 @@ def difference(market: Market, other: Market, *, replicas: bool) -> str:
         mine, theirs = getattr(market, name).touched(), getattr(other, name).touched()
         if mine != theirs:
             return f"{name}: {_first_difference(mine, theirs)}"
-    for name in ("leaf_words", "node_words", "node_children", "user_refs"):
+    words = ("leaf_words", "node_words", "node_children", "user_refs", "limits")
+    for name in words + (("positions",) if replicas else ()):
         mine, theirs = getattr(market, name).touched(), getattr(other, name).touched()
         if mine != theirs:
             return f"{name}: {_first_difference(mine, theirs)}"
     for name in ("sides", "instruments", "sessions", "gateways", "scalars"):
-        counted = () if replicas else ("messages", "feed_messages", "attested", "differs")
+        own = ("messages", "feed_messages", "attested", "differs", "price_last")
+        counted = () if replicas else own
         mine = _numbered(getattr(market, name), counted)
         theirs = _numbered(getattr(other, name), counted)
         if mine != theirs:

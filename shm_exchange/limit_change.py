@@ -1,0 +1,74 @@
+"""Shell: an operator changes the limits of a session while it trades: `shmx limits`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import numpy as np
+
+from shm_exchange.config import Configuration
+from shm_exchange.errors import ExchangeError
+from shm_exchange.messages import CommandKind, Limit
+from shm_exchange.session_limits import LARGEST, NAMES, limit_value
+from shm_exchange.supervisor_commands import new_command, offer
+from shm_exchange.wiring import Wiring
+
+DO = "limits"
+NONE = "none"
+_NO_LIMIT, _AS_CONFIGURED = -1, 0  # of a command
+
+
+def begin(
+    configuration: Configuration,
+    wirings: Mapping[int, Wiring],
+    ring_matcher: Callable[[int], None],
+    request: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Supervisor: tell every engine. Raises ExchangeError with what is wrong with the request.
+
+    limits: by name; a number, "none", or null for what is configured.
+    """
+    session = _number_of(configuration, request.get("session"))
+    wanted = request.get("limits")
+    if not isinstance(wanted, dict) or not wanted:
+        raise ExchangeError(f"name a limit to change; there are: {', '.join(NAMES)}")
+    commands = np.concatenate([_command(session, name, value) for name, value in wanted.items()])
+    for engine, wiring in wirings.items():
+        if not offer(wiring, commands):
+            raise ExchangeError(f"engine {engine} takes no commands now; try again")
+        ring_matcher(engine)
+    return {"session": configuration.sessions[session].username, "changed": len(wanted)}
+
+
+def _number_of(configuration: Configuration, name: object) -> int:
+    for number, session in enumerate(configuration.sessions):
+        if session.username.casefold() == str(name).casefold():
+            return number
+    raise ExchangeError(f"there is no session {name}; sessions are those of the configuration")
+
+
+def _command(session: int, name: str, value: object) -> np.ndarray:
+    which = NAMES.get(name)
+    if which is None:
+        raise ExchangeError(f"there is no limit {name}; there are: {', '.join(NAMES)}")
+    command = new_command(CommandKind.LIMITS)
+    command["session"] = session
+    command["reason"] = which
+    command["client_order_id_0"] = _value(which, name, value)
+    return command
+
+
+def _value(which: Limit, name: str, value: object) -> int:
+    if value is None:
+        return _AS_CONFIGURED
+    if value == NONE:
+        return _NO_LIMIT
+    try:
+        limit = limit_value(which, Decimal(str(value)))
+    except (InvalidOperation, ValueError, OverflowError):
+        limit = 0
+    if not 0 < limit <= LARGEST:
+        raise ExchangeError(f"{value} is no {name}; give a number above 0, `none` or `default`")
+    return limit
