@@ -35,7 +35,7 @@ STOP_GATEWAYS, STOP_MATCHER, STOP_RECORDER = 1, 2, 3
 COUNTER_PORT = 0  # the port it listens on
 COUNTER_STREAM = 1  # and 2: id of the engine's streams, ten characters and spaces
 COUNTER_MULTICAST_NEXT = 3  # number of the next message on the multicast feeds
-COUNTER_MULTICAST_STREAM = 4  # of which stream: the first eight characters of its id
+COUNTER_MULTICAST_STREAM = 4  # of which stream: a word that no other of the engine has
 
 # Of a recorder's PROCESS.counter (`recording` has the others).
 COUNTER_DISK_FULL = 1  # 1 while the disk has no room at all: the matcher will wait

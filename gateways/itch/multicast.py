@@ -29,7 +29,7 @@ WORDS_PER_LINE = 32
 
 # Subscripts of Multicast.words, per feed: descriptor or -1, number of the next message (0: nothing
 # is to be sent yet), where that begins in the log or -1, when something was sent, when to try
-# again, id of the stream.
+# again, `stream_key` of the stream.
 FD, NEXT, PLACE, SENT_NS, RETRY_AT_NS, STREAM = range(6)
 FEED_WORDS = 8
 
@@ -41,11 +41,26 @@ class Multicast(NamedTuple):
     packet: np.ndarray  # uint8[PACKET_SIZE_MAX]
 
 
+@kernel
+def stream_key(stream_0, stream_1):
+    """One word for the ten characters of a stream's id, other for every stream of an engine.
+
+    (The last two characters are laid over the first two, which are the engine's number.)
+    """
+    return stream_0 ^ (stream_1 & 0xFFFF)
+
+
 @cold_kernel
 def lose_place(multicast):
     """The log is another one: where a number is in it has to be looked up."""
     for feed in range(FEED_COUNT):
         multicast.words[feed * FEED_WORDS + PLACE] = -1
+
+
+@kernel
+def _write_header(multicast, scalars, number, count):
+    stream_0, stream_1 = np.int64(scalars["stream_0"]), np.int64(scalars["stream_1"])
+    write_mold_header(multicast.packet, stream_0, stream_1, number, count)
 
 
 @kernel
@@ -92,8 +107,7 @@ def _tell_feed(multicast, base, log, scalars, now_ns):
         count, size = write_blocks(log, words[base + PLACE], left, multicast.packet)
         if count == 0 and now_ns - words[base + SENT_NS] < HEARTBEAT_INTERVAL_NS:
             break
-        stream_1 = np.int64(scalars["stream_1"])
-        write_mold_header(multicast.packet, words[base + STREAM], stream_1, number, count)
+        _write_header(multicast, scalars, number, count)
         if not _send(words[base + FD], multicast, size):
             words[base + RETRY_AT_NS] = now_ns + RETRY_NS
             break
@@ -111,9 +125,9 @@ def _tell_feed(multicast, base, log, scalars, now_ns):
 def tell(multicast, log, scalars, process_words, process, now_ns):
     """Send what the log has on both feeds, within bounds, or heartbeats: packets sent."""
     words = multicast.words
-    stream = np.int64(scalars["stream_0"])
-    if stream == 0:
+    if scalars["stream_0"] == 0:
         return 0
+    stream = stream_key(np.int64(scalars["stream_0"]), np.int64(scalars["stream_1"]))
     sent = 0
     for feed in range(FEED_COUNT):
         base = feed * FEED_WORDS
@@ -141,8 +155,6 @@ def end_session(multicast, log, scalars, process_words, process, now_ns):
     for feed in range(FEED_COUNT):
         base = feed * FEED_WORDS
         if words[base + FD] >= 0 and words[base + STREAM] != 0:
-            stream_1 = np.int64(scalars["stream_1"])
-            stream, number = words[base + STREAM], words[base + NEXT]
-            write_mold_header(multicast.packet, stream, stream_1, number, END_OF_SESSION_COUNT)
+            _write_header(multicast, scalars, words[base + NEXT], END_OF_SESSION_COUNT)
             for _ in range(END_REPEATS):
                 _send(words[base + FD], multicast, MOLD_HEADER_SIZE)

@@ -8,7 +8,16 @@ import numpy as np
 
 from gateways.itch.feed_log import BASE, COUNT
 from gateways.itch.mold_packets import PACKET_SIZE_MAX
-from gateways.itch.multicast import FD, FEED_COUNT, FEED_WORDS, NEXT, PLACE, STREAM, Multicast
+from gateways.itch.multicast import (
+    FD,
+    FEED_COUNT,
+    FEED_WORDS,
+    NEXT,
+    PLACE,
+    STREAM,
+    Multicast,
+    stream_key,
+)
 from gateways.itch.state import FeedPump
 from ringbuf.layout import PROCESS_COUNTER
 from shm_exchange.addresses import split_address
@@ -55,7 +64,9 @@ def closed_multicast() -> Multicast:
 
 def begin_feeds(pump: FeedPump, line: np.ndarray) -> None:
     """Go on where the gateway before was. The log has what was said so far; line: its PROCESS."""
-    stream = int(pump.market.scalars[0]["stream_0"])
+    scalars = pump.market.scalars[0]
+    stream_0, stream_1 = int(scalars["stream_0"]), int(scalars["stream_1"])
+    stream = int(stream_key(stream_0, stream_1)) if stream_0 else 0
     count, base = int(pump.log.words[COUNT]), int(pump.log.words[BASE])
     first = count + 1 - BACKLOG
     if stream and line[PROCESS_COUNTER + COUNTER_MULTICAST_STREAM] == stream:

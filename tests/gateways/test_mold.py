@@ -36,6 +36,7 @@ from tests.gateways.feeds import Feed, messages_of
 
 NAME = b"010abcdefg"
 STREAM_0, STREAM_1 = struct.unpack("<qh", NAME)
+KEY = STREAM_0 ^ STREAM_1
 SECOND_NS = 1_000_000_000
 NOW_NS = 1_700_000_000 * SECOND_NS
 EVENTS = 3000
@@ -249,7 +250,7 @@ def test_both_feeds_say_everything(feed: Feed, listener: Listener) -> None:
     for first, count, _ in packets:
         assert first == number
         number += count
-    assert listener.counters() == (len(messages) + 1, STREAM_0)
+    assert listener.counters() == (len(messages) + 1, KEY)
 
 
 def test_silence_is_told(tmp_path: Path, listener: Listener) -> None:
@@ -316,11 +317,13 @@ def test_another_stream_begins_at_one(feed: Feed, listener: Listener) -> None:
     """But a gateway that goes on with the stream of the one before goes on in it."""
     for number in range(2):
         listener.multicast.words[number * FEED_WORDS + NEXT] = 900
-        listener.multicast.words[number * FEED_WORDS + STREAM] = STREAM_0
+        listener.multicast.words[number * FEED_WORDS + STREAM] = KEY
     listener.tell(feed, NOW_NS)
     assert listener.hear()[0][0] == 900
     for number in range(2):
-        listener.multicast.words[number * FEED_WORDS + STREAM] = STREAM_0 + 1
+        listener.multicast.words[number * FEED_WORDS + STREAM] = STREAM_0 ^ int.from_bytes(
+            b"gh", "little"
+        )  # one second later
     listener.tell(feed, NOW_NS)
     assert listener.hear()[0][0] == 1
 
