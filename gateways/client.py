@@ -25,6 +25,7 @@ from enum import StrEnum
 from typing import ClassVar, Self
 
 from gateways.client_connection import Client, LoginRejected, Sequenced
+from gateways.client_mass import MassClient
 from gateways.feed_book import Book, Level
 from gateways.itch import typed_messages as itch
 from gateways.ouch import typed_messages as ouch
@@ -80,7 +81,7 @@ class TimeInForce(StrEnum):
     GOOD_TILL_TIME = "6"  # needs Tag.EXPIRE_TIME
 
 
-class OuchClient(Client):
+class OuchClient(MassClient):
     """An order entry session.
 
     A request returns when it is on its way, and is sent again by `reconnect` for as long as the

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from gateways.ouch.typed_messages import (
     AccountQueryResponse,
+    DisableResponse,
+    EnableResponse,
+    MassCancelResponse,
     OrderAccepted,
     OrderModified,
     OrderReplaced,
@@ -19,7 +22,15 @@ from gateways.ouch.typed_messages import (
     Rejected,
 )
 
-NUMBERED = "OU"  # requests that use up a UserRefNum
+NUMBERED = "OUCDE"  # requests that use up a UserRefNum
+_ANSWERS = (
+    OrderAccepted,
+    OrderReplaced,
+    Rejected,
+    MassCancelResponse,
+    DisableResponse,
+    EnableResponse,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +62,7 @@ class Unacknowledged:
 
     def acknowledge(self, message: OuchMessage, channel: int = 0) -> None:
         """Forget what `message` shows to have been processed."""
-        if isinstance(message, OrderAccepted | OrderReplaced | Rejected):
+        if isinstance(message, _ANSWERS):
             self._forget(NUMBERED, message.user_ref_num, channel)
         elif isinstance(message, OrderModified):
             self._forget("M", message.user_ref_num, channel)

@@ -234,6 +234,7 @@ _Static_assert(sizeof(struct histogram) == 9344, "size");
 #define COMMAND_CLIENT_ORDER_ID_1 56
 #define COMMAND_CLIENT_ORDER_ID_2 60
 #define COMMAND_FIRM 62
+#define COMMAND_FIRM_NAME 48
 
 #define ORDER_TAGS_SIZE 64
 #define ORDER_TAGS_KIND 0
@@ -321,6 +322,7 @@ _Static_assert(sizeof(struct order_tags) == 64, "size");
 #define EVENT_EPOCH 48
 #define EVENT_PROCESS 56
 #define EVENT_LIMIT 48
+#define EVENT_FIRM_NAME 48
 #define EVENT_STREAM_0 48
 #define EVENT_STREAM_1 56
 
@@ -453,22 +455,26 @@ _Static_assert(sizeof(struct instrument) == 64, "size");
 #define SESSION_CONNECTION 12
 #define SESSION_GATEWAY 16
 #define SESSION_CONNECTED 18
-#define SESSION_ENABLED 19
+#define SESSION_DISABLED 19
 #define SESSION_KNOWN 20
 #define SESSION_CANCEL_ON_DISCONNECT 21
 #define SESSION_RESERVED_0 22
-#define SESSION_RESERVED_1 24
+#define SESSION_FIRM 24
+#define SESSION_RESERVED_1 28
+#define SESSION_RESERVED_2 32
 struct session {
     int64_t messages;
     uint32_t generation;
     int32_t connection;
     uint16_t gateway;
     uint8_t connected;
-    uint8_t enabled;
+    uint8_t disabled;
     uint8_t known;
     uint8_t cancel_on_disconnect;
     uint8_t reserved_0[2];
-    int64_t reserved_1[5];
+    int32_t firm;
+    int32_t reserved_1;
+    int64_t reserved_2[4];
 };
 _Static_assert(sizeof(struct session) == 64, "size");
 
@@ -512,7 +518,12 @@ _Static_assert(sizeof(struct gateway) == 64, "size");
 #define SCALARS_CONTINUING_KIND 136
 #define SCALARS_ROLLED 144
 #define SCALARS_STAGE 152
-#define SCALARS_RESERVED_0 160
+#define SCALARS_MASS_FIRM 160
+#define SCALARS_MASS_INSTRUMENT 164
+#define SCALARS_MASS_SESSION 166
+#define SCALARS_MASS_SIDE 168
+#define SCALARS_RESERVED_0 169
+#define SCALARS_RESERVED_1 176
 struct scalars {
     int64_t position;
     int64_t stamp_ns;
@@ -538,7 +549,12 @@ struct scalars {
     int64_t continuing_kind;
     int64_t rolled;
     int64_t stage;
-    int64_t reserved_0[4];
+    int32_t mass_firm;
+    uint16_t mass_instrument;
+    uint16_t mass_session;
+    uint8_t mass_side;
+    uint8_t reserved_0[7];
+    int64_t reserved_1[2];
 };
 _Static_assert(sizeof(struct scalars) == 192, "size");
 

@@ -18,6 +18,7 @@ from shm_exchange.book import add_to_hash, generation_weight
 from shm_exchange.disconnect import cancel_orders, disconnect_gateway, set_disconnected
 from shm_exchange.emit import emit_ignored, new_event
 from shm_exchange.limits import limit_session
+from shm_exchange.mass import manage_session
 from shm_exchange.messages import (
     SOURCE_SUPERVISOR,
     CommandKind,
@@ -35,6 +36,9 @@ INSTRUMENT_STATE = int(CommandKind.INSTRUMENT_STATE)
 SESSIONS = int(CommandKind.SESSIONS)
 ROLL = int(CommandKind.ROLL)
 LIMITS = int(CommandKind.LIMITS)
+MASS_CANCEL = int(CommandKind.MASS_CANCEL)
+DISABLE = int(CommandKind.DISABLE)
+ENABLE = int(CommandKind.ENABLE)
 
 EVENT_LOGGED_IN = int(EventKind.LOGGED_IN)
 EVENT_LOGGED_OUT = int(EventKind.LOGGED_OUT)
@@ -184,6 +188,8 @@ def administer(market, command, source, source_next, ring, position, limit):
     if kind == GATEWAY_STARTED:
         started = EVENT_GATEWAY_STARTED
         return _gateway(market, command, started, source, source_next, ring, position, limit)
+    if kind == MASS_CANCEL or kind == DISABLE or kind == ENABLE:
+        return manage_session(market, command, source, source_next, ring, position, limit)
     if source <= SOURCE_SUPERVISOR:
         # Only the matcher itself and the supervisor may say these.
         if kind == GATEWAY_DIED:

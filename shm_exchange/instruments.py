@@ -20,6 +20,7 @@ from shm_exchange.settings import Table
 PRICE_UNIT = Decimal("0.0001")  # OUCH and ITCH prices have four implied decimals
 PRICE_LIMIT = Decimal("199999.99")  # OUCH 5.0: above it, a price means "market"
 SYMBOL_SIZE = 8
+FIRM_SIZE = 4
 STATE_OPEN = ord("T")  # ITCH H
 
 
@@ -102,6 +103,11 @@ def symbol_word(symbol: str) -> int:
 def symbol_text(word: int) -> str:
     """The inverse of `symbol_word`."""
     return int(word).to_bytes(SYMBOL_SIZE, "little", signed=True).decode("ascii").rstrip()
+
+
+def firm_word(firm: str) -> int:
+    """The same of a firm: its 4 bytes on the wire, read as little-endian int32."""
+    return int.from_bytes(firm.encode("ascii").ljust(FIRM_SIZE), "little", signed=True)
 
 
 def instrument_rows(instruments: Sequence[Instrument]) -> np.ndarray:

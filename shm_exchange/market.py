@@ -17,6 +17,7 @@ import numpy as np
 
 from ringbuf.schema import Field, Record
 from shm_exchange.messages import (
+    BLANK_FIRM,
     GATEWAY_LIMIT,
     NONE,
     ORDER_TAGS,
@@ -136,11 +137,13 @@ SESSION = Record(
         Field("connection", "i4", doc="connection number at its gateway, or -1"),
         Field("gateway", "u2", doc="where it is logged in"),
         Field("connected", "u1"),
-        Field("enabled", "u1", doc="0 after DISABLE"),
+        Field("disabled", "u1", doc="order entry: bit 0 by the session itself, bit 1 by its firm"),
         Field("known", "u1", doc="1 once its stream has begun"),
         Field("cancel_on_disconnect", "u1", doc="as configured"),
         Field("reserved_0", "u1", repeat=2),
-        Field("reserved_1", "i8", repeat=5),
+        Field("firm", "i4", doc="as configured: four characters"),
+        Field("reserved_1", "i4"),
+        Field("reserved_2", "i8", repeat=4),
     ),
 )
 
@@ -186,7 +189,12 @@ SCALARS = Record(
         Field("continuing_kind", "i8", doc="Continuing: what goes on before any other command"),
         Field("rolled", "i8", doc="position behind the last ROLLED"),
         Field("stage", "i8", doc="how far the streams have begun: STAGE_*"),
-        Field("reserved_0", "i8", repeat=4),
+        Field("mass_firm", "i4", doc="filter of the last MASS_CANCELLED: blank: own session only"),
+        Field("mass_instrument", "u2", doc="likewise, or ALL_INSTRUMENTS"),
+        Field("mass_session", "u2", doc="likewise: who asked"),
+        Field("mass_side", "a", doc="likewise: `B` or `S`, or 0"),
+        Field("reserved_0", "u1", repeat=7),
+        Field("reserved_1", "i8", repeat=2),
     ),
 )
 
@@ -254,7 +262,7 @@ def create_market(
         tags=sparse(ORDER_TAGS.dtype, gateway_count << SLOT_BITS),
     )
     market.sessions["connection"] = NONE
-    market.sessions["enabled"] = 1
+    market.sessions["firm"] = BLANK_FIRM
     own_links = np.arange(1, session_count + 1)
     market.session_links["next"][own_links] = own_links
     market.session_links["previous"][own_links] = own_links

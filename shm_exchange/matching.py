@@ -80,6 +80,7 @@ SUPERFLUOUS = int(Ignored.SUPERFLUOUS)
 INVALID_SLOT = int(Reject.INVALID_SLOT)
 INVALID_SYMBOL = int(Reject.INVALID_SYMBOL)
 HALTED = int(Reject.HALTED)
+ENTRY_DISABLED = int(Reject.ENTRY_DISABLED)
 
 
 @kernel
@@ -123,6 +124,8 @@ def enter(market, commands, index, follower, source, source_next, ring, position
         code = INVALID_SLOT
     elif instrument >= len(market.instruments):
         code = INVALID_SYMBOL
+    elif market.sessions[at(np.int64(command["session"]))]["disabled"] != 0:
+        code = ENTRY_DISABLED
     elif market.instruments[at(instrument)]["state"] != STATE_OPEN:
         code = HALTED
     else:
@@ -215,9 +218,14 @@ def replace(market, commands, index, follower, source, source_next, ring, positi
     slot = np.int64(command["slot"])
     order = market.orders[at(slot)]
     instrument = np.int64(order["instrument"])
-    if market.instruments[at(instrument)]["state"] != STATE_OPEN:
+    code = 0
+    if market.sessions[at(np.int64(command["session"]))]["disabled"] != 0:
+        code = ENTRY_DISABLED
+    elif market.instruments[at(instrument)]["state"] != STATE_OPEN:
+        code = HALTED
+    if code:
         use_user_ref(market, command)
-        return emit_rejected(market, command, HALTED, 0, source_next, ring, position)
+        return emit_rejected(market, command, code, 0, source_next, ring, position)
     leaves = np.int64(order["leaves"])
     done = np.int64(order["executed"]) + np.int64(order["decremented"])
     if command["flags"] & FLAG_OPEN_QUANTITY:

@@ -33,6 +33,9 @@ COMMAND_NEXT_BITS = 48  # source_next = source << 48 | position after the comman
 COMMAND_NEXT_MASK = (1 << COMMAND_NEXT_BITS) - 1
 QUANTITY_MAX = 999_999  # OUCH 5.0, section "Data types": shares of an order
 NONE = -1  # no slot, no level, no instrument
+ALL_INSTRUMENTS = 0xFFFF  # of a mass cancel
+BLANK_FIRM = 0x2020_2020  # four spaces
+BLANK_SYMBOL = 0x2020_2020_2020_2020
 
 
 class CommandKind(IntEnum):
@@ -168,6 +171,7 @@ class Reject(IntEnum):
     POISONED = 0x8005  # the command ended two matchers and is not tried again
     NO_SPACE = 0x8006  # the disk is nearly full: cancels only
     TOO_MANY_ORDERS = 0x8007  # the session's limit of open orders
+    ENTRY_DISABLED = 0x8020  # the session, or its firm, has disabled order entry
     UNSUPPORTED_TAG = 0x8100  # + the tag's number
 
 
@@ -217,6 +221,7 @@ class Continuing(IntEnum):
     SWEEP = 1  # the order in the slot trades on
     DISCONNECT = 2  # orders of sessions that are gone are cancelled, from the slot on
     CARRY = 3  # orders are told to the new streams, from the slot on
+    MASS_CANCEL = 10  # the orders that the filter of the last MASS_CANCELLED chooses
 
 
 # ---------------------------------------------------------------- byte maps
@@ -254,6 +259,8 @@ COMMAND = Record(
         Field("received_ns", "i8", doc="when the gateway read it, ns since the epoch"),
         *_CLIENT_ORDER_ID,
         Field("firm", "u2", doc="index of the firm"),
+        # MASS_CANCEL (side: of the orders, or 0; instrument: or ALL_INSTRUMENTS), DISABLE, ENABLE
+        Field("firm_name", "i4", doc="as on the wire: four characters", offset=48),
     ),
 )
 
@@ -349,6 +356,8 @@ EVENT = Record(
         Field("process", "i8", doc="EPOCH: process id of the writer", offset=56),
         Field("limit", "i8", doc="LIMITS: the limit, -1 none, 0 as configured", offset=48),
         # CONTINUED: slot = where it goes on, reason = Continuing
+        # MASS_CANCELLED (side and instrument as asked), DISABLED, ENABLED
+        Field("firm_name", "i4", doc="as on the wire: four characters", offset=48),
         # SYSTEM: the name of the stream
         Field("stream_0", "i8", doc="SYSTEM `O`: SoupBinTCP session id, bytes 0-7", offset=48),
         Field("stream_1", "i2", doc="SYSTEM `O`: session id, bytes 8-9", offset=56),

@@ -16,7 +16,7 @@ from ringbuf.broadcast import NO_GATE, Broadcast
 from shm_exchange.config import Configuration
 from shm_exchange.groups import whole_groups
 from shm_exchange.history import History, joined
-from shm_exchange.instruments import instrument_rows
+from shm_exchange.instruments import firm_word, instrument_rows
 from shm_exchange.journal_reader import JournalReader
 from shm_exchange.journal_segment import JournalDamaged, JournalError, Owner
 from shm_exchange.market import Market, create_market
@@ -47,6 +47,7 @@ def empty_market(configuration: Configuration, engine: int) -> Market:
     )
     for row, session in zip(market.sessions, configuration.sessions, strict=True):
         row["cancel_on_disconnect"] = session.cancel_on_disconnect
+        row["firm"] = firm_word(session.firm)
     return market
 
 

@@ -17,6 +17,7 @@ from shm_exchange.disconnect import disconnect_gateway, set_disconnected
 from shm_exchange.groups import follower
 from shm_exchange.limits import set_limit
 from shm_exchange.market import WORKING
+from shm_exchange.mass import set_disabled, set_filter
 from shm_exchange.messages import (
     COMMAND_NEXT_BITS,
     COMMAND_NEXT_MASK,
@@ -52,6 +53,9 @@ ATTESTED = int(EventKind.ATTESTED)
 CARRIED = int(EventKind.CARRIED)
 ROLLED = int(EventKind.ROLLED)
 LIMITS = int(EventKind.LIMITS)
+MASS_CANCELLED = int(EventKind.MASS_CANCELLED)
+DISABLED = int(EventKind.DISABLED)
+ENABLED = int(EventKind.ENABLED)
 CONTINUATION = int(EventKind.CONTINUATION)
 
 DONE = int(EventFlag.DONE)
@@ -204,6 +208,12 @@ def _apply_rare(market, event, kind, position):
         scalars["sessions_known"] = session + count
     elif kind == EPOCH:
         scalars["epoch"] = event["epoch"]
+    elif kind == MASS_CANCELLED:
+        _see_user_ref(market, event)
+        set_filter(market, event)
+    elif kind == DISABLED or kind == ENABLED:
+        _see_user_ref(market, event)
+        set_disabled(market, session, np.int64(event["firm_name"]), 1 if kind == DISABLED else 0)
     elif kind == CONTINUED:
         scalars["continuing"] = event["slot"]
         scalars["continuing_kind"] = event["reason"]

@@ -40,6 +40,8 @@ POSITION_ROWS = "position_rows"  # the subscripts of the section "positions"
 _APART = (*BY_SLOT, "positions")
 # What the configuration says of an instrument; another value means another market.
 _CONFIGURED = ("symbol", "tick", "price_min", "price_max", "lot", "quantity_max")
+# What the configuration says of a session; it may change from start to start.
+SESSION_CONFIGURED = ("cancel_on_disconnect", "firm")
 _SCAN_ORDERS = 1 << 16  # orders looked at in one go, so that other threads get their turn
 
 
@@ -123,7 +125,7 @@ def load_snapshot(path: Path, market: Market, owner: Owner) -> int:
     if len(tags) != len(tag_slots) or not np.isin(tag_slots, slots).all():
         raise SnapshotError(f"{path}: has tags of orders that it does not have")
     slots_per_gateway = int(market.scalars[0]["slots_per_gateway"])
-    cancel_on_disconnect = market.sessions["cancel_on_disconnect"].copy()
+    configured = {name: market.sessions[name].copy() for name in SESSION_CONFIGURED}
     for name, array in loaded.items():
         getattr(market, name)[: len(array)] = array
     market.orders[slots] = orders
@@ -133,7 +135,8 @@ def load_snapshot(path: Path, market: Market, owner: Owner) -> int:
     market.positions[held] = positions
     # What the configuration says now: a partition grows without moving anything.
     market.scalars[0]["slots_per_gateway"] = slots_per_gateway
-    market.sessions["cancel_on_disconnect"] = cancel_on_disconnect
+    for name, values in configured.items():
+        market.sessions[name] = values
     return position
 
 

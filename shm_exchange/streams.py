@@ -28,6 +28,9 @@ SESSIONS = int(EventKind.SESSIONS)
 RESTATED = int(EventKind.RESTATED)
 BROKEN = int(EventKind.BROKEN)
 DONE = int(EventFlag.DONE)
+MASS_CANCELLED = int(EventKind.MASS_CANCELLED)
+DISABLED = int(EventKind.DISABLED)
+ENABLED = int(EventKind.ENABLED)
 RESTS = int(EventFlag.RESTS)
 
 HIDDEN, ATTRIBUTED = ord("N"), ord("A")  # display
@@ -44,6 +47,8 @@ def session_messages(event, session):
     if kind == ACCEPTED or kind == CANCELLED or kind == REPLACED or kind == REJECTED:
         return 1 if event["session"] == session else 0
     if kind == MODIFIED or kind == ACCOUNT or kind == CARRIED:
+        return 1 if event["session"] == session else 0
+    if kind == MASS_CANCELLED or kind == DISABLED or kind == ENABLED:
         return 1 if event["session"] == session else 0
     if kind == SESSIONS:
         first = np.int64(event["session"])

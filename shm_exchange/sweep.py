@@ -12,6 +12,7 @@ from shm_exchange.beginning import carry_orders
 from shm_exchange.book import end_order, remove, rest, side_number, take
 from shm_exchange.disconnect import REASON_SYSTEM, cancel_orders
 from shm_exchange.emit import emit_cancelled, emit_order, new_event
+from shm_exchange.mass import MASS_CANCEL, cancel_chosen
 from shm_exchange.messages import Cause, Continuing, EventFlag, EventKind
 
 TIF_IOC = ord("3")
@@ -140,6 +141,8 @@ def resume(market, ring, position, limit):
         return sweep(market, slot, source_next, ring, position, limit)
     if kind == CARRY:
         return carry_orders(market, slot, source_next, ring, position, limit)
+    if kind == MASS_CANCEL:
+        return cancel_chosen(market, slot, source_next, ring, position, limit)
     return cancel_orders(market, slot, source_next, ring, position, limit)
 
 

@@ -14,11 +14,12 @@ from gateways.ouch.inbound import (
     COMMAND_RECORDS_MAX,
     DISK_SHORT,
     FAULT,
+    FOR_MANY,
     SAID,
-    UNSUPPORTED,
     blank_command,
     take_request,
 )
+from gateways.ouch.mass_requests import take_mass_request
 from gateways.ouch.questions import answer
 from gateways.ouch.state import (
     CLIENTS,
@@ -208,11 +209,15 @@ def _packet(pump, number, kind, offset, length, now_ns):
         said = take_request(
             pump.market, pump.desk, request, result, position, session, generation, now_ns
         )
+        if said == FOR_MANY:
+            said = take_mass_request(
+                pump.market, pump.desk, request, result, position, session, generation, now_ns
+            )
         if said == SAID:
             records = pump.desk.commands.records
             behind = np.int64(records[at(position & (len(records) - 1))]["continuations"])
             pump.words[COMMAND_POSITION] = position + 1 + behind
-        return c.CLOSE_OUCH if said == FAULT or said == UNSUPPORTED else 0
+        return c.CLOSE_OUCH if said == FAULT else 0
     if kind == CLIENT_HEARTBEAT_TYPE or kind == DEBUG_TYPE:
         return 0
     return c.CLOSE_LOGOUT if kind == LOGOUT_TYPE else c.CLOSE_VIOLATION

@@ -21,10 +21,12 @@ from gateways.ouch.checks import (
     terms_fault,
 )
 from gateways.ouch.codec import (
-    ACCOUNT_QUERY,
     BAD_APPENDAGE,
     CANCEL,
+    DISABLE,
+    ENABLE,
     ENTER,
+    MASS_CANCEL,
     MODIFY,
     OK,
     REPLACE,
@@ -74,7 +76,7 @@ COMMAND_RECORDS_MAX = 2  # of one request: itself and ORDER_TAGS
 SAID = 1  # a command was written
 SILENT = 0  # nothing is to be said
 FAULT = -1  # the message is not OUCH: disconnect
-UNSUPPORTED = -2  # a message that this market does not offer: disconnect
+FOR_MANY = 2  # it is about more than one order: `mass_requests` takes it
 
 
 class Desk(NamedTuple):
@@ -296,7 +298,7 @@ def take_request(market, desk, request, result, position, session, generation, n
     """Write the command of a decoded request at `position` of the command ring, if it has one.
 
     result: what `codec.decode` returned, or DISK_SHORT. COMMAND_RECORDS_MAX records of room are
-    required. Returns SAID, SILENT, or FAULT and UNSUPPORTED, which end the connection.
+    required. Returns SAID, SILENT, FOR_MANY, or FAULT, which ends the connection.
     """
     kind = request["type"]
     code = np.int64(0)
@@ -311,6 +313,8 @@ def take_request(market, desk, request, result, position, session, generation, n
         return _enter(market, desk, request, code, position, session, generation, now_ns)
     if kind == REPLACE:
         return _replace(market, desk, request, code, position, session, generation, now_ns)
+    if kind == MASS_CANCEL or kind == DISABLE or kind == ENABLE:
+        return FOR_MANY
     if code:
         return FAULT
     if kind == CANCEL:
@@ -319,6 +323,4 @@ def take_request(market, desk, request, result, position, session, generation, n
         if not is_side(request["side"]):
             return FAULT
         return _cancel(desk, request, COMMAND_MODIFY, position, session, generation, now_ns)
-    if kind == ACCOUNT_QUERY:
-        return _query(desk, request, position, session, generation, now_ns)
-    return UNSUPPORTED
+    return _query(desk, request, position, session, generation, now_ns)

@@ -11,7 +11,6 @@ from gateways.ouch.messages import (
     ACCOUNT_QUERY_RESPONSE,
     APPENDAGE_LENGTH_SIZE,
     CAUSE_SIZE,
-    CHANNEL_SIZE,
     ORDER_ACCEPTED,
     ORDER_CANCELED,
     ORDER_EXECUTED,
@@ -20,11 +19,12 @@ from gateways.ouch.messages import (
     REJECTED,
     SYSTEM_EVENT,
 )
+from gateways.ouch.outbound_frame import appendage, begin, conditional_appendage
+from gateways.ouch.outbound_mass import encode_mass, is_of_many
 from gateways.ouch.tag_echo import ACCEPTED_ECHO, REPLACED_ECHO, echo_tags
 from gateways.ouch.tags import Tag
 from gateways.packets import HEADER_SIZE
-from gateways.soupbintcp import write_sequenced_header
-from gateways.wire import copy_client_order_id, time_of_day
+from gateways.wire import copy_client_order_id
 from ringbuf.bits import at, store_big_2, store_big_4, store_big_8, store_raw_8
 from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.messages import COMMAND_NEXT_BITS, EventFlag, EventKind
@@ -59,8 +59,7 @@ _TYPE_E, _TYPE_J, _TYPE_M, _TYPE_Q = ord("E"), ord("J"), ord("M"), ord("Q")
 _TAG_CHANNEL = int(Tag.USER_REF_INDEX)
 _TAG_CAUSE = int(Tag.CAUSE)
 
-_TIMESTAMP = SYSTEM_EVENT.offset_of("timestamp")  # the same in every message
-_USER_REF = ORDER_ACCEPTED.offset_of("user_ref_num")  # likewise, except in `U`
+_USER_REF = ORDER_ACCEPTED.offset_of("user_ref_num")  # the same in every message but `U`
 
 _SYSTEM_SIZE = SYSTEM_EVENT.size
 _SYSTEM_CODE = SYSTEM_EVENT.offset_of("event_code")
@@ -129,6 +128,8 @@ def message_count(event, session):
         return int(event["session"] == session)
     if kind == _MODIFIED or kind == _ACCOUNT or kind == _CARRIED:
         return int(event["session"] == session)
+    if is_of_many(kind):
+        return int(event["session"] == session)
     if kind == _SESSIONS:
         first = int(event["session"])
         return int(first <= session and session < first + int(event["quantity"]))
@@ -149,45 +150,14 @@ def message_which(event, session, number):
 
 
 @kernel
-def _begin(buffer, offset, kind, size, event):
-    """Packet header, type and timestamp of a message of `size` bytes; return where it begins."""
-    start = write_sequenced_header(buffer, offset, size)
-    buffer[at(start)] = kind
-    store_big_8(buffer, start + _TIMESTAMP, time_of_day(event["time_ns"]))
-    return start
-
-
-@kernel
-def _appendage(buffer, start, size, channel):
-    """End a message of `size` bytes with its appendage: the order flow channel, unless it is 0."""
-    if channel == 0:
-        store_big_2(buffer, start + size, 0)
-        return size + APPENDAGE_LENGTH_SIZE
-    store_big_2(buffer, start + size, CHANNEL_SIZE)
-    end = start + size + APPENDAGE_LENGTH_SIZE
-    buffer[at(end)] = CHANNEL_SIZE - 1
-    buffer[at(end + 1)] = _TAG_CHANNEL
-    buffer[at(end + 2)] = channel
-    return size + APPENDAGE_LENGTH_SIZE + CHANNEL_SIZE
-
-
-@kernel
 def _order_appendage(buffer, start, size, event, tags, echoed):
     """The same for `A` and `U`, which repeat the tags of their request. echoed: which may."""
-    total = _appendage(buffer, start, size, int(event["user_ref_index"]))
+    total = appendage(buffer, start, size, int(event["user_ref_index"]))
     if int(event["flags"]) & _MARKED == 0 and event["continuations"] == 0:
         return total
     end = echo_tags(buffer, start + total, event, tags, echoed)
     store_big_2(buffer, start + size, end - start - size - APPENDAGE_LENGTH_SIZE)
     return end - start
-
-
-@kernel
-def _conditional_appendage(buffer, start, size, event):
-    """Size of a message that has an appendage length only if its request had one."""
-    if int(event["flags"]) & _LONG_FORM:
-        return _appendage(buffer, start, size, int(event["user_ref_index"]))
-    return size
 
 
 @kernel
@@ -214,7 +184,7 @@ def _accepted(event, tags, reference, instruments, buffer, offset):
     size = _order_appendage(
         buffer, offset + HEADER_SIZE, _ACCEPTED_APPENDAGE, event, tags, ACCEPTED_ECHO
     )
-    start = _begin(buffer, offset, _TYPE_A, size, event)
+    start = begin(buffer, offset, _TYPE_A, size, event)
     store_big_4(buffer, start + _USER_REF, int(event["user_ref"]))
     _order(buffer, start + _ACCEPTED_SIDE, event, reference, instruments)
     return size
@@ -236,7 +206,7 @@ def _replaced(event, tags, reference, instruments, buffer, offset):
     size = _order_appendage(
         buffer, offset + HEADER_SIZE, _REPLACED_APPENDAGE, event, tags, REPLACED_ECHO
     )
-    start = _begin(buffer, offset, _TYPE_U, size, event)
+    start = begin(buffer, offset, _TYPE_U, size, event)
     store_big_4(buffer, start + _REPLACED_ORIGINAL, int(event["original_user_ref"]))
     store_big_4(buffer, start + _REPLACED_USER_REF, int(event["user_ref"]))
     _order(buffer, start + _REPLACED_SIDE, event, reference, instruments)
@@ -252,8 +222,8 @@ def _executed(event, match_number, which, instruments, buffer, offset):
     if which == TAKER:
         user_ref, liquidity = int(event["taker_user_ref"]), int(event["taker_liquidity"])
         channel = int(event["taker_user_ref_index"])
-    size = _appendage(buffer, offset + HEADER_SIZE, _EXECUTED_APPENDAGE, channel)
-    start = _begin(buffer, offset, _TYPE_E, size, event)
+    size = appendage(buffer, offset + HEADER_SIZE, _EXECUTED_APPENDAGE, channel)
+    start = begin(buffer, offset, _TYPE_E, size, event)
     store_big_4(buffer, start + _USER_REF, user_ref)
     store_big_4(buffer, start + _EXECUTED_QUANTITY, int(event["quantity"]))
     store_big_8(buffer, start + _EXECUTED_PRICE, int(event["price"]) * instrument["tick"])
@@ -265,7 +235,7 @@ def _executed(event, match_number, which, instruments, buffer, offset):
 @cold_kernel
 def _cause_appendage(buffer, start, size, event):
     """End a `C` that its client did not ask for: channel and cause (private tag 133)."""
-    total = _appendage(buffer, start, size, int(event["user_ref_index"]))
+    total = appendage(buffer, start, size, int(event["user_ref_index"]))
     end = start + total
     buffer[at(end)] = CAUSE_SIZE - 1
     buffer[at(end + 1)] = _TAG_CAUSE
@@ -281,8 +251,8 @@ def _cancelled(event, buffer, offset):
     if event["cause"] != 0:
         size = _cause_appendage(buffer, start, _CANCELED_SIZE, event)
     else:
-        size = _conditional_appendage(buffer, start, _CANCELED_SIZE, event)
-    _begin(buffer, offset, _TYPE_C, size, event)
+        size = conditional_appendage(buffer, start, _CANCELED_SIZE, event)
+    begin(buffer, offset, _TYPE_C, size, event)
     store_big_4(buffer, start + _USER_REF, int(event["user_ref"]))
     store_big_4(buffer, start + _CANCELED_QUANTITY, int(event["quantity"]))
     buffer[at(start + _CANCELED_REASON)] = int(event["reason"]) & 0xFF
@@ -293,8 +263,8 @@ def _cancelled(event, buffer, offset):
 def _rejected(event, buffer, offset):
     """`J`."""
     start = offset + HEADER_SIZE
-    size = _conditional_appendage(buffer, start, _REJECTED_SIZE, event)
-    _begin(buffer, offset, _TYPE_J, size, event)
+    size = conditional_appendage(buffer, start, _REJECTED_SIZE, event)
+    begin(buffer, offset, _TYPE_J, size, event)
     store_big_4(buffer, start + _USER_REF, int(event["user_ref"]))
     store_big_2(buffer, start + _REJECTED_REASON, int(event["reason"]))
     copy_client_order_id(buffer, start + _REJECTED_CLIENT_ORDER_ID, event)
@@ -305,8 +275,8 @@ def _rejected(event, buffer, offset):
 def _modified(event, buffer, offset):
     """`M`."""
     start = offset + HEADER_SIZE
-    size = _conditional_appendage(buffer, start, _MODIFIED_SIZE, event)
-    _begin(buffer, offset, _TYPE_M, size, event)
+    size = conditional_appendage(buffer, start, _MODIFIED_SIZE, event)
+    begin(buffer, offset, _TYPE_M, size, event)
     store_big_4(buffer, start + _USER_REF, int(event["user_ref"]))
     buffer[at(start + _MODIFIED_SIDE)] = event["side"]
     store_big_4(buffer, start + _MODIFIED_QUANTITY, int(event["leaves"]))
@@ -317,8 +287,8 @@ def _modified(event, buffer, offset):
 def _account(event, buffer, offset):
     """`Q`."""
     start = offset + HEADER_SIZE
-    size = _conditional_appendage(buffer, start, _ACCOUNT_SIZE, event)
-    _begin(buffer, offset, _TYPE_Q, size, event)
+    size = conditional_appendage(buffer, start, _ACCOUNT_SIZE, event)
+    begin(buffer, offset, _TYPE_Q, size, event)
     store_big_4(buffer, start + _ACCOUNT_NEXT, int(event["user_ref"]))
     return size
 
@@ -326,7 +296,7 @@ def _account(event, buffer, offset):
 @kernel
 def _system(event, code, buffer, offset):
     """`S`."""
-    start = _begin(buffer, offset, _TYPE_S, _SYSTEM_SIZE, event)
+    start = begin(buffer, offset, _TYPE_S, _SYSTEM_SIZE, event)
     buffer[at(start + _SYSTEM_CODE)] = code
     return _SYSTEM_SIZE
 
@@ -361,6 +331,8 @@ def encode(event, tags, position, which, instruments, engine, buffer, offset):
     elif kind == _CARRIED:
         reference = public_number(engine, event["reference"])
         size = _carried(event, tags, reference, instruments, buffer, offset)
+    elif is_of_many(kind):
+        size = encode_mass(event, kind, instruments, buffer, offset)
     elif kind == _SESSIONS:
         size = _system(event, START_OF_DAY, buffer, offset)
     elif kind == _SYSTEM and (int(event["reason"]) & 0xFF) == END_OF_DAY:

@@ -6,6 +6,7 @@ import numpy as np
 
 from shm_exchange.book import generation_weight, order_weight, user_ref_weight
 from shm_exchange.market import FREE, NO_KEY, RESTING, Market
+from shm_exchange.mass import disabled_weight
 from shm_exchange.messages import SLOT_BITS
 
 
@@ -88,6 +89,7 @@ def hash_from_scratch(market: Market) -> int:
         total += int(user_ref_weight(row)) * int(market.user_refs[row])
     for number, session in enumerate(market.sessions):
         total += int(generation_weight(number)) * int(session["generation"])
+        total += int(disabled_weight(number)) * int(session["disabled"])
     total &= (1 << 64) - 1
     return total - (1 << 64) if total >> 63 else total
 

@@ -39,6 +39,9 @@ KINDS = {
     "state": CommandKind.INSTRUMENT_STATE,
     "gateway started": CommandKind.GATEWAY_STARTED,
     "gateway died": CommandKind.GATEWAY_DIED,
+    "mass cancel": CommandKind.MASS_CANCEL,
+    "disable": CommandKind.DISABLE,
+    "enable": CommandKind.ENABLE,
     "unheard of": 200,
 }
 NAMES = {int(number): name for name, number in KINDS.items()}
@@ -136,6 +139,14 @@ def _rare(
         return ("logged out", *session)
     if kind in (EventKind.GATEWAY_STARTED, EventKind.GATEWAY_DIED):
         return (kind.name.lower().replace("_", " "), values["slot"], values["user_ref"])
+    if kind in (EventKind.MASS_CANCELLED, EventKind.DISABLED, EventKind.ENABLED):
+        assert long_form
+        asked = (values["session"], values["user_ref_index"], values["user_ref"])
+        firm = client[:4].decode()
+        name = kind.name.lower().replace("_", " ")
+        if kind is not EventKind.MASS_CANCELLED:
+            return (name, *asked, firm)
+        return (name, *asked, values["instrument"], chr(values["side"]), firm)
     assert kind is EventKind.INSTRUMENT_STATE, kind
     return ("state", values["instrument"], values["reason"])
 
@@ -153,6 +164,7 @@ def market_like(exchange: Exchange) -> Market:
     )
     for row, session in zip(market.sessions, exchange.sessions, strict=True):
         row["cancel_on_disconnect"] = session.cancel_on_disconnect
+        row["firm"] = int.from_bytes(session.firm.encode(), "little")
     return market
 
 

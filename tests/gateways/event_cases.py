@@ -143,6 +143,7 @@ _LESS = {
     "leaves": 15,
     "reference": MAKER_REFERENCE,
 }
+_ASKED = {"user_ref": 11, "session": 4, "firm_name": int.from_bytes(b"ACME", "little")}
 _PLACED = (NUMBER, b"S", 999_999, SYMBOL, PRICE)
 _MAKER_E = ouch(b"E", "IIQcQH", 11, 40, PRICE, b"A", NUMBER, 0)
 _TAKER_E = ouch(b"E", "IIQcQH", 0xFFFF_FFFD, 40, PRICE, b"R", NUMBER, 0)
@@ -282,6 +283,30 @@ CASES = [
         event(EventKind.EXECUTED, EventFlag.MAKER_HIDDEN, **_TRADE),
         {4: [_MAKER_E], 6: [_TAKER_E]},
         itch(b"P", _ADD + "Q", 0, b"B", 40, SYMBOL, PRICE, NUMBER),
+    ),
+    Case(
+        "everything cancelled",
+        event(EventKind.MASS_CANCELLED, _LONG, instrument=0xFFFF, **_ASKED),
+        {4: [ouch(b"X", "I4s8sH", 11, b"ACME", b" " * 8, 0)]},
+        b"",
+    ),
+    Case(
+        "one instrument cancelled",
+        event(EventKind.MASS_CANCELLED, _LONG, **_ASKED),
+        {4: [ouch(b"X", "I4s8sH", 11, b"ACME", SYMBOL, 0)]},
+        b"",
+    ),
+    Case(
+        "order entry disabled",
+        event(EventKind.DISABLED, _LONG, **_ASKED),
+        {4: [ouch(b"G", "I4sH", 11, b"ACME", 0)]},
+        b"",
+    ),
+    Case(
+        "order entry enabled",
+        event(EventKind.ENABLED, _LONG, **_ASKED),
+        {4: [ouch(b"K", "I4sH", 11, b"ACME", 0)]},
+        b"",
     ),
     Case(
         "cancelled in part, short form",

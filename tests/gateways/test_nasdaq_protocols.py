@@ -18,6 +18,7 @@ from gateways.ouch.codec import OK, decode
 from gateways.ouch.outbound import encode
 from gateways.ouch.tags import OUCH_REQUEST, OUCH_REQUEST_DTYPE
 from ringbuf.jit import kernel
+from shm_exchange.messages import ALL_INSTRUMENTS, ORDER_TAGS
 from tests.gateways.event_cases import (
     CASES,
     CLIENT_ORDER_ID,
@@ -35,6 +36,7 @@ from tests.gateways.nasdaq_messages import ClientSession, Message, answer, reque
 from tests.gateways.ouch_cases import raw
 from tests.gateways.soup_server import SESSION_ID, SoupServer, TinyExchange, running
 
+NO_TAGS = np.zeros(1, ORDER_TAGS.dtype)
 ORDER: dict[str, Any] = {
     "user_ref": 7,
     "quantity": 999_999,
@@ -59,8 +61,8 @@ _WIDTHS = {"symbol": 8, "firm": 4}
 
 
 @kernel
-def _encode(events, position, which, rows, engine, buffer, offset):
-    return encode(events[0], position, which, rows, engine, buffer, offset)
+def _encode(events, tags, position, which, rows, engine, buffer, offset):
+    return encode(events[0], tags, position, which, rows, engine, buffer, offset)
 
 
 @pytest.mark.parametrize(("letter", "values"), REQUESTS, ids=[each[0] for each in REQUESTS])
@@ -86,7 +88,7 @@ def test_it_reads_our_messages(case: Case) -> None:
     buffer = np.zeros(128, np.uint8)
     packets = [(which, each) for all_ in case.ouch.values() for which, each in enumerate(all_)]
     for which, _ in packets:
-        size = _encode(case.event, POSITION, which, instruments(), ENGINE, buffer, 0)
+        size = _encode(case.event, NO_TAGS, POSITION, which, instruments(), ENGINE, buffer, 0)
         used, fields = answer(bytes(buffer[3:size]))
         long_form = bool(row["flags"] & 64) and chr(buffer[3]) in "CJMQ"
         cancelled = chr(buffer[3]) == "C"
@@ -97,7 +99,8 @@ def test_it_reads_our_messages(case: Case) -> None:
         carried = case.name == "carried over"  # under its old reference; its ClOrdID is not kept
         expected = {
             "price": PRICE,
-            "symbol": SYMBOL.decode(),
+            "symbol": "" if row["instrument"] == ALL_INSTRUMENTS else SYMBOL.decode(),
+            "firm": "ACME",
             "quantity": int(row["leaves" if modified else "quantity"]),
             "reference": ENGINE << 48 | MAKER_REFERENCE if carried else NUMBER,
             "match_number": NUMBER,

@@ -97,6 +97,20 @@ def test_public_numbers_keep_an_engine_that_is_there() -> None:
     assert public_number(2, public_number(2, 5)) == 2 << 48 | 5
 
 
+def test_answers_about_many_orders_repeat_their_tags() -> None:
+    """Channel and side of a mass cancel; the channel of the switch."""
+    tags = {"user_ref_index": 3, "side": "B", "user_ref": 11, "firm_name": 0x20202020}
+    for kind, letter, size, expected in (
+        (EventKind.MASS_CANCELLED, b"X", 27, b"\0\6\2\x1c\3\2\x1bB"),
+        (EventKind.DISABLED, b"G", 19, b"\0\3\2\x1c\3"),
+        (EventKind.ENABLED, b"K", 19, b"\0\3\2\x1c\3"),
+    ):
+        buffer = np.zeros(80, np.uint8)
+        written = _encode(event(kind, 64, **tags), NO_TAGS, 1, 0, instruments(), 1, buffer, 0)
+        assert bytes(buffer[3:4]) == letter
+        assert bytes(buffer[HEADER_SIZE + size - 2 : written]) == expected
+
+
 def test_the_largest_price() -> None:
     """A price of 199,999.99 in ticks of 0.0001 needs more than 31 bits on the wire."""
     rows = instruments()

@@ -18,9 +18,12 @@ MATCHER, SUPERVISOR = 0, 1
 # Why a request is ignored.
 STALE, NUMBER_USED, NOT_LIVE, SUPERFLUOUS = 1, 2, 3, 4
 UNKNOWN_KIND, UNKNOWN_SESSION, ALREADY = 5, 6, 7
-DISCONNECT = 1  # why an order was cancelled although nobody asked
+DISCONNECT, MASS_CANCEL = 1, 2  # why an order was cancelled although nobody asked for just that
 # Why an order is rejected: OUCH's codes, and our own for a slot.
 BAD_SLOT, BAD_SYMBOL, CLOSED, BAD_PRICE, BAD_QUANTITY = 0x8002, 0x17, 0x07, 0x1D, 0x13
+NOT_YOUR_FIRM, NO_ENTRY = 0x0C, 0x8020
+EVERY_INSTRUMENT = 0xFFFF
+ANY_SIDE = "\0"
 
 
 class Request(NamedTuple):
@@ -48,6 +51,7 @@ class Request(NamedTuple):
     stay: bool = False  # not cancelled on disconnect
     long_form: bool = False
     open_quantity: bool = False
+    firm: str = "    "  # of a request about many orders; blank: about the session's own
 
 
 @dataclass
@@ -107,6 +111,8 @@ class Session:
     source: int = 0
     connected: bool = False
     cancel_on_disconnect: bool = False
+    firm: str = "    "
+    disabled: set[str] = field(default_factory=set)  # by whom: "session", "firm"
     last: dict[int, int] = field(default_factory=dict)  # by channel: last UserRefNum
     resting: list[Order] = field(default_factory=list)  # what rests longest first
 
@@ -179,9 +185,9 @@ class Exchange:
         if fault := fault or self._number_fault(request):
             return self._ignore(request, fault)
         order = self.orders[request.slot]
-        if self.instruments[order.instrument].state != "T":
+        if reason := self._closed(request.session, order.instrument):
             self._use_number(request)
-            return self._reject(request, CLOSED, returned=False)
+            return self._reject(request, reason, returned=False)
         left = request.quantity - (0 if request.open_quantity else order.executed)
         if self._limits_fault(order.instrument, request.price, max(1, left)):
             return self._reduce(order, 0, ord("Z"), long_form=True)
@@ -278,6 +284,61 @@ class Exchange:
             if session.cancel_on_disconnect and not session.connected:
                 for order in [each for each in session.resting if not each.stay]:
                     self._reduce(order, 0, ord("Z"), long_form=True, cause=DISCONNECT)
+
+    # ------------------------------------------------------------------ many orders at once
+
+    def _mass_cancel(self, request: Request) -> None:
+        if not self._may_manage(request):
+            return
+        everywhere = request.instrument == EVERY_INSTRUMENT
+        if not everywhere and request.instrument >= len(self.instruments):
+            return self._reject_management(request, BAD_SYMBOL)
+        asked = (request.instrument, request.side, request.firm)
+        self._say("mass cancelled", request.session, request.channel, request.user_ref, *asked)
+        for session in self._meant(request):
+            for order in list(session.resting):
+                of_instrument = everywhere or order.instrument == request.instrument
+                of_side = request.side == ANY_SIDE or (request.side == "B") == (order.side == "B")
+                if of_instrument and of_side:
+                    self._reduce(order, 0, ord("U"), long_form=True, cause=MASS_CANCEL)
+
+    def _disable(self, request: Request) -> None:
+        self._allow_entry(request, "disabled")
+
+    def _enable(self, request: Request) -> None:
+        self._allow_entry(request, "enabled")
+
+    def _allow_entry(self, request: Request, answer: str) -> None:
+        """What a session forbids for itself and what is forbidden for the firm are kept apart."""
+        if not self._may_manage(request):
+            return
+        by_whom = "firm" if request.firm.strip() else "session"
+        self._say(answer, request.session, request.channel, request.user_ref, request.firm)
+        for session in self._meant(request):
+            if answer == "disabled":
+                session.disabled.add(by_whom)
+            else:
+                session.disabled.discard(by_whom)
+
+    def _may_manage(self, request: Request) -> bool:
+        if fault := self._session_fault(request) or self._number_fault(request):
+            self._ignore(request, fault)
+            return False
+        self._use_number(request)
+        if request.firm.strip() and request.firm != self.sessions[request.session].firm:
+            self._reject_management(request, NOT_YOUR_FIRM)
+            return False
+        return True
+
+    def _meant(self, request: Request) -> list[Session]:
+        if not request.firm.strip():
+            return [self.sessions[request.session]]
+        return [each for each in self.sessions if each.firm == request.firm]
+
+    def _reject_management(self, request: Request, reason: int) -> None:
+        self._reject(request._replace(client_id=b" " * 14), reason, returned=False)
+
+    # ------------------------------------------------------------------ instruments
 
     def _state(self, request: Request) -> None:
         if request.source not in (MATCHER, SUPERVISOR):
@@ -386,9 +447,15 @@ class Exchange:
             return BAD_SLOT
         if request.instrument >= len(self.instruments):
             return BAD_SYMBOL
-        if self.instruments[request.instrument].state != "T":
-            return CLOSED
+        if reason := self._closed(request.session, request.instrument):
+            return reason
         return self._limits_fault(request.instrument, request.price, request.quantity)
+
+    def _closed(self, session: int, instrument: int) -> int:
+        """Why no order can be entered or replaced now: by the session, in the instrument."""
+        if self.sessions[session].disabled:
+            return NO_ENTRY
+        return 0 if self.instruments[instrument].state == "T" else CLOSED
 
     def _limits_fault(self, instrument: int, price: int, quantity: int) -> int:
         limits = self.instruments[instrument]

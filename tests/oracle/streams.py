@@ -12,7 +12,15 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from tests.oracle.exchange import LAST_USER_REF, SLOTS_PER_SOURCE, Exchange, Instrument, Request
+from tests.oracle.exchange import (
+    ANY_SIDE,
+    EVERY_INSTRUMENT,
+    LAST_USER_REF,
+    SLOTS_PER_SOURCE,
+    Exchange,
+    Instrument,
+    Request,
+)
 
 SESSIONS = 3
 SOURCES = (2, 3)
@@ -36,7 +44,11 @@ KINDS = (
     "state",
     "gateway started",
     "gateway died",
+    *("mass cancel",) * 2,
+    "disable",
+    *("enable",) * 2,
 )
+FIRMS = ("ACME", "ACME", "SOLO")  # of the sessions
 
 _HOSTILE = {
     "kind": ("unheard of",),
@@ -130,7 +142,10 @@ hostile_actions = _actions(25)
 def new_exchange() -> Exchange:
     """The exchange that the actions are made for."""
     narrow, wide = (Instrument(*NARROW, 1_000), Instrument(*WIDE, 999_999))
-    return Exchange([narrow, wide], SESSIONS, SLOTS)
+    exchange = Exchange([narrow, wide], SESSIONS, SLOTS)
+    for session, firm in zip(exchange.sessions, FIRMS, strict=True):
+        session.firm = firm
+    return exchange
 
 
 def opening() -> list[Request]:
@@ -206,7 +221,7 @@ def _about_session(action: Action, kind: str, exchange: Exchange) -> Request:
         base = source * SLOTS_PER_SOURCE
         free = [n for n in range(SLOTS) if base + n and base + n not in exchange.orders]
         slot = base + free[action.pick % min(4, len(free))] if free else base
-    return Request(
+    request = Request(
         kind,
         source=source,
         session=number,
@@ -220,6 +235,20 @@ def _about_session(action: Action, kind: str, exchange: Exchange) -> Request:
         quantity=action.quantity,
         reason=0x8003 if kind == "refused" else 0,
         **_attributes(action),
+    )
+    return _about_many(action, request) if kind in ("mass cancel", "disable", "enable") else request
+
+
+def _about_many(action: Action, request: Request) -> Request:
+    """Of the session, of its firm or, now and then, of another one; of everything or of some."""
+    firm = ("    ", "    ", "    ", "ACME", "ACME", "ACME", "SOLO", "NONE")[action.choice]
+    everywhere = action.attributes & 1
+    return request._replace(
+        firm=firm,
+        slot=0,
+        instrument=EVERY_INSTRUMENT if everywhere else action.instrument,
+        side=(ANY_SIDE, "B", "S", ANY_SIDE)[action.pick % 4],
+        client_id=firm.encode() + bytes(10),
     )
 
 

@@ -136,6 +136,9 @@ _BRIEF = {
     "M": ("user_ref_num", "side", "quantity"),
     "Q": ("next_user_ref_num",),
     "S": ("event_code",),
+    "X": ("user_ref_num", "symbol"),
+    "G": ("user_ref_num", "firm"),
+    "K": ("user_ref_num", "firm"),
 }
 _LETTERS = {cls: letter for letter, cls in MESSAGES.items()}
 

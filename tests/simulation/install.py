@@ -103,10 +103,12 @@ _KERNELS = (
     "shm_exchange.matching", "shm_exchange.administration", "shm_exchange.replica",
     "shm_exchange.streams", "shm_exchange.engine", "shm_exchange.reign", "shm_exchange.lifetime",
     "shm_exchange.slots", "gateways.order_index", "gateways.connection", "gateways.mailbox",
-    "gateways.ouch.checks", "gateways.ouch.inbound", "gateways.ouch.follow",
+    "gateways.ouch.checks", "gateways.ouch.inbound", "gateways.ouch.mass_requests",
+    "gateways.ouch.follow",
     "gateways.ouch.stream", "gateways.ouch.clients", "gateways.ouch.pump",
     "gateways.ouch.rejoin", "gateways.ouch.questions",
     "shm_exchange.attestation", "shm_exchange.withdrawal", "shm_exchange.disconnect",
+    "shm_exchange.mass",
     "shm_exchange.beginning",
     "shm_exchange.limits", "shm_exchange.positions", "gateways.risk",
 )  # fmt: skip
