@@ -235,6 +235,10 @@ _Static_assert(sizeof(struct histogram) == 9344, "size");
 #define COMMAND_CLIENT_ORDER_ID_2 60
 #define COMMAND_FIRM 62
 #define COMMAND_FIRM_NAME 48
+#define COMMAND_REFERENCE 48
+#define COMMAND_TAKER_SESSION 56
+#define COMMAND_TAKER_USER_REF_INDEX 58
+#define COMMAND_TAKER_USER_REF 24
 
 #define ORDER_TAGS_SIZE 64
 #define ORDER_TAGS_KIND 0
@@ -431,9 +435,11 @@ _Static_assert(sizeof(struct book_side) == 64, "size");
 #define INSTRUMENT_QUANTITY_MAX 28
 #define INSTRUMENT_STATE 32
 #define INSTRUMENT_LISTED 33
-#define INSTRUMENT_STATE_REASON 34
+#define INSTRUMENT_RESERVED_0 34
 #define INSTRUMENT_PRICE_LAST 36
-#define INSTRUMENT_RESERVED_1 40
+#define INSTRUMENT_STATE_REASON 40
+#define INSTRUMENT_RESERVED_1 44
+#define INSTRUMENT_RESERVED_2 48
 struct instrument {
     int64_t symbol;
     int64_t tick;
@@ -443,9 +449,11 @@ struct instrument {
     int32_t quantity_max;
     uint8_t state;
     uint8_t listed;
-    uint16_t state_reason;
+    uint8_t reserved_0[2];
     int32_t price_last;
-    int64_t reserved_1[3];
+    int32_t state_reason;
+    int32_t reserved_1;
+    int64_t reserved_2[2];
 };
 _Static_assert(sizeof(struct instrument) == 64, "size");
 

@@ -22,6 +22,7 @@ from shm_exchange.mass import manage_session
 from shm_exchange.messages import (
     SOURCE_SUPERVISOR,
     CommandKind,
+    EventFlag,
     EventKind,
     Ignored,
 )
@@ -36,6 +37,9 @@ INSTRUMENT_STATE = int(CommandKind.INSTRUMENT_STATE)
 SESSIONS = int(CommandKind.SESSIONS)
 ROLL = int(CommandKind.ROLL)
 LIMITS = int(CommandKind.LIMITS)
+BUST = int(CommandKind.BUST)
+BROKEN = int(EventKind.BROKEN)
+LONG_FORM = int(EventFlag.LONG_FORM)
 MASS_CANCEL = int(CommandKind.MASS_CANCEL)
 DISABLE = int(CommandKind.DISABLE)
 ENABLE = int(CommandKind.ENABLE)
@@ -154,11 +158,36 @@ def _instrument(market, command, kind, source_next, ring, position):
         market.scalars[0]["instruments_listed"] = instrument + 1
     else:
         row["state"] = command["reason"]
-        row["state_reason"] = command["firm"]
+        row["state_reason"] = command["quantity"]
     event = new_event(market, ring, position, kind, source_next)
     event["instrument"] = instrument
     event["reason"] = command["reason"]
-    event["quantity"] = command["firm"]
+    event["quantity"] = command["quantity"]
+    return position + 1
+
+
+@cold_kernel
+def _bust(market, command, source_next, ring, position):
+    """A trade is broken. No order changes: what it was is the supervisor's word."""
+    sessions = len(market.sessions)
+    if command["instrument"] >= len(market.instruments):
+        return emit_ignored(market, command, UNKNOWN_KIND, 0, source_next, ring, position)
+    if command["session"] >= sessions or command["taker_session"] >= sessions:
+        return emit_ignored(market, command, UNKNOWN_SESSION, 0, source_next, ring, position)
+    event = new_event(market, ring, position, BROKEN, source_next)
+    event["flags"] = LONG_FORM
+    event["side"] = command["side"]
+    event["instrument"] = command["instrument"]
+    event["reason"] = command["reason"]
+    event["price"] = command["price"]
+    event["quantity"] = command["quantity"]
+    event["user_ref"] = command["user_ref"]
+    event["session"] = command["session"]
+    event["user_ref_index"] = command["user_ref_index"]
+    event["taker_session"] = command["taker_session"]
+    event["taker_user_ref_index"] = command["taker_user_ref_index"]
+    event["reference"] = command["reference"]
+    event["taker_user_ref"] = command["taker_user_ref"]
     return position + 1
 
 
@@ -204,6 +233,8 @@ def administer(market, command, source, source_next, ring, position, limit):
             return _instrument(market, command, EVENT_LISTED, source_next, ring, position)
         if kind == INSTRUMENT_STATE:
             return _instrument(market, command, EVENT_INSTRUMENT_STATE, source_next, ring, position)
+        if kind == BUST:
+            return _bust(market, command, source_next, ring, position)
         if kind == SESSIONS:
             return _sessions(market, command, source_next, ring, position)
         if kind == LIMITS:

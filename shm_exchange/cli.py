@@ -23,6 +23,8 @@ import click
 _PACKAGES = ("ringbuf", "shm_exchange", "gateways")
 DEFAULT_NAME = "main"
 _FLOW_MESSAGES = 100_000
+_HALTS = ("cancel-only", "halted", "closed")
+_BUSTS = ("erroneous", "consent", "supervisory", "external")
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -141,6 +143,45 @@ def limits(session: str, changes: tuple[str, ...], name: str | None, as_json: bo
     wanted = {key: None if value == "default" else value for key, value in pairs}
     directory = Path(presence.find(name or DEFAULT_NAME)["state_directory"])
     _print(ask(directory, {"do": limit_change.DO, "session": session, "limits": wanted}), as_json)
+
+
+@commands.command()
+@click.argument("symbol")
+@click.option("--state", type=click.Choice(_HALTS), default="halted", show_default=True)
+@click.option("--reason", default="", metavar="TEXT", help="1 to 4 letters and digits.")
+@_name
+@_json
+def halt(symbol: str, state: str, reason: str, name: str | None, as_json: bool) -> None:
+    """Stop trading in an instrument.
+
+    Orders and replaces are rejected, cancels go on. The feed is told.
+    """
+    from shm_exchange import market_operations
+
+    _print(market_operations.change_state(name or DEFAULT_NAME, symbol, state, reason), as_json)
+
+
+@commands.command()
+@click.argument("symbol")
+@_name
+@_json
+def resume(symbol: str, name: str | None, as_json: bool) -> None:
+    """Open an instrument for trading again."""
+    from shm_exchange.market_operations import OPEN, change_state
+
+    _print(change_state(name or DEFAULT_NAME, symbol, OPEN), as_json)
+
+
+@commands.command()
+@click.argument("match_number", type=click.IntRange(0))
+@click.option("--reason", type=click.Choice(_BUSTS), default="erroneous", show_default=True)
+@_name
+@_json
+def bust(match_number: int, reason: str, name: str | None, as_json: bool) -> None:
+    """Break a trade: both sides and the feed are told, once."""
+    from shm_exchange import market_operations
+
+    _print(market_operations.bust(name or DEFAULT_NAME, match_number, reason), as_json)
 
 
 @commands.command()

@@ -121,9 +121,11 @@ INSTRUMENT = Record(
         Field("quantity_max", "i4", doc="largest order, lots"),
         Field("state", "a", doc="ITCH H: `T` open, `Q` cancel-only, `H` halted"),
         Field("listed", "u1", doc="1 once its LISTED event is out"),
-        Field("state_reason", "u2"),
+        Field("reserved_0", "u1", repeat=2),
         Field("price_last", "i4", doc="replicas: price of the last trade, ticks; 0: none yet"),
-        Field("reserved_1", "i8", repeat=3),
+        Field("state_reason", "i4", doc="four characters of ITCH H, or 0"),
+        Field("reserved_1", "i4"),
+        Field("reserved_2", "i8", repeat=2),
     ),
 )
 

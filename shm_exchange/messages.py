@@ -261,6 +261,11 @@ COMMAND = Record(
         Field("firm", "u2", doc="index of the firm"),
         # MASS_CANCEL (side: of the orders, or 0; instrument: or ALL_INSTRUMENTS), DISABLE, ENABLE
         Field("firm_name", "i4", doc="as on the wire: four characters", offset=48),
+        # BUST: the maker is above, as in its trade's event; the taker here
+        Field("reference", "i8", doc="BUST: position of the trade's event", offset=48),
+        Field("taker_session", "u2", doc="BUST", offset=56),
+        Field("taker_user_ref_index", "u1", doc="BUST", offset=58),
+        Field("taker_user_ref", "u4", doc="BUST", offset=24),
     ),
 )
 
@@ -356,6 +361,7 @@ EVENT = Record(
         Field("process", "i8", doc="EPOCH: process id of the writer", offset=56),
         Field("limit", "i8", doc="LIMITS: the limit, -1 none, 0 as configured", offset=48),
         # CONTINUED: slot = where it goes on, reason = Continuing
+        # BROKEN: as EXECUTED, with reference = position of the trade's event, reason as in OUCH `B`
         # MASS_CANCELLED (side and instrument as asked), DISABLED, ENABLED
         Field("firm_name", "i4", doc="as on the wire: four characters", offset=48),
         # SYSTEM: the name of the stream

@@ -165,7 +165,7 @@ def open_streams(engine):
             own["kind"] = LIST if pass_kind == 0 else INSTRUMENT_STATE
             own["instrument"] = instrument
             own["reason"] = engine.market.instruments[at(instrument)]["state"]
-            own["firm"] = engine.market.instruments[at(instrument)]["state_reason"]
+            own["quantity"] = engine.market.instruments[at(instrument)]["state_reason"]
             _execute_own(engine)
     known = np.int64(scalars["sessions_known"])
     if known < len(engine.market.sessions):

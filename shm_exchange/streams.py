@@ -38,10 +38,16 @@ END_OF_DAY = ord("E")  # code of a system event that every session is told
 
 
 @kernel
+def is_two_sided(kind):
+    """1 for events that say something to a maker (`session`) and to a taker (`taker_session`)."""
+    return 1 if kind == EXECUTED or kind == BROKEN else 0
+
+
+@kernel
 def session_messages(event, session):
     """How many sequenced messages the event gives to `session`; 2 when it trades with itself."""
     kind = np.int64(event["kind"])
-    if kind == EXECUTED:
+    if is_two_sided(kind):
         maker = 1 if event["session"] == session else 0
         return maker + (1 if event["taker_session"] == session else 0)
     if kind == ACCEPTED or kind == CANCELLED or kind == REPLACED or kind == REJECTED:
@@ -126,7 +132,7 @@ def _count_for_many(market, event, kind):
 def count_messages(market, event):
     """Raise the counters of the streams that the event gives messages to. Replicas only."""
     kind = np.int64(event["kind"])
-    if kind == EXECUTED:
+    if is_two_sided(kind):
         market.sessions[at(np.int64(event["session"]))]["messages"] += 1
         market.sessions[at(np.int64(event["taker_session"]))]["messages"] += 1
     elif kind == SESSIONS or kind == SYSTEM:

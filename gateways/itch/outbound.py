@@ -155,7 +155,9 @@ def add_state(market, index, state, time_ns, buffer, offset):
     """`H`: an instrument's state. Return the bytes written."""
     symbol = market.instruments[at(index)]["symbol"]
     shown = _HALTED if state == _CLOSED else state
-    text = CLOSED_TEXT if state == _CLOSED else SPACES_4
+    text = np.int64(market.instruments[at(index)]["state_reason"])
+    if text == 0:
+        text = CLOSED_TEXT if state == _CLOSED else SPACES_4
     return encode_action(buffer, offset, time_ns, index + 1, symbol, shown, text)
 
 

@@ -4,11 +4,8 @@ from gateways.ouch.outbound import MAKER, TAKER, encode
 from gateways.ouch.stream import MESSAGE_SIZE_MAX
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel
-from shm_exchange.messages import EventKind
 from shm_exchange.order_tags import tags_of
-from shm_exchange.streams import session_messages
-
-EXECUTED = int(EventKind.EXECUTED)
+from shm_exchange.streams import is_two_sided, session_messages
 
 
 @cold_kernel
@@ -41,7 +38,7 @@ def encode_events(events, position, session, skip, instruments, engine, tags, bu
             if index == 0 and place < skip:
                 continue
             which = MAKER
-            if event["kind"] == EXECUTED and (event["session"] != session or place == 1):
+            if is_two_sided(int(event["kind"])) and (event["session"] != session or place == 1):
                 which = TAKER
             tags_of(tags, events, index)
             size += encode(event, tags, position + index, which, instruments, engine, buffer, size)

@@ -19,6 +19,7 @@ from gateways.ouch.messages import (
     REJECTED,
     SYSTEM_EVENT,
 )
+from gateways.ouch.outbound_broken import encode_broken
 from gateways.ouch.outbound_frame import appendage, begin, conditional_appendage
 from gateways.ouch.outbound_mass import encode_mass, is_of_many
 from gateways.ouch.tag_echo import ACCEPTED_ECHO, REPLACED_ECHO, echo_tags
@@ -28,6 +29,7 @@ from gateways.wire import copy_client_order_id
 from ringbuf.bits import at, store_big_2, store_big_4, store_big_8, store_raw_8
 from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.messages import COMMAND_NEXT_BITS, EventFlag, EventKind
+from shm_exchange.streams import is_two_sided
 
 # Which message of an event: a trade has one for each side, everything else has only the first.
 MAKER = 0
@@ -42,6 +44,7 @@ _MODIFIED = int(EventKind.MODIFIED)
 _REJECTED = int(EventKind.REJECTED)
 _ACCOUNT = int(EventKind.ACCOUNT)
 _SYSTEM = int(EventKind.SYSTEM)
+_BROKEN = int(EventKind.BROKEN)
 _SESSIONS = int(EventKind.SESSIONS)
 _SWEEP = int(EventFlag.SWEEP)
 _LONG_FORM = int(EventFlag.LONG_FORM)
@@ -122,7 +125,7 @@ def public_number(engine, position):
 def message_count(event, session):
     """How many sequenced messages `event` gives to `session`: 0, 1 or 2."""
     kind = int(event["kind"])
-    if kind == _EXECUTED:
+    if is_two_sided(kind):
         return int(event["session"] == session) + int(event["taker_session"] == session)
     if kind == _ACCEPTED or kind == _CANCELLED or kind == _REPLACED or kind == _REJECTED:
         return int(event["session"] == session)
@@ -144,7 +147,7 @@ def message_which(event, session, number):
 
     `number` is below `message_count(event, session)`.
     """
-    if int(event["kind"]) != _EXECUTED or number > 0:
+    if not is_two_sided(int(event["kind"])) or number > 0:
         return number
     return int(event["session"] != session)
 
@@ -331,6 +334,8 @@ def encode(event, tags, position, which, instruments, engine, buffer, offset):
     elif kind == _CARRIED:
         reference = public_number(engine, event["reference"])
         size = _carried(event, tags, reference, instruments, buffer, offset)
+    elif kind == _BROKEN:
+        size = encode_broken(event, which, engine, buffer, offset)
     elif is_of_many(kind):
         size = encode_mass(event, kind, instruments, buffer, offset)
     elif kind == _SESSIONS:

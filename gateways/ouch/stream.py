@@ -34,9 +34,8 @@ from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.groups import whole_groups
 from shm_exchange.messages import EventKind
 from shm_exchange.order_tags import tags_of
-from shm_exchange.streams import session_messages
+from shm_exchange.streams import is_two_sided, session_messages
 
-EXECUTED = int(EventKind.EXECUTED)
 SESSIONS = int(EventKind.SESSIONS)
 SYSTEM = int(EventKind.SYSTEM)
 MESSAGE_SIZE_MAX = HEADER_SIZE + OUTBOUND_SIZE_MAX
@@ -72,7 +71,7 @@ def _write_all(pump, number, session, event, position):
     """Everything that the event says to the session; FULL, and nothing, when there is no room."""
     if reserve_output(pump.connections, number, 2 * MESSAGE_SIZE_MAX) < 0:
         return FULL
-    if event["kind"] == EXECUTED:
+    if is_two_sided(np.int64(event["kind"])):
         if event["session"] == session:
             _write(pump, number, event, position, MAKER)
         if event["taker_session"] == session:
@@ -115,7 +114,7 @@ def deliver(pump, events, index, position):
     tags_of(pump.tags, events, index)
     kind = np.int64(event["kind"])
     session = np.int64(event["session"])
-    if kind == EXECUTED:
+    if is_two_sided(kind):
         _deliver_to(pump, session, event, position, MAKER)
         _deliver_to(pump, np.int64(event["taker_session"]), event, position, TAKER)
     elif kind == SESSIONS or kind == SYSTEM:

@@ -76,7 +76,7 @@ ADMINISTRATION = (
     {"kind": CommandKind.LIST, "instrument": 0},
     {"kind": CommandKind.LIST, "instrument": 1},
     {"kind": CommandKind.LIST, "instrument": 2},
-    {"kind": CommandKind.INSTRUMENT_STATE, "instrument": 1, "reason": ord("H"), "firm": 5},
+    {"kind": CommandKind.INSTRUMENT_STATE, "instrument": 1, "reason": ord("H"), "quantity": 5},
     {"kind": CommandKind.SESSIONS, "session": 0, "quantity": SESSIONS},
     {"kind": CommandKind.SESSIONS, "session": 1, "quantity": SESSIONS},
     {"kind": CommandKind.GATEWAY_STARTED, "slot": 1, "user_ref": 3},

@@ -40,6 +40,7 @@ KINDS = {
     "gateway started": CommandKind.GATEWAY_STARTED,
     "gateway died": CommandKind.GATEWAY_DIED,
     "mass cancel": CommandKind.MASS_CANCEL,
+    "bust": CommandKind.BUST,
     "disable": CommandKind.DISABLE,
     "enable": CommandKind.ENABLE,
     "unheard of": 200,
@@ -79,6 +80,9 @@ def fill_command(row: np.void, request: Request, stamp_ns: int) -> None:
     row["client_order_id_0"] = words[0]
     row["client_order_id_1"] = np.int64(words[1]) << 32 >> 32
     row["client_order_id_2"] = np.int64(words[1]) << 16 >> 48
+    if request.kind == "bust":
+        row["reference"] = request.reference
+        row["taker_session"], row["taker_user_ref_index"] = request.other_session, 0
 
 
 def meaning(event: np.void, references: list[int]) -> tuple[Any, ...]:
@@ -139,6 +143,10 @@ def _rare(
         return ("logged out", *session)
     if kind in (EventKind.GATEWAY_STARTED, EventKind.GATEWAY_DIED):
         return (kind.name.lower().replace("_", " "), values["slot"], values["user_ref"])
+    if kind is EventKind.BROKEN:
+        assert long_form
+        sides = ("session", "user_ref", "taker_session", "taker_user_ref", "instrument", "reason")
+        return ("broken", *(values[name] for name in sides), values["reference"])
     if kind in (EventKind.MASS_CANCELLED, EventKind.DISABLED, EventKind.ENABLED):
         assert long_form
         asked = (values["session"], values["user_ref_index"], values["user_ref"])

@@ -150,6 +150,15 @@ _TAKER_E = ouch(b"E", "IIQcQH", 0xFFFF_FFFD, 40, PRICE, b"R", NUMBER, 0)
 _FEED_E = itch(b"E", "QIQ", ENGINE << 48 | MAKER_REFERENCE, 40, NUMBER)
 _OWN = ENGINE << 48 | MAKER_REFERENCE
 
+_BROKEN = {**_TRADE, "reason": "C", "liquidity": 0, "taker_liquidity": 0}
+
+
+def _broken(user_ref: int) -> bytes:
+    """`B`; its ClOrdID is not kept."""
+    number = ENGINE << 48 | MAKER_REFERENCE
+    return ouch(b"B", "IQc14sH", user_ref, number, b"C", b" " * 14, 0)
+
+
 CASES = [
     Case(
         "accepted, rests",
@@ -283,6 +292,18 @@ CASES = [
         event(EventKind.EXECUTED, EventFlag.MAKER_HIDDEN, **_TRADE),
         {4: [_MAKER_E], 6: [_TAKER_E]},
         itch(b"P", _ADD + "Q", 0, b"B", 40, SYMBOL, PRICE, NUMBER),
+    ),
+    Case(
+        "broken between two sessions",
+        event(EventKind.BROKEN, _LONG, **_BROKEN),
+        {4: [_broken(11)], 6: [_broken(0xFFFF_FFFD)]},
+        itch(b"B", "Q", ENGINE << 48 | MAKER_REFERENCE),
+    ),
+    Case(
+        "broken within one session",
+        event(EventKind.BROKEN, _LONG, **{**_BROKEN, "taker_session": 4}),
+        {4: [_broken(11), _broken(0xFFFF_FFFD)]},
+        itch(b"B", "Q", ENGINE << 48 | MAKER_REFERENCE),
     ),
     Case(
         "everything cancelled",

@@ -158,7 +158,7 @@ def test_itchfeed_reads_the_same(case: Case) -> None:
     row = case.event[0]
     expected = {
         "order_reference_number": int.from_bytes(packet[14:22], "big"),
-        "match_number": NUMBER,
+        "match_number": ENGINE << 48 | MAKER_REFERENCE if message.message_type == b"B" else NUMBER,
         "stock": SYMBOL,
         "price": 0 if message.message_type == b"D" else PRICE,
         "event_code": bytes([int(row["reason"]) & 0xFF]),

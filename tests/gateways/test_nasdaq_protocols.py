@@ -90,12 +90,13 @@ def test_it_reads_our_messages(case: Case) -> None:
     for which, _ in packets:
         size = _encode(case.event, NO_TAGS, POSITION, which, instruments(), ENGINE, buffer, 0)
         used, fields = answer(bytes(buffer[3:size]))
-        long_form = bool(row["flags"] & 64) and chr(buffer[3]) in "CJMQ"
+        long_form = bool(row["flags"] & 64) and chr(buffer[3]) in "BCJMQ"
         cancelled = chr(buffer[3]) == "C"
         appendage = 3 if cancelled and row["cause"] else 0  # it stops before tags that are ours
         assert used == size - 3 - 2 * long_form - appendage
         assert fields["timestamp"] == MIDNIGHT_NS
         modified = chr(buffer[3]) == "M"
+        broken = chr(buffer[3]) == "B"
         carried = case.name == "carried over"  # under its old reference; its ClOrdID is not kept
         expected = {
             "price": PRICE,
@@ -103,8 +104,8 @@ def test_it_reads_our_messages(case: Case) -> None:
             "firm": "ACME",
             "quantity": int(row["leaves" if modified else "quantity"]),
             "reference": ENGINE << 48 | MAKER_REFERENCE if carried else NUMBER,
-            "match_number": NUMBER,
-            "client_order_id": "" if carried else CLIENT_ORDER_ID.decode(),
+            "match_number": ENGINE << 48 | MAKER_REFERENCE if broken else NUMBER,
+            "client_order_id": "" if carried or broken else CLIENT_ORDER_ID.decode(),
             "appendage": 0,
             "state": "L",
             "cross_type": "N",

@@ -51,6 +51,8 @@ class Request(NamedTuple):
     stay: bool = False  # not cancelled on disconnect
     long_form: bool = False
     open_quantity: bool = False
+    other_session: int = 0  # of a broken trade: the taker's; its number is `original`
+    reference: int = 0  # of a broken trade: where it was said
     firm: str = "    "  # of a request about many orders; blank: about the session's own
 
 
@@ -347,6 +349,17 @@ class Exchange:
             return self._unknown(request)
         self.instruments[request.instrument].state = chr(request.reason)
         self._say("state", request.instrument, request.reason)
+
+    def _bust(self, request: Request) -> None:
+        """No order changes: it is told to those who traded, who the supervisor says they are."""
+        if request.source not in (MATCHER, SUPERVISOR) or request.instrument >= len(
+            self.instruments
+        ):
+            return self._unknown(request)
+        if max(request.session, request.other_session) >= len(self.sessions):
+            return self._ignore(request, UNKNOWN_SESSION)
+        sides = (request.session, request.user_ref, request.other_session, request.original)
+        self._say("broken", *sides, request.instrument, request.reason, request.reference)
 
     def _unknown(self, request: Request) -> None:
         self._ignore(request, UNKNOWN_KIND)

@@ -47,6 +47,7 @@ KINDS = (
     *("mass cancel",) * 2,
     "disable",
     *("enable",) * 2,
+    "bust",
 )
 FIRMS = ("ACME", "ACME", "SOLO")  # of the sessions
 
@@ -167,6 +168,8 @@ def request_of(action: Action, exchange: Exchange) -> Request:
     elif kind == "state":
         state = ord("TTTTTTQH"[action.choice])
         request = Request("state", source=1, instrument=action.instrument, reason=state)
+    elif kind == "bust":
+        request = _about_trade(action)
     elif kind.startswith("gateway"):
         request = _about_gateway(action, kind, exchange)
     else:
@@ -195,6 +198,21 @@ def _attributes(action: Action) -> dict[str, Any]:
         "tif": action.tif,
         "client_id": f"ID{action.pick:06d}{bits:06d}".encode(),
     }
+
+
+def _about_trade(action: Action) -> Request:
+    """A trade is broken, between two of the sessions or within one."""
+    return Request(
+        "bust",
+        source=action.choice % 2,
+        session=action.pick % SESSIONS,
+        user_ref=action.quantity,
+        original=action.price,
+        other_session=action.attributes % SESSIONS,
+        instrument=action.instrument,
+        reason=ord("ECSX"[action.choice % 4]),
+        reference=action.pick,
+    )
 
 
 def _about_gateway(action: Action, kind: str, exchange: Exchange) -> Request:

@@ -6,31 +6,41 @@ triggers and the client's next message. What rests is read by a replica of the m
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gateways.client import OuchClient, Side
-from tests.process.conftest import Exchange
+from gateways.itch.typed_messages import BrokenTrade as FeedBrokenTrade
+from gateways.itch.typed_messages import TradingAction
+from gateways.ouch.typed_messages import BrokenTrade, OrderExecuted
+from tests.process.conftest import ROOT, Exchange
 from tests.process.test_disconnect import symbol
 from tests.process.trading import (
     MARKET,
     RawClient,
     barrier,
+    feed_client,
     order_client,
     play,
     ports,
     running,
     said,
+    settle,
+    take,
 )
 
 FIRMS = MARKET + "".join(
     f'[[session_range]]\nprefix = "{prefix}"\nlast = 20\npassword = "demo"\nfirm = "{firm}"\n'
     for prefix, firm in (("A", "ACME"), ("B", "BETA"))
 )
+HALTED = 0x07
 NOT_YOUR_FIRM, BAD_SIDE, BAD_SYMBOL, NO_ENTRY = 0x0C, 0x09, 0x17, 0x8020
 CAUSE_APPENDAGE = b"\0\3\2\x85\2"  # private tag 133: a mass cancel
 
@@ -40,6 +50,12 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
     """The exchange of this file."""
     with running(tmp_path_factory.mktemp("mass"), FIRMS) as it:
         yield it
+
+
+def shmx(*words: str) -> subprocess.CompletedProcess[str]:
+    """The command with these words."""
+    command = [sys.executable, "-m", "shm_exchange.cli", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
 def kill_matcher(it: Exchange) -> None:
@@ -205,6 +221,93 @@ def test_the_firms_switch(market: Exchange) -> None:
             assert await said(trader) == [("K", 3, "ACME"), ("A", 4, 10)]
 
     play(scenario())
+
+
+def operate(it: Exchange, *words: str) -> dict[str, object]:
+    """What `shmx` answers to an operator."""
+    done = shmx(*words, "--name", it.name, "--json")
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_an_instrument_is_halted(market: Exchange) -> None:
+    """Orders and replaces are refused, cancels work, also after a takeover; the feed shows it."""
+
+    async def scenario() -> None:
+        async with (
+            await order_client(ports(market)[0], "A10", sequence=0) as client,
+            await feed_client(ports(market, "market_data")[0], sequence=0) as feed,
+        ):
+            await quote(client, "A10")
+            await said(client)
+            assert operate(market, "halt", "A10", "--reason", "T1")["state"] == "halted"
+            kill_matcher(market)
+            await client.enter(Side.BUY, 10, "A10", "100.00")
+            await client.replace(1, 5, "99.00")
+            await client.cancel(2)
+            expected = [("J", 3, HALTED), ("J", 4, HALTED), ("C", 2, 10, "U")]
+            assert await said(client) == expected
+            operate(market, "halt", "A10", "--state", "closed")
+            operate(market, "halt", "A10", "--state", "cancel-only")
+            assert operate(market, "resume", "A10")["state"] == "open"
+            await client.replace(1, 5, "99.00")
+            assert await said(client) == [("U", 1, 5, 5)]
+            seen: list[tuple[str, str]] = []
+            while not seen or seen[-1][0] != "T":
+                (message,) = await take(feed, 1)
+                if isinstance(message, TradingAction) and message.stock == "A10":
+                    seen.append((message.trading_state, message.reason))
+            assert seen == [("H", "T1"), ("H", "CLSD"), ("Q", ""), ("T", "")]
+
+    play(scenario())
+
+
+def test_a_trade_is_broken_once(market: Exchange) -> None:
+    """`B` to both sides with the match number of their `E`, and on the feed."""
+
+    async def scenario() -> None:
+        here, there = ports(market)
+        async with (
+            await order_client(here, "A11", sequence=0) as maker,
+            await order_client(there, "B11", sequence=0) as taker,
+            await feed_client(ports(market, "market_data")[0], sequence=0) as feed,
+        ):
+            await maker.enter(Side.SELL, 10, "A11", "100.00")
+            await said(maker)
+            await taker.enter(Side.BUY, 4, "A11", "100.00")
+            trade = (await settle(taker))[-1]
+            assert isinstance(trade, OrderExecuted)
+            number = str(trade.match_number)
+            assert operate(market, "bust", number, "--reason", "consent")["reason"] == "consent"
+            for client, user_ref in ((maker, 1), (taker, 1)):
+                broken = (await settle(client))[-1]
+                assert isinstance(broken, BrokenTrade)
+                told = (broken.user_ref_num, broken.match_number, broken.reason)
+                assert told == (user_ref, trade.match_number, "C")
+            (message,) = await take(feed, 1)
+            while not isinstance(message, FeedBrokenTrade):
+                (message,) = await take(feed, 1)
+            assert message.match_number == trade.match_number
+
+    play(scenario())
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("halt", "NONE"), "no instrument NONE"),
+        (("halt", "A12", "--reason", "too long"), "1 to 4 letters and digits"),
+        (("bust", str(1 << 48)), "no trade's"),
+        (("bust", str(9 << 48)), "no engine here"),
+    ],
+)
+def test_what_an_operator_cannot_do(
+    market: Exchange, words: tuple[str, ...], sentence: str
+) -> None:
+    """One sentence, and exit code 1."""
+    done = shmx(*words, "--name", market.name)
+    assert done.returncode == 1
+    assert sentence in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_the_configuration_names_the_firm(tmp_path: Path) -> None:
