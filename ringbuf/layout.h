@@ -235,6 +235,7 @@ _Static_assert(sizeof(struct histogram) == 9344, "size");
 #define COMMAND_CLIENT_ORDER_ID_2 60
 #define COMMAND_FIRM 62
 #define COMMAND_FIRM_NAME 48
+#define COMMAND_GROUP_ID 52
 #define COMMAND_REFERENCE 48
 #define COMMAND_TAKER_SESSION 56
 #define COMMAND_TAKER_USER_REF_INDEX 58
@@ -327,6 +328,7 @@ _Static_assert(sizeof(struct order_tags) == 64, "size");
 #define EVENT_PROCESS 56
 #define EVENT_LIMIT 48
 #define EVENT_FIRM_NAME 48
+#define EVENT_GROUP_ID 52
 #define EVENT_STREAM_0 48
 #define EVENT_STREAM_1 56
 
@@ -529,8 +531,9 @@ _Static_assert(sizeof(struct gateway) == 64, "size");
 #define SCALARS_MASS_FIRM 160
 #define SCALARS_MASS_INSTRUMENT 164
 #define SCALARS_MASS_SESSION 166
-#define SCALARS_MASS_SIDE 168
-#define SCALARS_RESERVED_0 169
+#define SCALARS_MASS_GROUP 168
+#define SCALARS_MASS_SIDE 170
+#define SCALARS_RESERVED_0 171
 #define SCALARS_RESERVED_1 176
 struct scalars {
     int64_t position;
@@ -560,8 +563,9 @@ struct scalars {
     int32_t mass_firm;
     uint16_t mass_instrument;
     uint16_t mass_session;
+    uint16_t mass_group;
     uint8_t mass_side;
-    uint8_t reserved_0[7];
+    uint8_t reserved_0[5];
     int64_t reserved_1[2];
 };
 _Static_assert(sizeof(struct scalars) == 192, "size");

@@ -194,8 +194,9 @@ SCALARS = Record(
         Field("mass_firm", "i4", doc="filter of the last MASS_CANCELLED: blank: own session only"),
         Field("mass_instrument", "u2", doc="likewise, or ALL_INSTRUMENTS"),
         Field("mass_session", "u2", doc="likewise: who asked"),
+        Field("mass_group", "u2", doc="likewise, or 0"),
         Field("mass_side", "a", doc="likewise: `B` or `S`, or 0"),
-        Field("reserved_0", "u1", repeat=7),
+        Field("reserved_0", "u1", repeat=5),
         Field("reserved_1", "i8", repeat=2),
     ),
 )

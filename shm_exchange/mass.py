@@ -17,6 +17,7 @@ from shm_exchange.messages import (
     BLANK_FIRM,
     BLANK_SYMBOL,
     Cause,
+    CommandFlag,
     CommandKind,
     Continuing,
     EventFlag,
@@ -36,6 +37,7 @@ COMMAND_DISABLE = int(CommandKind.DISABLE)
 MASS_CANCEL = int(Continuing.MASS_CANCEL)
 CAUSE_MASS_CANCEL = int(Cause.MASS_CANCEL)
 LONG_FORM = int(EventFlag.LONG_FORM)
+TAGS = int(CommandFlag.TAGS)
 USER_REF_USED = int(Ignored.USER_REF_USED)
 FIRM_NOT_AUTHORIZED = int(Reject.FIRM_NOT_AUTHORIZED)
 INVALID_SYMBOL = int(Reject.INVALID_SYMBOL)
@@ -52,6 +54,7 @@ def set_filter(market, event):
     scalars["mass_session"] = event["session"]
     scalars["mass_firm"] = event["firm_name"]
     scalars["mass_instrument"] = event["instrument"]
+    scalars["mass_group"] = event["group_id"]
     scalars["mass_side"] = event["side"]
 
 
@@ -75,8 +78,12 @@ def disabled_weight(session):
 
 
 @cold_kernel
-def _is_chosen(market, order):
+def _is_chosen(market, slot):
+    order = market.orders[at(slot)]
     scalars = market.scalars[0]
+    group = np.int64(scalars["mass_group"])
+    if group != 0 and not (order["flags"] & TAGS and market.tags[at(slot)]["group_id"] == group):
+        return 0
     instrument = np.int64(scalars["mass_instrument"])
     if instrument != ALL_INSTRUMENTS and order["instrument"] != instrument:
         return 0
@@ -116,7 +123,7 @@ def cancel_chosen(market, slot, source_next, ring, position, limit):
             slot = following(market.session_links, session, 0)
         while slot != 0:
             behind = following(market.session_links, session, slot)
-            if _is_chosen(market, market.orders[at(slot)]):
+            if _is_chosen(market, slot):
                 if position >= limit:
                     return _emit_continued(market, slot, source_next, ring, position)
                 withdraw(market, slot, REASON_USER, CAUSE_MASS_CANCEL, source_next, ring, position)
@@ -136,6 +143,7 @@ def _answer(market, command, kind, source_next, ring, position):
     event["side"] = command["side"] if kind == MASS_CANCELLED else 0
     event["instrument"] = command["instrument"] if kind == MASS_CANCELLED else 0
     event["firm_name"] = command["firm_name"]
+    event["group_id"] = command["group_id"] if kind == MASS_CANCELLED else 0
     return event
 
 

@@ -261,6 +261,7 @@ COMMAND = Record(
         Field("firm", "u2", doc="index of the firm"),
         # MASS_CANCEL (side: of the orders, or 0; instrument: or ALL_INSTRUMENTS), DISABLE, ENABLE
         Field("firm_name", "i4", doc="as on the wire: four characters", offset=48),
+        Field("group_id", "u2", doc="MASS_CANCEL: of the orders, tag 24; 0 = any", offset=52),
         # BUST: the maker is above, as in its trade's event; the taker here
         Field("reference", "i8", doc="BUST: position of the trade's event", offset=48),
         Field("taker_session", "u2", doc="BUST", offset=56),
@@ -364,6 +365,7 @@ EVENT = Record(
         # BROKEN: as EXECUTED, with reference = position of the trade's event, reason as in OUCH `B`
         # MASS_CANCELLED (side and instrument as asked), DISABLED, ENABLED
         Field("firm_name", "i4", doc="as on the wire: four characters", offset=48),
+        Field("group_id", "u2", doc="MASS_CANCELLED: as asked", offset=52),
         # SYSTEM: the name of the stream
         Field("stream_0", "i8", doc="SYSTEM `O`: SoupBinTCP session id, bytes 0-7", offset=48),
         Field("stream_1", "i2", doc="SYSTEM `O`: session id, bytes 8-9", offset=56),

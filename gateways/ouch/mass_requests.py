@@ -52,8 +52,6 @@ def _side_filter(request):
 
 @cold_kernel
 def _mass_cancel_fault(desk, request):
-    if _has(request, TAG_GROUP) and request["group_id"] != 0:
-        return UNSUPPORTED_TAG + TAG_GROUP
     if _side_filter(request) < 0:
         return INVALID_SIDE
     if request["symbol"] != BLANK_SYMBOL and find_instrument(desk.symbols, request) < 0:
@@ -101,6 +99,7 @@ def take_mass_request(market, desk, request, result, position, session, generati
     command["firm_name"] = request["firm"]
     if kind == MASS_CANCEL:
         command["side"] = _side_filter(request)
+        command["group_id"] = request["group_id"] if _has(request, TAG_GROUP) else 0
         command["instrument"] = ALL_INSTRUMENTS
         if request["symbol"] != BLANK_SYMBOL:
             command["instrument"] = find_instrument(desk.symbols, request)

@@ -20,7 +20,9 @@ _DISABLED = int(EventKind.DISABLED)
 _ENABLED = int(EventKind.ENABLED)
 _TYPE_X, _TYPE_G, _TYPE_K = ord("X"), ord("G"), ord("K")
 _TAG_SIDE = int(Tag.SIDE)
+_TAG_GROUP = int(Tag.GROUP_ID)
 _SIDE_SIZE = TAG_HEADER_SIZE + 1
+_GROUP_SIZE = TAG_HEADER_SIZE + 2
 _USER_REF = MASS_CANCEL_RESPONSE.offset_of("user_ref_num")  # in `G` and `K` too, and so the firm
 _FIRM = MASS_CANCEL_RESPONSE.offset_of("firm")
 _SYMBOL = MASS_CANCEL_RESPONSE.offset_of("symbol")
@@ -35,17 +37,22 @@ def is_of_many(kind):
 
 
 @cold_kernel
-def _side(event, buffer, start, total):
-    """The side of a mass cancel, repeated as tag 27; return the size of the whole message."""
-    if event["side"] == 0:
-        return total
+def _filters(event, buffer, start, total):
+    """What a mass cancel was limited to, repeated as tags 27 and 24; return the whole size."""
     end = start + total
-    buffer[at(end)] = _SIDE_SIZE - 1
-    buffer[at(end + 1)] = _TAG_SIDE
-    buffer[at(end + 2)] = event["side"]
-    size = total + _SIDE_SIZE - _MASS_CANCEL_APPENDAGE - APPENDAGE_LENGTH_SIZE
-    store_big_2(buffer, start + _MASS_CANCEL_APPENDAGE, size)
-    return total + _SIDE_SIZE
+    if event["side"] != 0:
+        buffer[at(end)] = _SIDE_SIZE - 1
+        buffer[at(end + 1)] = _TAG_SIDE
+        buffer[at(end + 2)] = event["side"]
+        end += _SIDE_SIZE
+    if event["group_id"] != 0:
+        buffer[at(end)] = _GROUP_SIZE - 1
+        buffer[at(end + 1)] = _TAG_GROUP
+        store_big_2(buffer, end + TAG_HEADER_SIZE, int(event["group_id"]))
+        end += _GROUP_SIZE
+    behind = start + _MASS_CANCEL_APPENDAGE + APPENDAGE_LENGTH_SIZE
+    store_big_2(buffer, start + _MASS_CANCEL_APPENDAGE, end - behind)
+    return end - start
 
 
 @cold_kernel
@@ -55,7 +62,7 @@ def encode_mass(event, kind, instruments, buffer, offset):
     channel = int(event["user_ref_index"])
     if kind == _MASS_CANCELLED:
         size = appendage(buffer, start, _MASS_CANCEL_APPENDAGE, channel)
-        size = _side(event, buffer, start, size)
+        size = _filters(event, buffer, start, size)
         begin(buffer, offset, _TYPE_X, size, event)
         symbol = BLANK_SYMBOL
         if event["instrument"] != ALL_INSTRUMENTS:

@@ -99,9 +99,9 @@ def test_public_numbers_keep_an_engine_that_is_there() -> None:
 
 def test_answers_about_many_orders_repeat_their_tags() -> None:
     """Channel and side of a mass cancel; the channel of the switch."""
-    tags = {"user_ref_index": 3, "side": "B", "user_ref": 11, "firm_name": 0x20202020}
+    tags = {"user_ref_index": 3, "side": "B", "group_id": 258, "firm_name": 0x20202020}
     for kind, letter, size, expected in (
-        (EventKind.MASS_CANCELLED, b"X", 27, b"\0\6\2\x1c\3\2\x1bB"),
+        (EventKind.MASS_CANCELLED, b"X", 27, b"\0\x0a\2\x1c\3\2\x1bB\3\x18\1\2"),
         (EventKind.DISABLED, b"G", 19, b"\0\3\2\x1c\3"),
         (EventKind.ENABLED, b"K", 19, b"\0\3\2\x1c\3"),
     ):

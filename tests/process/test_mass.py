@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from gateways.client import OuchClient, Side
+from gateways.client import OuchClient, Side, Tag
 from gateways.itch.typed_messages import BrokenTrade as FeedBrokenTrade
 from gateways.itch.typed_messages import TradingAction
 from gateways.ouch.typed_messages import BrokenTrade, OrderExecuted
@@ -97,6 +97,21 @@ def test_what_is_chosen_goes_and_nothing_else(market: Exchange) -> None:
     play(scenario())
 
 
+def test_a_group(market: Exchange) -> None:
+    """Orders that carry the group id of tag 24, and not those of another or of none."""
+
+    async def scenario() -> None:
+        async with await order_client(ports(market)[1], "A12", sequence=0) as client:
+            for group in (7, 8, 0, 7):
+                tags = {Tag.GROUP_ID: group} if group else {}
+                await client.enter(Side.BUY, 10, "A12", "100.00", tags=tags)
+            await said(client)
+            await client.mass_cancel(tags={Tag.GROUP_ID: 7})
+            assert await said(client) == [("X", 5, ""), ("C", 1, 10, "U"), ("C", 4, 10, "U")]
+
+    play(scenario())
+
+
 def test_the_whole_firm(market: Exchange) -> None:
     """A sibling's orders are cancelled too, in its own stream; another firm is none of ours."""
 
@@ -132,7 +147,7 @@ def test_numbers_and_bad_requests(market: Exchange) -> None:
         assert barrier(client) == []
         client.say(many % ((6).to_bytes(4, "big"), b"NONE    "))
         client.say(b"C\0\0\0\7" + b" " * 12 + b"\0\3\2\x1bX")  # side `X`
-        client.say(b"C\0\0\0\x08" + b" " * 12 + b"\0\4\3\x18\0\1")  # a group
+        client.say(b"C\0\0\0\x08" + b" " * 12 + b"\0\3\2\x18\1")  # a group in one byte
         client.say(b"D\0\0\0\x09BETA\0\0")
         client.say(b"E\0\0\0\x0a    \0\3\2\x1bB")  # a tag that it may not carry
         codes = (BAD_SYMBOL, BAD_SIDE, 0x8118, NOT_YOUR_FIRM, 0x811B)
