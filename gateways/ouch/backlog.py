@@ -1,5 +1,7 @@
 """Kernel: what past events said to one session: where a message is, and its bytes once more."""
 
+import numpy as np
+
 from gateways.ouch.outbound import MAKER, TAKER, encode
 from gateways.ouch.stream import MESSAGE_SIZE_MAX
 from ringbuf.bits import at
@@ -38,7 +40,9 @@ def encode_events(events, position, session, skip, instruments, engine, tags, bu
             if index == 0 and place < skip:
                 continue
             which = MAKER
-            if is_two_sided(int(event["kind"])) and (event["session"] != session or place == 1):
+            if is_two_sided(np.int64(event["kind"])) and (
+                event["session"] != session or place == 1
+            ):
                 which = TAKER
             tags_of(tags, events, index)
             size += encode(event, tags, position + index, which, instruments, engine, buffer, size)

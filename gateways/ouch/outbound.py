@@ -7,6 +7,8 @@ itself, the maker's first.
 
 from __future__ import annotations
 
+import numpy as np
+
 from gateways.ouch.messages import (
     ACCOUNT_QUERY_RESPONSE,
     APPENDAGE_LENGTH_SIZE,
@@ -125,7 +127,7 @@ def public_number(engine, position):
 def message_count(event, session):
     """How many sequenced messages `event` gives to `session`: 0, 1 or 2."""
     kind = int(event["kind"])
-    if is_two_sided(kind):
+    if is_two_sided(np.int64(kind)):
         return int(event["session"] == session) + int(event["taker_session"] == session)
     if kind == _ACCEPTED or kind == _CANCELLED or kind == _REPLACED or kind == _REJECTED:
         return int(event["session"] == session)
@@ -147,7 +149,7 @@ def message_which(event, session, number):
 
     `number` is below `message_count(event, session)`.
     """
-    if not is_two_sided(int(event["kind"])) or number > 0:
+    if not is_two_sided(np.int64(event["kind"])) or number > 0:
         return number
     return int(event["session"] != session)
 
