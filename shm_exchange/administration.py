@@ -35,6 +35,7 @@ SYSTEM = int(CommandKind.SYSTEM)
 LIST = int(CommandKind.LIST)
 INSTRUMENT_STATE = int(CommandKind.INSTRUMENT_STATE)
 SESSIONS = int(CommandKind.SESSIONS)
+PARTICIPANT = int(CommandKind.PARTICIPANT)
 ROLL = int(CommandKind.ROLL)
 LIMITS = int(CommandKind.LIMITS)
 BUST = int(CommandKind.BUST)
@@ -52,6 +53,7 @@ EVENT_SYSTEM = int(EventKind.SYSTEM)
 EVENT_LISTED = int(EventKind.LISTED)
 EVENT_INSTRUMENT_STATE = int(EventKind.INSTRUMENT_STATE)
 EVENT_SESSIONS = int(EventKind.SESSIONS)
+EVENT_PARTICIPANT = int(EventKind.PARTICIPANT)
 
 STALE_GENERATION = int(Ignored.STALE_GENERATION)
 UNKNOWN_KIND = int(Ignored.UNKNOWN_KIND)
@@ -207,6 +209,16 @@ def _sessions(market, command, source_next, ring, position):
 
 
 @cold_kernel
+def _participant(market, command, source_next, ring, position):
+    """Only the feed says it: the event has all that it says."""
+    event = new_event(market, ring, position, EVENT_PARTICIPANT, source_next)
+    event["instrument"] = command["instrument"]
+    event["quantity"] = command["quantity"]
+    event["firm_name"] = command["firm_name"]
+    return position + 1
+
+
+@cold_kernel
 def administer(market, command, source, source_next, ring, position, limit):
     """Carry out a command that is not an order; return the position behind its events."""
     kind = command["kind"]
@@ -239,4 +251,6 @@ def administer(market, command, source, source_next, ring, position, limit):
             return _sessions(market, command, source_next, ring, position)
         if kind == LIMITS:
             return limit_session(market, command, source_next, ring, position)
+        if kind == PARTICIPANT:
+            return _participant(market, command, source_next, ring, position)
     return emit_ignored(market, command, UNKNOWN_KIND, 0, source_next, ring, position)

@@ -67,6 +67,7 @@ class CommandKind(IntEnum):
     GATEWAY_STARTED = 23  # first command of a gateway: user_ref = incarnation
     LIMITS = 24  # reason = Limit, client_order_id_0 = the limit; the supervisor's
     SESSIONS = 25  # sessions [session, session + quantity) begin their streams
+    PARTICIPANT = 26  # a firm is there, in instruments [instrument, instrument + quantity)
     CONTINUATION = 255
 
 
@@ -108,6 +109,7 @@ class EventKind(IntEnum):
     ROLLED = 32
     LIMITS = 34
     CARRIED = 35  # an order that lives on into a new stream: OUCH A, ITCH A
+    PARTICIPANT = 36  # a firm is there: ITCH L for `quantity` instruments from `instrument` on
     CONTINUATION = 255
 
 
@@ -259,7 +261,8 @@ COMMAND = Record(
         Field("received_ns", "i8", doc="when the gateway read it, ns since the epoch"),
         *_CLIENT_ORDER_ID,
         Field("firm", "u2", doc="index of the firm"),
-        # MASS_CANCEL (side: of the orders, or 0; instrument: or ALL_INSTRUMENTS), DISABLE, ENABLE
+        # MASS_CANCEL (side: of the orders, or 0; instrument: or ALL_INSTRUMENTS), DISABLE, ENABLE,
+        # PARTICIPANT
         Field("firm_name", "i4", doc="as on the wire: four characters", offset=48),
         Field("group_id", "u2", doc="MASS_CANCEL: of the orders, tag 24; 0 = any", offset=52),
         # BUST: the maker is above, as in its trade's event; the taker here
@@ -363,7 +366,7 @@ EVENT = Record(
         Field("limit", "i8", doc="LIMITS: the limit, -1 none, 0 as configured", offset=48),
         # CONTINUED: slot = where it goes on, reason = Continuing
         # BROKEN: as EXECUTED, with reference = position of the trade's event, reason as in OUCH `B`
-        # MASS_CANCELLED (side and instrument as asked), DISABLED, ENABLED
+        # MASS_CANCELLED (side and instrument as asked), DISABLED, ENABLED, PARTICIPANT
         Field("firm_name", "i4", doc="as on the wire: four characters", offset=48),
         Field("group_id", "u2", doc="MASS_CANCELLED: as asked", offset=52),
         # SYSTEM: the name of the stream

@@ -51,6 +51,7 @@ from shm_exchange.engine import (
     publish_events,
     stamp_now,
 )
+from shm_exchange.firms import is_first_of_firm
 from shm_exchange.market import STAGE_MARKET, STAGE_MESSAGES, STAGE_SYSTEM
 from shm_exchange.matching import match
 from shm_exchange.messages import (
@@ -69,6 +70,7 @@ LIST = int(CommandKind.LIST)
 INSTRUMENT_STATE = int(CommandKind.INSTRUMENT_STATE)
 SYSTEM = int(CommandKind.SYSTEM)
 SESSIONS = int(CommandKind.SESSIONS)
+PARTICIPANT = int(CommandKind.PARTICIPANT)
 GATEWAY_DIED = int(CommandKind.GATEWAY_DIED)
 SWEEP = int(Continuing.SWEEP)
 STRIKES_MAX = 2  # so many matchers may a command end
@@ -142,6 +144,20 @@ def _say_system(engine, code):
 
 
 @cold_kernel
+def _say_firms(engine, first, last, instrument):
+    """Tell the feed of the firms of sessions [first, last), in the instruments from one on."""
+    own = engine.own[0]
+    own["instrument"] = instrument
+    own["quantity"] = len(engine.market.instruments) - instrument
+    for session in range(first, last):
+        if own["quantity"] > 0 and is_first_of_firm(engine.market, session):
+            own["kind"] = PARTICIPANT
+            own["firm_name"] = engine.market.sessions[at(session)]["firm"]
+            _execute_own(engine)
+    own["client_order_id_0"] = 0
+
+
+@cold_kernel
 def open_streams(engine):
     """Say of the streams what was not said yet: system events, instruments, sessions, orders."""
     scalars = engine.market.scalars[0]
@@ -168,6 +184,8 @@ def open_streams(engine):
             own["quantity"] = engine.market.instruments[at(instrument)]["state_reason"]
             _execute_own(engine)
     known = np.int64(scalars["sessions_known"])
+    _say_firms(engine, 0, known, listed)
+    _say_firms(engine, known, len(engine.market.sessions), 0)
     if known < len(engine.market.sessions):
         own["kind"] = SESSIONS
         own["session"] = known

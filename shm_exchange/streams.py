@@ -27,6 +27,7 @@ INSTRUMENT_STATE = int(EventKind.INSTRUMENT_STATE)
 SESSIONS = int(EventKind.SESSIONS)
 RESTATED = int(EventKind.RESTATED)
 BROKEN = int(EventKind.BROKEN)
+PARTICIPANT = int(EventKind.PARTICIPANT)
 DONE = int(EventFlag.DONE)
 MASS_CANCELLED = int(EventKind.MASS_CANCELLED)
 DISABLED = int(EventKind.DISABLED)
@@ -102,7 +103,7 @@ def _of_known_order(order, event, kind):
 
 @kernel
 def feed_messages(market, event):
-    """How many messages the event gives to the feed: 0 to 2. market: before the event."""
+    """How many messages the event gives to the feed. market: before the event."""
     kind = np.int64(event["kind"])
     if kind == EXECUTED:
         return 1
@@ -114,7 +115,7 @@ def feed_messages(market, event):
         return _of_known_order(market.orders[at(np.int64(event["slot"]))], event, kind)
     if kind == SYSTEM or kind == LISTED or kind == INSTRUMENT_STATE or kind == BROKEN:
         return 1
-    return 0
+    return np.int64(event["quantity"]) if kind == PARTICIPANT else 0
 
 
 @cold_kernel

@@ -15,6 +15,7 @@ from gateways.itch.messages import (
     ORDER_EXECUTED,
     ORDER_EXECUTED_WITH_PRICE,
     ORDER_REPLACE,
+    PARTICIPANT_POSITION,
     STOCK_DIRECTORY,
     SYSTEM_EVENT,
     TRADE,
@@ -53,6 +54,7 @@ SYSTEM, DIRECTORY, ACTION, ADD, EXECUTED, CANCEL, DELETE, REPLACE = (
     ord("U"),
 )
 ADD_ATTRIBUTED, EXECUTED_WITH_PRICE, HIDDEN_TRADE, BROKEN = ord("F"), ord("C"), ord("P"), ord("B")
+PARTICIPANT = ord("L")
 BUY, SELL, YES, NO = ord("B"), ord("S"), ord("Y"), ord("N")
 
 _LOCATE = SYSTEM_EVENT.offset_of("stock_locate")
@@ -79,6 +81,8 @@ _DIRECTORY_LEVERAGE = STOCK_DIRECTORY.offset_of("etp_leverage")
 _DIRECTORY_INVERSE = STOCK_DIRECTORY.offset_of("inverse")
 _CATEGORY, _COMMON, _SUB_TYPE, _PRODUCTION = ord("Q"), ord("C"), ord("Z"), ord("P")
 
+_PARTICIPANT_SIZE = PARTICIPANT_POSITION.size
+_PARTICIPANT_STOCK = PARTICIPANT_POSITION.offset_of("stock")
 _ACTION_SIZE = TRADING_ACTION.size
 _ACTION_STOCK = TRADING_ACTION.offset_of("stock")
 _ACTION_STATE = TRADING_ACTION.offset_of("trading_state")
@@ -120,7 +124,7 @@ _BROKEN_MATCH = BROKEN_TRADE.offset_of("match_number")
 
 
 @kernel
-def _begin(buffer, offset, kind, size, locate, time_ns):
+def begin_message(buffer, offset, kind, size, locate, time_ns):
     """Packet header and the eleven common bytes; return where the message begins."""
     start = write_sequenced_header(buffer, offset, size)
     buffer[at(start)] = kind
@@ -133,7 +137,7 @@ def _begin(buffer, offset, kind, size, locate, time_ns):
 @kernel
 def encode_system(buffer, offset, time_ns, code):
     """`S`. code: `O` `S` `Q` `M` `E` `C`."""
-    start = _begin(buffer, offset, SYSTEM, _SYSTEM_SIZE, 0, time_ns)
+    start = begin_message(buffer, offset, SYSTEM, _SYSTEM_SIZE, 0, time_ns)
     buffer[at(start + _SYSTEM_CODE)] = code
     return HEADER_SIZE + _SYSTEM_SIZE
 
@@ -141,7 +145,7 @@ def encode_system(buffer, offset, time_ns, code):
 @kernel
 def encode_directory(buffer, offset, time_ns, locate, symbol, lot):
     """`R`."""
-    start = _begin(buffer, offset, DIRECTORY, _DIRECTORY_SIZE, locate, time_ns)
+    start = begin_message(buffer, offset, DIRECTORY, _DIRECTORY_SIZE, locate, time_ns)
     store_raw_8(buffer, start + _DIRECTORY_STOCK, symbol)
     buffer[at(start + _DIRECTORY_CATEGORY)] = _CATEGORY
     buffer[at(start + _DIRECTORY_FINANCIAL)] = NO
@@ -163,7 +167,7 @@ def encode_directory(buffer, offset, time_ns, locate, symbol, lot):
 @kernel
 def encode_action(buffer, offset, time_ns, locate, symbol, state, reason):
     """`H`. state: `T` `Q` `H`; reason: four characters, raw."""
-    start = _begin(buffer, offset, ACTION, _ACTION_SIZE, locate, time_ns)
+    start = begin_message(buffer, offset, ACTION, _ACTION_SIZE, locate, time_ns)
     store_raw_8(buffer, start + _ACTION_STOCK, symbol)
     buffer[at(start + _ACTION_STATE)] = state
     buffer[at(start + _ACTION_RESERVED)] = SPACE
@@ -184,7 +188,7 @@ def _add(buffer, start, reference, side, shares, symbol, price):
 @kernel
 def encode_add(buffer, offset, time_ns, locate, reference, side, shares, symbol, price):
     """`A`. side: `B` `S`."""
-    start = _begin(buffer, offset, ADD, _ADD_SIZE, locate, time_ns)
+    start = begin_message(buffer, offset, ADD, _ADD_SIZE, locate, time_ns)
     _add(buffer, start, reference, side, shares, symbol, price)
     return HEADER_SIZE + _ADD_SIZE
 
@@ -194,7 +198,7 @@ def encode_add_attributed(
     buffer, offset, time_ns, locate, reference, side, shares, symbol, price, attribution
 ):
     """`F`. attribution: four characters, raw."""
-    start = _begin(buffer, offset, ADD_ATTRIBUTED, _ATTRIBUTED_SIZE, locate, time_ns)
+    start = begin_message(buffer, offset, ADD_ATTRIBUTED, _ATTRIBUTED_SIZE, locate, time_ns)
     _add(buffer, start, reference, side, shares, symbol, price)
     store_raw_4(buffer, start + _ATTRIBUTION, attribution)
     return HEADER_SIZE + _ATTRIBUTED_SIZE
@@ -211,7 +215,7 @@ def _execution(buffer, start, reference, shares, match_number):
 @kernel
 def encode_executed(buffer, offset, time_ns, locate, reference, shares, match_number):
     """`E`."""
-    start = _begin(buffer, offset, EXECUTED, _EXECUTED_SIZE, locate, time_ns)
+    start = begin_message(buffer, offset, EXECUTED, _EXECUTED_SIZE, locate, time_ns)
     _execution(buffer, start, reference, shares, match_number)
     return HEADER_SIZE + _EXECUTED_SIZE
 
@@ -221,7 +225,7 @@ def encode_executed_with_price(
     buffer, offset, time_ns, locate, reference, shares, match_number, printable, price
 ):
     """`C`. printable: `Y` `N`."""
-    start = _begin(buffer, offset, EXECUTED_WITH_PRICE, _PRICED_SIZE, locate, time_ns)
+    start = begin_message(buffer, offset, EXECUTED_WITH_PRICE, _PRICED_SIZE, locate, time_ns)
     _execution(buffer, start, reference, shares, match_number)
     buffer[at(start + _PRICED_PRINTABLE)] = printable
     store_big_4(buffer, start + _PRICED_PRICE, price)
@@ -231,7 +235,7 @@ def encode_executed_with_price(
 @kernel
 def encode_cancel(buffer, offset, time_ns, locate, reference, shares):
     """`X`. shares: taken away."""
-    start = _begin(buffer, offset, CANCEL, _CANCEL_SIZE, locate, time_ns)
+    start = begin_message(buffer, offset, CANCEL, _CANCEL_SIZE, locate, time_ns)
     store_big_8(buffer, start + _REFERENCE, reference)
     store_big_4(buffer, start + _CANCEL_SHARES, shares)
     return HEADER_SIZE + _CANCEL_SIZE
@@ -240,7 +244,7 @@ def encode_cancel(buffer, offset, time_ns, locate, reference, shares):
 @kernel
 def encode_delete(buffer, offset, time_ns, locate, reference):
     """`D`."""
-    start = _begin(buffer, offset, DELETE, _DELETE_SIZE, locate, time_ns)
+    start = begin_message(buffer, offset, DELETE, _DELETE_SIZE, locate, time_ns)
     store_big_8(buffer, start + _REFERENCE, reference)
     return HEADER_SIZE + _DELETE_SIZE
 
@@ -248,7 +252,7 @@ def encode_delete(buffer, offset, time_ns, locate, reference):
 @kernel
 def encode_replace(buffer, offset, time_ns, locate, original_reference, reference, shares, price):
     """`U`."""
-    start = _begin(buffer, offset, REPLACE, _REPLACE_SIZE, locate, time_ns)
+    start = begin_message(buffer, offset, REPLACE, _REPLACE_SIZE, locate, time_ns)
     store_big_8(buffer, start + _REPLACE_ORIGINAL, original_reference)
     store_big_8(buffer, start + _REPLACE_REFERENCE, reference)
     store_big_4(buffer, start + _REPLACE_SHARES, shares)
@@ -259,7 +263,7 @@ def encode_replace(buffer, offset, time_ns, locate, original_reference, referenc
 @kernel
 def encode_trade(buffer, offset, time_ns, locate, shares, symbol, price, match_number):
     """`P`, a fill of a hidden order: neither its side nor its reference are told."""
-    start = _begin(buffer, offset, HIDDEN_TRADE, _TRADE_SIZE, locate, time_ns)
+    start = begin_message(buffer, offset, HIDDEN_TRADE, _TRADE_SIZE, locate, time_ns)
     _add(buffer, start, 0, BUY, shares, symbol, price)
     store_big_8(buffer, start + _TRADE_MATCH, match_number)
     return HEADER_SIZE + _TRADE_SIZE
@@ -268,7 +272,7 @@ def encode_trade(buffer, offset, time_ns, locate, shares, symbol, price, match_n
 @kernel
 def encode_broken(buffer, offset, time_ns, locate, match_number):
     """`B`."""
-    start = _begin(buffer, offset, BROKEN, _BROKEN_SIZE, locate, time_ns)
+    start = begin_message(buffer, offset, BROKEN, _BROKEN_SIZE, locate, time_ns)
     store_big_8(buffer, start + _BROKEN_MATCH, match_number)
     return HEADER_SIZE + _BROKEN_SIZE
 
@@ -323,6 +327,8 @@ def _decode_other(data, offset, kind, message):
     elif kind == ACTION:
         message["symbol"] = load_raw_8(data, offset + _ACTION_STOCK)
         message["code"] = data[at(offset + _ACTION_STATE)]
+    elif kind == PARTICIPANT:
+        message["symbol"] = load_raw_8(data, offset + _PARTICIPANT_STOCK)
     else:
         message["match_number"] = load_big_8(data, offset + _BROKEN_MATCH)
 
@@ -354,6 +360,8 @@ def message_size(kind):
         return _DIRECTORY_SIZE
     if kind == ACTION:
         return _ACTION_SIZE
+    if kind == PARTICIPANT:
+        return _PARTICIPANT_SIZE
     return 0
 
 
@@ -376,7 +384,8 @@ def decode(data, offset, length, message):
     message["stock_locate"] = load_big_2(data, offset + _LOCATE)
     message["tracking_number"] = load_big_2(data, offset + _TRACKING)
     message["timestamp"] = load_big_6(data, offset + _TIMESTAMP)
-    if kind == SYSTEM or kind == DIRECTORY or kind == ACTION or kind == BROKEN:
+    known = kind == SYSTEM or kind == DIRECTORY or kind == ACTION
+    if known or kind == BROKEN or kind == PARTICIPANT:
         _decode_other(data, offset, kind, message)
     else:
         _decode_order(data, offset, kind, message)

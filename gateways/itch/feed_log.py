@@ -17,7 +17,7 @@ from ringbuf.bits import at, load_big_2
 from ringbuf.jit import cold_kernel, kernel
 
 STRIDE_BITS = 6  # one of 64 messages has its offset kept
-EVENT_SIZE_MAX = 2 * (HEADER_SIZE + MESSAGE_SIZE_MAX)  # the packets of one event
+PACKET_SIZE_MAX = HEADER_SIZE + MESSAGE_SIZE_MAX
 # Subscripts of FeedLog.words: bytes and messages so far, bytes that the disk has room for, the
 # descriptor of the file, and messages before the first one that is in it.
 SIZE, COUNT, LIMIT, FILE, BASE = range(5)
@@ -34,19 +34,19 @@ class FeedLog(NamedTuple):
 
 @kernel
 def has_room_for(log, count):
-    """1 when the messages of `count` events may be appended, whatever they are."""
-    return 1 if log.words[SIZE] + count * EVENT_SIZE_MAX <= log.words[LIMIT] else 0
+    """1 when `count` messages may be appended, whatever they are."""
+    return 1 if log.words[SIZE] + count * PACKET_SIZE_MAX <= log.words[LIMIT] else 0
 
 
 @kernel
-def append(log, event, position, market, attributions, known):
+def append(log, event, position, market, known):
     """Encode the feed's messages of an event that was applied, if it has any. There must be room.
 
     The count is stored last: whoever loads it from another thread finds everything it counts.
     """
     for part in range(known[KNOWN_COUNT]):
         offset = log.words[SIZE]
-        size = encode_feed(event, position, market, attributions, known, part, log.data, offset)
+        size = encode_feed(event, position, market, known, part, log.data, offset)
         number = log.words[COUNT] + 1
         place = number - 1 - log.words[BASE]
         if place & ((1 << STRIDE_BITS) - 1) == 0:

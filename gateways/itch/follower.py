@@ -17,7 +17,6 @@ from concurrent.futures import Future
 
 import numpy as np
 
-from gateways.itch.attribution import attributions_of
 from gateways.itch.snapshot import can_be_told, encode_snapshot, snapshot_size_max
 from shm_exchange.errors import ExchangeError
 from shm_exchange.history import History
@@ -42,10 +41,10 @@ class Snapshot:
         self.messages = messages
 
 
-def take_snapshot(market: Market, attributions: np.ndarray) -> Snapshot:
+def take_snapshot(market: Market) -> Snapshot:
     """What GLIMPSE says of a market. It must not change meanwhile."""
     buffer = np.empty(int(snapshot_size_max(market)), np.uint8)
-    size = int(encode_snapshot(market, attributions, buffer))
+    size = int(encode_snapshot(market, buffer))
     data = buffer[:size].copy() if 2 * size < len(buffer) else buffer[:size]
     return Snapshot(data.data, int(market.scalars[0]["feed_messages"]))
 
@@ -66,7 +65,6 @@ class Follower(threading.Thread):
         self._target = -1
         self._latest: tuple[float, weakref.ref[Snapshot]] | None = None
         self._alive: weakref.WeakSet[Snapshot] = weakref.WeakSet()
-        self._attributions = attributions_of(context.configuration)
 
     def ask(self) -> Future[Snapshot]:
         """The snapshot of a moment that is not before this one, but for FRESH_SECONDS."""
@@ -130,7 +128,7 @@ class Follower(threading.Thread):
         return reference() if is_fresh or len(self._alive) >= SNAPSHOTS_MAX else None
 
     def _take(self, market: Market) -> Snapshot:
-        snapshot = take_snapshot(market, self._attributions)
+        snapshot = take_snapshot(market)
         self._alive.add(snapshot)
         self._latest = (time.monotonic(), weakref.ref(snapshot))
         return snapshot

@@ -1,7 +1,7 @@
 """Kernel: EVENT -> the feed.
 
-An event gives the feed no, one or two messages: as many as `streams.feed_messages` says, from the
-event and the order as the replica had it before the event, so that everybody numbers the feed
+An event gives the feed as many messages as `streams.feed_messages` says (mostly none or one), from
+the event and the order as the replica had it before the event, so that everybody numbers the feed
 alike. `note` keeps what has to be known from before.
 
 An order is on the feed from the event that says that it rests (ACCEPTED or REPLACED with RESTS,
@@ -28,10 +28,11 @@ from gateways.itch.codec import (
     encode_system,
     encode_trade,
 )
+from gateways.itch.participant import encode_participant
 from gateways.wire import SPACES_4
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
-from shm_exchange.messages import COMMAND_NEXT_BITS, EventFlag, EventKind
+from shm_exchange.messages import BLANK_FIRM, COMMAND_NEXT_BITS, EventFlag, EventKind
 from shm_exchange.streams import feed_messages, is_shown, shown_less
 
 _REPLACED = int(EventKind.REPLACED)
@@ -41,6 +42,7 @@ _MODIFIED = int(EventKind.MODIFIED)
 _ACCEPTED = int(EventKind.ACCEPTED)
 _RESTATED = int(EventKind.RESTATED)
 _BROKEN = int(EventKind.BROKEN)
+_PARTICIPANT = int(EventKind.PARTICIPANT)
 _SYSTEM = int(EventKind.SYSTEM)
 _LISTED = int(EventKind.LISTED)
 _INSTRUMENT_STATE = int(EventKind.INSTRUMENT_STATE)
@@ -80,22 +82,19 @@ def feed_side(side):
 
 
 @kernel
-def add_order(market, attributions, slot, reference, time_ns, buffer, offset):
-    """An order comes to rest: `A`, or `F` with the firm of its session. Return the bytes written.
-
-    attributions: int32[sessions], four raw characters, 0 without a firm.
-    """
+def add_order(market, slot, reference, time_ns, buffer, offset):
+    """`A`: an order comes to rest; `F` with the firm of its session. Return the bytes written."""
     order = market.orders[at(slot)]
     index = int(order["instrument"])
     instrument = market.instruments[at(index)]
     price = int(order["price"]) * instrument["tick"]
     side = feed_side(int(order["side"]))
     shares, symbol = int(order["displayed"]), instrument["symbol"]
-    attribution = 0
+    attribution = np.int64(BLANK_FIRM)
     if order["display"] == _ATTRIBUTED:
-        attribution = int(attributions[at(np.int64(order["session"]))])
+        attribution = np.int64(market.sessions[at(np.int64(order["session"]))]["firm"])
     locate = index + 1
-    if attribution:
+    if attribution != BLANK_FIRM:
         return encode_add_attributed(
             buffer, offset, time_ns, locate, reference, side, shares, symbol, price, attribution
         )
@@ -114,7 +113,7 @@ def _executed(event, match_number, reference, instrument, locate, buffer, offset
 
 
 @kernel
-def _replaced(event, own, market, attributions, known, part, locate, buffer, offset):
+def _replaced(event, own, market, known, part, locate, buffer, offset):
     """A resting order is replaced: by one that rests, or first of all by nothing."""
     slot, time_ns = np.int64(event["slot"]), event["time_ns"]
     original = (own >> COMMAND_NEXT_BITS) << COMMAND_NEXT_BITS | known[KNOWN_REFERENCE]
@@ -124,12 +123,12 @@ def _replaced(event, own, market, attributions, known, part, locate, buffer, off
         shares = int(market.orders[at(slot)]["displayed"])
         return encode_replace(buffer, offset, time_ns, locate, original, own, shares, price)
     if rests and part == known[KNOWN_COUNT] - 1:
-        return add_order(market, attributions, slot, own, time_ns, buffer, offset)
+        return add_order(market, slot, own, time_ns, buffer, offset)
     return encode_delete(buffer, offset, time_ns, locate, original)
 
 
 @kernel
-def _of_order(event, position, market, attributions, known, part, buffer, offset):
+def _of_order(event, position, market, known, part, buffer, offset):
     """A message of an event about one order; `note` said that there is one."""
     above = np.int64(market.scalars[0]["engine"]) << COMMAND_NEXT_BITS
     kind, time_ns = int(event["kind"]), event["time_ns"]
@@ -140,14 +139,14 @@ def _of_order(event, position, market, attributions, known, part, buffer, offset
         instrument = market.instruments[at(index)]
         return _executed(event, own, named, instrument, locate, buffer, offset)
     if kind == _REPLACED:
-        return _replaced(event, own, market, attributions, known, part, locate, buffer, offset)
+        return _replaced(event, own, market, known, part, locate, buffer, offset)
     if kind == _CANCELLED and int(event["flags"]) & _DONE:
         return encode_delete(buffer, offset, time_ns, locate, named)
     if kind == _CANCELLED or kind == _MODIFIED:
         return encode_cancel(buffer, offset, time_ns, locate, named, known[KNOWN_LESS])
     reference = own if kind == _ACCEPTED or kind == _RESTATED else named
     slot = np.int64(event["slot"])
-    return add_order(market, attributions, slot, reference, time_ns, buffer, offset)
+    return add_order(market, slot, reference, time_ns, buffer, offset)
 
 
 @cold_kernel
@@ -170,12 +169,21 @@ def add_directory(market, index, time_ns, buffer, offset):
 
 
 @cold_kernel
-def _of_market(event, kind, market, buffer, offset):
-    """The message of an event that is not about one order."""
+def add_firm(market, index, firm, time_ns, buffer, offset):
+    """`L`: a firm in an instrument. Return the bytes written."""
+    symbol = market.instruments[at(index)]["symbol"]
+    return encode_participant(buffer, offset, time_ns, index + 1, firm, symbol)
+
+
+@cold_kernel
+def _of_market(event, kind, market, part, buffer, offset):
+    """A message of an event that is not about one order."""
     time_ns, code = event["time_ns"], int(event["reason"]) & 0xFF
     index = np.int64(event["instrument"])
     if kind == _SYSTEM:
         return encode_system(buffer, offset, time_ns, code)
+    if kind == _PARTICIPANT:
+        return add_firm(market, index + part, event["firm_name"], time_ns, buffer, offset)
     if kind == _LISTED:
         return add_directory(market, index, time_ns, buffer, offset)
     if kind == _BROKEN:
@@ -185,14 +193,16 @@ def _of_market(event, kind, market, buffer, offset):
 
 
 @kernel
-def encode_feed(event, position, market, attributions, known, part, buffer, offset):
+def encode_feed(event, position, market, known, part, buffer, offset):
     """Write message `part` of `event` as a SoupBinTCP `S` packet; return the bytes written.
 
     event: EVENT row, read at `position`, applied to `market` already; known: what `note` kept
-    before that, which has the count of parts; attributions: int32[sessions]; buffer: uint8 with
-    at least HEADER_SIZE + MESSAGE_SIZE_MAX bytes free at `offset`.
+    before that, which has the count of parts; buffer: uint8 with at least HEADER_SIZE +
+    MESSAGE_SIZE_MAX bytes free at `offset`.
     """
     kind = int(event["kind"])
     if kind == _SYSTEM or kind == _LISTED or kind == _INSTRUMENT_STATE or kind == _BROKEN:
-        return _of_market(event, kind, market, buffer, offset)
-    return _of_order(event, position, market, attributions, known, part, buffer, offset)
+        return _of_market(event, kind, market, part, buffer, offset)
+    if kind == _PARTICIPANT:
+        return _of_market(event, kind, market, part, buffer, offset)
+    return _of_order(event, position, market, known, part, buffer, offset)

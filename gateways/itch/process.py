@@ -21,7 +21,6 @@ from gateways.control import PumpDoor, listen, log
 from gateways.credentials import Credentials
 from gateways.itch import pump as loop
 from gateways.itch import state
-from gateways.itch.attribution import attributions_of
 from gateways.itch.feed_log import BASE, COUNT, SIZE, FeedLog
 from gateways.itch.follower import Follower
 from gateways.itch.glimpse import Glimpse, Source
@@ -70,7 +69,6 @@ def build_pump(context: RoleContext, gateway: Gateway, mailbox: Mailbox) -> Feed
         market=empty_market(context.configuration, context.engine),
         ring=context.wiring.ring,
         log=create_feed_log(context.state_directory),
-        attributions=attributions_of(context.configuration),
         known=np.zeros(KNOWN_WORDS, np.int64),
         connections=create_connections(gateway.clients_max, INBOUND_SIZE, OUTBOUND_SIZE),
         multicast=open_multicast(gateway),

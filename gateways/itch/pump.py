@@ -11,7 +11,7 @@ from gateways import connection as c
 from gateways import mailbox as letters
 from gateways.itch.feed_log import COUNT, SIZE, append, begin_anew, has_room_for, seek
 from gateways.itch.multicast import end_session, lose_place, tell
-from gateways.itch.outbound import note
+from gateways.itch.outbound import KNOWN_COUNT, note
 from gateways.itch.state import (
     BEHIND,
     BELL,
@@ -173,16 +173,16 @@ def _poll_sockets(pump, now_ns, timeout_ms):
 @kernel
 def ingest(pump, events, count, position):
     """Apply and encode `count` events, the first at `position`: 0, or why the loop must end."""
-    if not has_room_for(pump.log, count):
-        return LOG_FULL  # nothing was done: with room it goes on from here
     market, known = pump.market, pump.known
     for index in range(count):
         event = events[at(index)]
         note(market, event, known)
+        if not has_room_for(pump.log, known[KNOWN_COUNT]):
+            return LOG_FULL  # with room it goes on from this event
         apply(market, events, index, position + index)
         if event["kind"] == ROLLED:
             begin_anew(pump.log)
-        append(pump.log, event, position + index, market, pump.attributions, known)
+        append(pump.log, event, position + index, market, known)
         if event["kind"] == ATTESTED and market.scalars[0]["differs"] != 0:
             return DIFFERS
     return 0

@@ -44,7 +44,6 @@ class FeedPump(NamedTuple):
     market: Market
     ring: Broadcast
     log: FeedLog
-    attributions: np.ndarray  # int32[sessions]: the firm of each, four raw characters, or 0
     known: np.ndarray  # int64[8], scratch: `outbound.KNOWN_*`
     connections: Connections
     multicast: Multicast

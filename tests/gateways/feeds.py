@@ -39,11 +39,11 @@ Book = dict[int, Order]  # by reference number, in the order in which they came
 
 
 @kernel
-def _append(market, rows, first, last, log, firms, known):
+def _append(market, rows, first, last, log, known):
     for index in range(first, last):
         note(market, rows[index], known)
         apply(market, rows, index, index)
-        append(log, rows[index], index, market, firms, known)
+        append(log, rows[index], index, market, known)
 
 
 class Feed:
@@ -52,14 +52,14 @@ class Feed:
     def __init__(self, directory: Path) -> None:
         self.market: Market = fresh_market()
         self.log: FeedLog = create_feed_log(directory, 1 << 24)
-        self.firms = np.full(len(self.market.sessions), FIRM, np.int32)
+        self.market.sessions["firm"] = FIRM
         self._known = np.zeros(KNOWN_WORDS, np.int64)
         assert extend(self.log)
 
     def play(self, last: int) -> None:
         """Everything before position `last`."""
         first = int(self.market.scalars[0]["position"])
-        _append(self.market, events(), first, last, self.log, self.firms, self._known)
+        _append(self.market, events(), first, last, self.log, self._known)
 
 
 def messages_of(data: bytes) -> list[bytes]:

@@ -26,7 +26,7 @@ def test_a_snapshot_and_the_rest_are_the_whole(tmp_path: Path) -> None:
     taken = []
     for number in range(SNAPSHOTS + 1):
         feed.play(len(events()) * number // SNAPSHOTS)
-        taken.append((int(feed.log.words[COUNT]), take_snapshot(feed.market, feed.firms)))
+        taken.append((int(feed.log.words[COUNT]), take_snapshot(feed.market)))
     messages = messages_of(bytes(feed.log.data[: feed.log.words[SIZE]]))
     whole = read({}, messages)
     assert len(messages) == feed.log.words[COUNT] and len(whole) > 20
@@ -47,26 +47,28 @@ def test_a_snapshot_begins_like_the_feed(tmp_path: Path) -> None:
     feed = Feed(tmp_path)
     feed.play(len(events()) // 2)
     feed.market.instruments[0]["state"] = ord("Q")
-    told = messages_of(bytes(take_snapshot(feed.market, feed.firms).data))
+    feed.market.scalars[0]["sessions_known"] = len(feed.market.sessions)
+    told = messages_of(bytes(take_snapshot(feed.market).data))
     letters = b"".join(each[:1] for each in told)
-    assert letters == b"SRHSS" + b"A" * (len(told) - 6) + b"G"
-    assert [told[place][11:12] for place in (0, 3, 4)] == [b"O", b"S", b"Q"]
+    assert letters == b"SRHLSS" + b"A" * (len(told) - 7) + b"G"
+    assert [told[place][11:12] for place in (0, 4, 5)] == [b"O", b"S", b"Q"]
     assert told[2][19:20] == b"Q"
-    locates = {int.from_bytes(each[1:3], "big") for each in told[5:-1]}
-    assert locates == {1} == {int.from_bytes(told[place][1:3], "big") for place in (1, 2)}
+    locates = {int.from_bytes(each[1:3], "big") for each in told[6:-1]}
+    assert locates == {1} == {int.from_bytes(told[place][1:3], "big") for place in (1, 2, 3)}
+    assert told[3][11:15] == b"ACME"
 
 
 def test_what_is_not_displayed_is_not_told(tmp_path: Path) -> None:
     """A reserve that waits for its refreshment, and an attributed order."""
     feed = Feed(tmp_path)
     feed.play(len(events()) // 2)
-    before = messages_of(bytes(take_snapshot(feed.market, feed.firms).data))
+    before = messages_of(bytes(take_snapshot(feed.market).data))
     slot = int(feed.market.levels[int(feed.market.sides[0]["best_level"])]["first"])
     feed.market.orders[slot]["display"] = ord("A")
-    attributed = messages_of(bytes(take_snapshot(feed.market, feed.firms).data))
+    attributed = messages_of(bytes(take_snapshot(feed.market).data))
     assert attributed[5] == b"F" + before[5][1:] + b"ACME"
     feed.market.orders[slot]["displayed"] = 0
-    assert messages_of(bytes(take_snapshot(feed.market, feed.firms).data)) == [
+    assert messages_of(bytes(take_snapshot(feed.market).data)) == [
         *before[:5],
         *before[6:],
     ]

@@ -35,6 +35,7 @@ from gateways.itch.codec import (
     message_size,
 )
 from gateways.itch.messages import ITCH_MESSAGE_DTYPE, MESSAGE_SIZE_MAX, MESSAGES
+from gateways.itch.participant import encode_participant
 
 DAY_NS = 86_400 * 10**9
 MIDNIGHT_NS = DAY_NS - 1
@@ -64,6 +65,14 @@ CASES: list[tuple[str, Callable[..., int], tuple, str, tuple, dict[str, int]]] =
         "8scc4s",
         (SYMBOL, b"T", b" ", b"CLSD"),
         {"symbol": RAW_SYMBOL, "code": ord("T")},
+    ),
+    (
+        "L",
+        encode_participant,
+        (65_535, int.from_bytes(b"ACME", "little"), RAW_SYMBOL),
+        "4s8sccc",
+        (b"ACME", SYMBOL, b"N", b"N", b"A"),
+        {"symbol": RAW_SYMBOL},
     ),
     (
         "A",

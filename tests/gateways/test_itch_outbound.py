@@ -42,8 +42,8 @@ def _note(market, events, known):
 
 
 @kernel
-def _encode(events, position, market, attributions, known, part, buffer, offset):
-    return encode_feed(events[0], position, market, attributions, known, part, buffer, offset)
+def _encode(events, position, market, known, part, buffer, offset):
+    return encode_feed(events[0], position, market, known, part, buffer, offset)
 
 
 def _order_before(market: Market, case: Case) -> None:
@@ -73,8 +73,7 @@ def _order_after(market: Market, case: Case) -> None:
 def _written(case: Case, offset: int) -> bytes:
     """All messages of the event, at an offset of the buffer."""
     market = create_market(instruments(), 10, engine=ENGINE, gateway_count=1, page_limit=4)
-    firms = np.zeros(10, np.int32)
-    firms[4] = int.from_bytes(b"ACME", "little")
+    market.sessions["firm"][4] = int.from_bytes(b"ACME", "little")
     known = np.zeros(KNOWN_WORDS, np.int64)
     _order_before(market, case)
     _note(market, case.event, known)
@@ -82,7 +81,7 @@ def _written(case: Case, offset: int) -> bytes:
     written = b""
     for part in range(known[KNOWN_COUNT]):
         buffer = np.full(offset + HEADER_SIZE + MESSAGE_SIZE_MAX + 3, 0x2A, np.uint8)
-        size = _encode(case.event, POSITION, market, firms, known, part, buffer, offset)
+        size = _encode(case.event, POSITION, market, known, part, buffer, offset)
         assert bytes(buffer[:offset]) == b"*" * offset
         assert set(bytes(buffer[offset + size :])) == {0x2A}
         written += bytes(buffer[offset : offset + size])
@@ -128,6 +127,14 @@ REFRESHED = order(EventKind.RESTATED)
 def test_a_broken_trade_is_named_by_its_match_number() -> None:
     case = Case("broken", BROKEN, {}, b"")
     assert _written(case, 0) == itch(b"B", "Q", ENGINE << 48 | MAKER_REFERENCE)
+
+
+def test_a_firm_is_told_of_in_every_instrument() -> None:
+    row = event(EventKind.PARTICIPANT, 0, quantity=2, firm_name=int.from_bytes(b"ACME", "little"))
+    row["instrument"] = 0
+    first = itch(b"L", "4s8sccc", b"ACME", b"AAPL    ", b"N", b"N", b"A", locate=1)
+    second = itch(b"L", "4s8sccc", b"ACME", SYMBOL, b"N", b"N", b"A")
+    assert _written(Case("participant", row, {}, b""), 0) == first + second
 
 
 @pytest.mark.parametrize("display", ["Y", "A", "N"])

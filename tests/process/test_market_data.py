@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from gateways.client import OuchClient
 from gateways.glimpse_client import take_snapshot
 from tests.gateways.feeds import Book, as_levels, by_meatpy, queues, read
 from tests.process.conftest import ENGINES, ORDER_GATEWAY, ROOT, Exchange
@@ -33,12 +34,15 @@ from tests.process.trading import (
     packet,
     ports,
     running,
+    settle,
+    trade,
 )
 from tests.process.trading import play as play_scenario
 
 GROUP = "239.83.77.88"
 MESSAGES = 6_000
 SYMBOL = "AAPL"
+FIRMS = ("ACME", "EMCA")
 HEADER = struct.Struct(">10sQH")
 END_OF_SESSION = 0xFFFF
 REQUESTS_PER_SECOND = 2_000
@@ -133,8 +137,12 @@ def market(tmp_path_factory: pytest.TempPathFactory, listener: Listener) -> Iter
         f'multicast_a = "{first}"\nmulticast_b = "{second}"\n'
         f"requests_per_second = {REQUESTS_PER_SECOND}\n"
     )
+    firms = "".join(
+        f'[[session]]\nusername = "{firm}01"\npassword = "{PASSWORD}"\nfirm = "{firm}"\n'
+        for firm in FIRMS
+    )
     folder = tmp_path_factory.mktemp("market-data")
-    with running(folder, ENGINES + ORDER_GATEWAY + gateway) as it:
+    with running(folder, ENGINES + firms + ORDER_GATEWAY + gateway) as it:
         yield it
 
 
@@ -257,6 +265,29 @@ def test_our_client_begins_with_a_snapshot(market: Exchange) -> None:
             assert set(client.book.orders) == set(expected)
 
     play_scenario(scenario())
+
+
+def test_firms_are_named(market: Exchange) -> None:
+    """At the beginning of the feed, with the orders that want it, and in snapshots."""
+    before = whole_feed(market)
+    assert b"".join(each[:1] for each in before[:7]) == b"SRHLLSS"
+    assert [each[11:15].decode() for each in before[3:5]] == list(FIRMS)
+
+    async def scenario(client: OuchClient) -> None:
+        await client.enter("B", 100, SYMBOL, "1.00", display="A")
+        await client.replace(1, 90, "1.00", display="A")
+        await client.replace(2, 80, "1.00", display="Y")
+        await client.replace(3, 70, "1.00", display="A")
+        await settle(client)
+
+    trade(market, "EMCA01", scenario)
+    said = whole_feed(market)[len(before) :]
+    assert b"".join(each[:1] for each in said) == b"FUDADF"
+    assert [each[36:] for each in said if each[:1] == b"F"] == 2 * [b"EMCA"]
+    _, told = snapshot(market)
+    assert [each[3:5] + each[11:] for each in told if each[:1] == b"F"] == [
+        said[-1][3:5] + said[-1][11:]
+    ]
 
 
 def test_snapshots_that_are_not_to_be_had(market: Exchange) -> None:

@@ -29,7 +29,7 @@ EXPECTED = {
     "Tags": {str(int(each)) for each in Tag},
     "TotalView-ITCH 5.0": set(MESSAGES),
     "MoldUDP64 1.00": {"messages", "heartbeat", "end of session", "request"},
-    "GLIMPSE 5.0": {*"SRHAF", chr(END_OF_SNAPSHOT_TYPE)},
+    "GLIMPSE 5.0": {*"SRHLAF", chr(END_OF_SNAPSHOT_TYPE)},
 }
 
 

@@ -20,6 +20,7 @@ GATEWAYS_MAY_USE = {
         "addresses",
         "config",
         "errors",
+        "firms",
         "flow",
         "groups",
         "history",
