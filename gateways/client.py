@@ -29,6 +29,7 @@ from gateways.client_mass import MassClient
 from gateways.feed_book import Book, Level
 from gateways.itch import typed_messages as itch
 from gateways.ouch import typed_messages as ouch
+from gateways.ouch import typed_private as private
 from gateways.ouch.messages import (
     ACCOUNT_QUERY_REQUEST,
     ACCOUNT_QUERY_RESPONSE,
@@ -37,6 +38,11 @@ from gateways.ouch.messages import (
     ENTER_ORDER,
     MODIFY_REQUEST,
     REPLACE_REQUEST,
+)
+from gateways.ouch.private_messages import (
+    LIMITS_QUERY,
+    OPEN_ORDERS_QUERY,
+    SHARES_AHEAD_QUERY,
 )
 from gateways.ouch.tag_text import TagValue, pack_tags
 from gateways.ouch.tags import Tag
@@ -92,7 +98,7 @@ class OuchClient(MassClient):
     long as the session lives: `account_query` finds the next one after a restart of the client.
     """
 
-    catalogue = ouch.MESSAGES
+    catalogue = {**ouch.MESSAGES, **private.MESSAGES}
 
     next_user_ref = 1
 
@@ -236,6 +242,23 @@ class OuchClient(MassClient):
         """
         self._require_connection()
         return await (await self._query())
+
+    async def ask_limits(self, symbol: str = "") -> None:
+        """Answered by a LimitsAnswer without a number, which may get lost: then ask again."""
+        await self._ask(pack(LIMITS_QUERY, "l", symbol=symbol))
+
+    async def ask_open_orders(self) -> None:
+        """Answered, likewise, by an OpenOrdersAnswer and as many OpenOrder."""
+        await self._ask(pack(OPEN_ORDERS_QUERY, "o"))
+
+    async def ask_shares_ahead(self, user_ref: int, channel: int = 0) -> None:
+        """Answered, likewise, by a SharesAheadAnswer."""
+        query = pack(SHARES_AHEAD_QUERY, "a", user_ref_num=user_ref, user_ref_index=channel)
+        await self._ask(query)
+
+    async def _ask(self, question: bytes) -> None:
+        self._require_connection()
+        await self._connection.send(question)
 
     async def reconnect(
         self, host: str | None = None, port: int | None = None, *, attempts: int = 100

@@ -472,6 +472,10 @@ _Static_assert(sizeof(struct instrument) == 64, "size");
 #define SESSION_FIRM 24
 #define SESSION_RESERVED_1 28
 #define SESSION_RESERVED_2 32
+#define SESSION_COPIES 56
+#define SESSION_COPIES_NEXT 58
+#define SESSION_DROP_COPY 60
+#define SESSION_RESERVED_3 61
 struct session {
     int64_t messages;
     uint32_t generation;
@@ -484,7 +488,11 @@ struct session {
     uint8_t reserved_0[2];
     int32_t firm;
     int32_t reserved_1;
-    int64_t reserved_2[4];
+    int64_t reserved_2[3];
+    uint16_t copies;
+    uint16_t copies_next;
+    uint8_t drop_copy;
+    uint8_t reserved_3[3];
 };
 _Static_assert(sizeof(struct session) == 64, "size");
 

@@ -129,12 +129,15 @@ class Credentials(Table):
         default="", pattern=r"^[A-Z0-9]{0,4}$", description="at most 4 capitals and digits"
     )
     cancel_on_disconnect: bool = False
+    drop_copy: bool = False
     limits: Limits = Limits()
 
     @model_validator(mode="after")
     def _has_one_password(self) -> Credentials:
         if (self.password is None) == (self.password_hash is None):
             raise ValueError("give exactly one of `password` and `password_hash`")
+        if self.drop_copy and not self.firm:
+            raise ValueError("a drop copy hears a firm; give it a `firm`")
         return self
 
 

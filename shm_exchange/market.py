@@ -145,7 +145,11 @@ SESSION = Record(
         Field("reserved_0", "u1", repeat=2),
         Field("firm", "i4", doc="as configured: four characters"),
         Field("reserved_1", "i4"),
-        Field("reserved_2", "i8", repeat=4),
+        Field("reserved_2", "i8", repeat=3),
+        Field("copies", "u2", doc="as configured: first drop copy of what it is told + 1, or 0"),
+        Field("copies_next", "u2", doc="of a drop copy: the next one of its firm + 1, or 0"),
+        Field("drop_copy", "u1", doc="as configured: 1: it hears its firm and asks nothing"),
+        Field("reserved_3", "u1", repeat=3),
     ),
 )
 

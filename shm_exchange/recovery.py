@@ -48,7 +48,22 @@ def empty_market(configuration: Configuration, engine: int) -> Market:
     for row, session in zip(market.sessions, configuration.sessions, strict=True):
         row["cancel_on_disconnect"] = session.cancel_on_disconnect
         row["firm"] = firm_word(session.firm)
+        row["drop_copy"] = session.drop_copy
+    _link_drop_copies(market, configuration)
     return market
+
+
+def _link_drop_copies(market: Market, configuration: Configuration) -> None:
+    """Whoever hears a firm is in the list of its drop copies, in the order of the sessions."""
+    sessions = configuration.sessions
+    for number in reversed(range(len(sessions))):
+        if not sessions[number].drop_copy:
+            continue
+        same = [other for other, each in enumerate(sessions) if each.firm == sessions[number].firm]
+        speaking = [other for other in same if not sessions[other].drop_copy]
+        after = [other for other in same if sessions[other].drop_copy and other > number]
+        market.sessions["copies_next"][number] = after[0] + 1 if after else 0
+        market.sessions["copies"][speaking] = number + 1
 
 
 def warm_up(market: Market) -> None:

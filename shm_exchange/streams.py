@@ -9,6 +9,7 @@ import numpy as np
 
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
+from shm_exchange.drop_copy import NOBODY, count_copies, hears, told_session
 from shm_exchange.market import RESTING
 from shm_exchange.messages import EventFlag, EventKind
 
@@ -130,24 +131,62 @@ def _count_for_many(market, event, kind):
 
 
 @kernel
+def _count_one(sessions, session):
+    row = sessions[at(session)]
+    row["messages"] += 1
+    if row["copies"] != 0:
+        count_copies(sessions, session, 1)
+
+
+@kernel
 def count_messages(market, event):
     """Raise the counters of the streams that the event gives messages to. Replicas only."""
     kind = np.int64(event["kind"])
     if is_two_sided(kind):
-        market.sessions[at(np.int64(event["session"]))]["messages"] += 1
-        market.sessions[at(np.int64(event["taker_session"]))]["messages"] += 1
+        _count_one(market.sessions, np.int64(event["session"]))
+        _count_one(market.sessions, np.int64(event["taker_session"]))
     elif kind == SESSIONS or kind == SYSTEM:
         if kind == SESSIONS or np.int64(event["reason"]) & 0xFF == END_OF_DAY:
             _count_for_many(market, event, kind)
     elif session_messages(event, np.int64(event["session"])):
-        market.sessions[at(np.int64(event["session"]))]["messages"] += 1
+        _count_one(market.sessions, np.int64(event["session"]))
     market.scalars[0]["feed_messages"] += feed_messages(market, event)
 
 
 @cold_kernel
-def count_in(events, count, session):
+def stream_messages(sessions, event, session):
+    """How many messages the event gives to the stream of `session`, copies included: at most 2."""
+    total = session_messages(event, session)
+    if sessions[at(session)]["drop_copy"]:
+        for place in range(2):
+            owner = told_session(event, place)
+            if owner != NOBODY and hears(sessions, session, owner):
+                total += session_messages(event, owner)
+    return total
+
+
+@cold_kernel
+def message_owner(sessions, event, session, number):
+    """Of the `number`-th message (from 0) that the event gives to a stream: who is told it, and
+    which of that session's messages it is. Another owner than `session`: it is a copy.
+    """
+    own = session_messages(event, session)
+    if number < own:
+        return session, number
+    number -= own
+    owner = told_session(event, 0)
+    if hears(sessions, session, owner):
+        count = session_messages(event, owner)
+        if number < count:
+            return owner, number
+        number -= count
+    return told_session(event, 1), number
+
+
+@cold_kernel
+def count_in(sessions, events, count, session):
     """Messages that events[0:count] give to `session`."""
     total = 0
     for index in range(count):
-        total += session_messages(events[at(index)], session)
+        total += stream_messages(sessions, events[at(index)], session)
     return total

@@ -9,7 +9,7 @@ import numpy as np
 from gateways import connection as c
 from gateways import mailbox as letters
 from gateways.mailbox import post_outward
-from gateways.ouch.codec import OK, PRIVATE_FIRST, decode
+from gateways.ouch.codec import ACCOUNT_QUERY, OK, PRIVATE_FIRST, decode
 from gateways.ouch.inbound import (
     COMMAND_RECORDS_MAX,
     DISK_SHORT,
@@ -29,6 +29,7 @@ from gateways.ouch.state import (
     MESSAGES_PER_PASS,
     PENDING,
     ROWS_USED,
+    SETTING_COPIES,
     SETTING_EPOLL,
     SETTING_REFUSALS,
     SETTING_SOURCE,
@@ -192,6 +193,14 @@ def count_refusal(pump, session, now_ns):
         close_client(pump, number, c.CLOSE_REFUSED, now_ns)
 
 
+@cold_kernel
+def _only_listens(pump, number):
+    """1 when a drop copy asks for something that is not an account query."""
+    session = np.int64(pump.connections.rows[at(number)]["session"])
+    listens = pump.market.sessions[at(session)]["drop_copy"]
+    return 1 if listens and pump.request[0]["type"] != ACCOUNT_QUERY else 0
+
+
 @kernel
 def _packet(pump, number, kind, offset, length, now_ns):
     """One packet of a client; a reason to close the connection, or 0."""
@@ -202,6 +211,8 @@ def _packet(pump, number, kind, offset, length, now_ns):
         if result == OK and request["type"] >= PRIVATE_FIRST:
             answer(pump, number)
             return 0
+        if pump.settings[SETTING_COPIES] != 0 and _only_listens(pump, number):
+            return c.CLOSE_OUCH
         if result == OK and load_relaxed(pump.process_words, RECORDER_SHORT) != 0:
             result = DISK_SHORT
         position = pump.words[COMMAND_POSITION]

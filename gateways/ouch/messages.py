@@ -355,4 +355,6 @@ OUTBOUND_SIZE_MAX = (
     + TAGS_SIZE_MAX
 )
 
+COPY_SIZE = 7  # `c` and the session's name, in front of a copied message
+
 RECORDS = tuple(INBOUND.values()) + tuple(OUTBOUND.values())

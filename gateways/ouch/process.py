@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -44,7 +45,7 @@ from ringbuf.syscalls import EPOLL_CLOEXEC, epoll_create1
 from ringbuf.waiting import SPIN
 from ringbuf.writer_lock import BROKEN, BUSY, owner_died, try_lock, unlock
 from shm_exchange.addresses import split_address
-from shm_exchange.config import Gateway
+from shm_exchange.config import USERNAME_SIZE, Gateway, Session
 from shm_exchange.errors import ExchangeError
 from shm_exchange.history import History
 from shm_exchange.market import Market, sparse
@@ -74,6 +75,12 @@ def symbol_index(market: Market) -> OrderIndex:
     for number, row in enumerate(market.instruments):
         insert_order(index, int(row["symbol"]), number + 1)
     return index
+
+
+def names_of(sessions: Sequence[Session]) -> np.ndarray:
+    """int64[sessions]: six characters each, raw."""
+    names = [each.username.encode("ascii").ljust(USERNAME_SIZE) for each in sessions]
+    return np.array([int.from_bytes(each, "little") for each in names], np.int64)
 
 
 def build_desk(context: RoleContext, market: Market) -> Desk:
@@ -113,6 +120,7 @@ def build_pump(
     settings[state.SETTING_ENGINE] = context.engine
     settings[state.SETTING_EPOLL] = epoll_create1(EPOLL_CLOEXEC)
     settings[state.SETTING_REFUSALS] = gateway.refusals_per_second
+    settings[state.SETTING_COPIES] = int(market.sessions["drop_copy"].max(initial=0))
     settings[state.SETTING_VISIBLE] = DURABLE if context.holds else PUBLISHED
     return OrderPump(
         market=market,
@@ -138,6 +146,7 @@ def build_pump(
         passed=np.zeros(state.EVENTS_PER_PASS, EVENT_DTYPE),
         ready=np.zeros(state.EPOLL_EVENT_SIZE * state.READY_PER_PASS, np.uint8),
         tags=np.zeros(1, ORDER_TAGS.dtype),
+        names=names_of(context.configuration.sessions),
         replay=np.zeros(gateway.outbound_buffer_bytes // 2, np.uint8),
     )
 

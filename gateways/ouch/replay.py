@@ -32,6 +32,8 @@ class ReplayService:
         self._mailbox = pump.mailbox
         self._buffer = pump.replay
         self._instruments = pump.market.instruments  # of it, what is configured
+        self._sessions = pump.market.sessions  # likewise
+        self._names = pump.names
         self._engine = int(pump.settings[SETTING_ENGINE])
         self._history = history
         self._waiting: deque[np.ndarray] = deque()
@@ -80,6 +82,8 @@ class ReplayService:
             if len(events) == 0:
                 break
             done, messages, finished = encode_events(
+                self._sessions,
+                self._names,
                 events,
                 position,
                 session,
@@ -105,9 +109,9 @@ class ReplayService:
             while first + len(events) < end:  # the journal and the ring each had a part
                 start = first + len(events)
                 events = joined(events, self._history.read(start, end - start))
-            here = int(count_in(events, len(events), session))
+            here = int(count_in(self._sessions, events, len(events), session))
             if here >= needed:
-                index, skip = skip_messages(events, session, here - needed)
+                index, skip = skip_messages(self._sessions, events, session, here - needed)
                 return first + int(index), int(skip)
             needed -= here
             end = first

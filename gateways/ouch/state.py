@@ -35,7 +35,8 @@ SETTING_EPOLL = 4
 SETTING_VISIBLE = 5  # cursor below which events may be told: PUBLISHED, or DURABLE
 SETTING_GRACE_NS = 6  # how long the standbys have to take over from a dead matcher
 SETTING_REFUSALS = 7  # rejects within a second that end a connection; 0: none do
-SETTING_COUNT = 8
+SETTING_COPIES = 8  # 1: some session is a drop copy
+SETTING_COUNT = 10
 
 WORDS_PER_LINE = 32
 EVENTS_PER_PASS = 256  # events that one pass copies and applies
@@ -63,7 +64,7 @@ class OrderPump(NamedTuple):
     bells: np.ndarray  # int64[64]
     lock: np.ndarray  # int32[32], the writer lock
     succession: np.ndarray  # int64[1]: 1 while our copy takes over, or has; the Python side's
-    settings: np.ndarray  # int64[8]
+    settings: np.ndarray  # int64[10]
     words: np.ndarray  # int64[16]
     clock: np.ndarray  # int64[2]
     request: np.ndarray  # OUCH_REQUEST[1]
@@ -72,4 +73,5 @@ class OrderPump(NamedTuple):
     passed: np.ndarray  # EVENT[256]: for connections that catch up
     ready: np.ndarray  # uint8[12 * 64], struct epoll_event
     tags: np.ndarray  # ORDER_TAGS[1]: of the event that is being encoded
+    names: np.ndarray  # int64[sessions]: six characters each, raw
     replay: np.ndarray  # uint8[chunk size]: replayed messages, filled by the Python side

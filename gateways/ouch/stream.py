@@ -18,10 +18,12 @@ from gateways.connection import (
     reserve_output,
 )
 from gateways.mailbox import post_outward
-from gateways.ouch.messages import OUTBOUND_SIZE_MAX
+from gateways.ouch.copies import encode_copy, side_of
+from gateways.ouch.messages import COPY_SIZE, OUTBOUND_SIZE_MAX
 from gateways.ouch.outbound import MAKER, TAKER, encode
 from gateways.ouch.state import (
     EVENTS_PER_PASS,
+    SETTING_COPIES,
     SETTING_ENGINE,
     TAKEN_DUE,
     UNSETTLED,
@@ -31,6 +33,7 @@ from gateways.soupbintcp import LOGIN_ACCEPTED_SIZE, write_login_accepted
 from ringbuf.bits import at, copy_bytes
 from ringbuf.broadcast import TORN, read_batch
 from ringbuf.jit import cold_kernel, kernel
+from shm_exchange.drop_copy import NOBODY, first_listener, hears, next_listener, told_session
 from shm_exchange.groups import whole_groups
 from shm_exchange.messages import EventKind
 from shm_exchange.order_tags import tags_of
@@ -38,7 +41,7 @@ from shm_exchange.streams import is_two_sided, session_messages
 
 SESSIONS = int(EventKind.SESSIONS)
 SYSTEM = int(EventKind.SYSTEM)
-MESSAGE_SIZE_MAX = HEADER_SIZE + OUTBOUND_SIZE_MAX
+MESSAGE_SIZE_MAX = HEADER_SIZE + COPY_SIZE + OUTBOUND_SIZE_MAX
 NO_POSITION = -1
 
 # Results of the functions that write to a connection
@@ -66,6 +69,56 @@ def _write(pump, number, event, position, which):
     return SENT
 
 
+@cold_kernel
+def _write_copies(pump, number, owner, event, position):
+    """What the event says to `owner`, to somebody who hears him; FULL when there is no room."""
+    for place in range(session_messages(event, owner)):
+        offset = reserve_output(pump.connections, number, MESSAGE_SIZE_MAX)
+        if offset < 0:
+            return FULL
+        size = encode_copy(
+            event,
+            pump.tags,
+            position,
+            side_of(event, owner, place),
+            pump.market.instruments,
+            pump.settings[SETTING_ENGINE],
+            pump.names[at(owner)],
+            pump.connections.outbound,
+            offset,
+        )
+        commit_output(pump.connections, number, size)
+        pump.connections.rows[at(number)]["next_number"] += 1
+    return SENT
+
+
+@cold_kernel
+def _write_heard(pump, number, session, event, position):
+    """The same, whoever is told; there is room."""
+    sessions = pump.market.sessions
+    for place in range(2):
+        owner = told_session(event, place)
+        if owner != NOBODY and hears(sessions, session, owner):
+            _write_copies(pump, number, owner, event, position)
+
+
+@cold_kernel
+def _deliver_copies(pump, event, position):
+    """Send what an event says to those who hear whom it is about."""
+    sessions = pump.market.sessions
+    for place in range(2):
+        owner = told_session(event, place)
+        if owner == NOBODY:
+            continue
+        listener = first_listener(sessions, owner)
+        while listener != NOBODY:
+            number = np.int64(pump.by_session[at(listener)]) - 1
+            if number >= 0 and pump.connections.rows[at(number)]["state"] == LIVE:
+                if _write_copies(pump, number, owner, event, position) == FULL:
+                    _give_up(pump, number)
+            listener = next_listener(sessions, listener)
+
+
 @kernel
 def _write_all(pump, number, session, event, position):
     """Everything that the event says to the session; FULL, and nothing, when there is no room."""
@@ -78,6 +131,8 @@ def _write_all(pump, number, session, event, position):
             _write(pump, number, event, position, TAKER)
     elif session_messages(event, session):
         _write(pump, number, event, position, MAKER)
+    if pump.market.sessions[at(session)]["drop_copy"]:
+        _write_heard(pump, number, session, event, position)
     return SENT
 
 
@@ -121,6 +176,8 @@ def deliver(pump, events, index, position):
         _deliver_to_many(pump, event, position)
     elif session_messages(event, session):
         _deliver_to(pump, session, event, position, MAKER)
+    if pump.settings[SETTING_COPIES] != 0:
+        _deliver_copies(pump, event, position)
 
 
 @cold_kernel

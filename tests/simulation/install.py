@@ -111,6 +111,7 @@ _KERNELS = (
     "shm_exchange.mass",
     "shm_exchange.beginning",
     "shm_exchange.limits", "shm_exchange.positions", "gateways.risk",
+    "shm_exchange.drop_copy", "gateways.ouch.copies",
 )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ GATEWAYS_MAY_USE = {
         "journal_segment",
         "market",
         "messages",
+        "drop_copy",
         "order_tags",
         "positions",
         "presence",
