@@ -321,7 +321,6 @@ _Static_assert(sizeof(struct order_tags) == 64, "size");
 #define EVENT_UNUSED_USER_REF 60
 #define EVENT_CAUSE 43
 #define EVENT_DISPLAYED 56
-#define EVENT_DISPLAYED_TAKEN 56
 #define EVENT_COMMAND_KIND 63
 #define EVENT_GENERATION 44
 #define EVENT_EPOCH 48
@@ -382,6 +381,17 @@ struct order {
     int32_t display_quantity;
 };
 _Static_assert(sizeof(struct order) == 64, "size");
+
+#define EXPIRY_SIZE 16
+#define EXPIRY_DUE_NS 0
+#define EXPIRY_SLOT 8
+#define EXPIRY_RESERVED_0 12
+struct expiry {
+    int64_t due_ns;
+    int32_t slot;
+    int32_t reserved_0;
+};
+_Static_assert(sizeof(struct expiry) == 16, "size");
 
 #define SESSION_LINK_SIZE 8
 #define SESSION_LINK_NEXT 0
@@ -542,7 +552,8 @@ _Static_assert(sizeof(struct gateway) == 64, "size");
 #define SCALARS_MASS_GROUP 168
 #define SCALARS_MASS_SIDE 170
 #define SCALARS_RESERVED_0 171
-#define SCALARS_RESERVED_1 176
+#define SCALARS_EXPIRIES 176
+#define SCALARS_RESERVED_1 184
 struct scalars {
     int64_t position;
     int64_t stamp_ns;
@@ -574,7 +585,8 @@ struct scalars {
     uint16_t mass_group;
     uint8_t mass_side;
     uint8_t reserved_0[5];
-    int64_t reserved_1[2];
+    int64_t expiries;
+    int64_t reserved_1;
 };
 _Static_assert(sizeof(struct scalars) == 192, "size");
 

@@ -6,16 +6,13 @@ that whoever rebuilds the book from the new stream has the same priorities. Whic
 is part of the state (`stage`, `instruments_listed`, `sessions_known`), so a successor goes on.
 """
 
-import numpy as np
-
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel
-from shm_exchange.book import side_number
 from shm_exchange.emit import emit_order, new_event
 from shm_exchange.market import STAGE_MARKET, STAGE_MESSAGES, STAGE_NONE, STAGE_SYSTEM
 from shm_exchange.messages import CommandFlag, Continuing, EventFlag, EventKind
 from shm_exchange.order_tags import emit_tags
-from shm_exchange.queues import level_from
+from shm_exchange.queues import first_from, following
 
 TAGS = int(CommandFlag.TAGS)
 CARRIED = int(EventKind.CARRIED)
@@ -65,36 +62,13 @@ def carry(market, order, event):
 
 
 @cold_kernel
-def _first_from(market, number, key):
-    """The first order of the first occupied level from `key` of side `number` on, or 0."""
-    while number < len(market.sides):
-        level = level_from(market, number, key)
-        if level:
-            return np.int64(market.levels[at(level)]["first"])
-        number += 1
-        key = 0
-    return 0
-
-
-@cold_kernel
-def _following(market, slot):
-    """The order behind one, over all queues of all instruments, or 0."""
-    order = market.orders[at(slot)]
-    if order["next"]:
-        return np.int64(order["next"])
-    number = side_number(np.int64(order["instrument"]), order["side"])
-    key = np.int64(order["price"]) ^ market.sides[at(number)]["mirror"]
-    return _first_from(market, number, key + 1)
-
-
-@cold_kernel
 def carry_orders(market, slot, source_next, ring, position, limit):
     """Tell the new streams of every live order from `slot` on (0: from the first).
 
     Stops before `limit` with CONTINUED. Returns the position behind the last event.
     """
     if slot == 0:
-        slot = _first_from(market, 0, 0)
+        slot = first_from(market, 0, 0)
     while slot != 0:
         if position >= limit:
             event = new_event(market, ring, position, CONTINUED, source_next)
@@ -110,5 +84,5 @@ def carry_orders(market, slot, source_next, ring, position, limit):
         position += 1
         if market.orders[at(slot)]["flags"] & TAGS:
             position = emit_tags(market, slot, event, ring, position)
-        slot = _following(market, slot)
+        slot = following(market, slot)
     return position

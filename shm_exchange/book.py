@@ -19,6 +19,7 @@ from ringbuf.bits import (
     wrapping_multiply,
 )
 from ringbuf.jit import cold_kernel, kernel
+from shm_exchange.expiry import drop_expiry
 from shm_exchange.market import FREE, NO_KEY, NO_SLOT, RESTING
 from shm_exchange.messages import CommandFlag
 from shm_exchange.order_tags import tags_weight
@@ -27,6 +28,8 @@ from shm_exchange.session_orders import join, leave
 NODES_PER_PATH_MAX = 6  # a key has at most 31 bits: a leaf and five inner nodes, one spare
 BUY_CODE = 66  # `B`; every other side code sells
 TAGS = int(CommandFlag.TAGS)
+HIDDEN = int(CommandFlag.HIDDEN)
+RESERVE = int(CommandFlag.RESERVE)
 
 _HASH_ORDER = -7046029254386353131  # odd 64-bit constants: 2**64 / golden ratio, and two of the
 _HASH_TERMS = -4417276706812531889  # same kind, so that the terms of a sum do not cancel
@@ -190,6 +193,60 @@ def _best_from_root(market, number):
 
 
 @kernel
+def displayed_weight(weight):
+    """Weight of a displayed lot of a reserve order, beside that of an open one."""
+    return mix(weight) | 1
+
+
+@cold_kernel
+def _show(market, slot):
+    """The next displayed part of a reserve order."""
+    order = market.orders[at(slot)]
+    shown = min(np.int64(order["display_quantity"]), np.int64(order["leaves"]))
+    order["displayed"] = shown
+    _count_displayed(market, slot, shown)
+
+
+@cold_kernel
+def _count_displayed(market, slot, count):
+    """Fold displayed lots of a reserve order into the state hash."""
+    weight = order_weight(market, market.orders[at(slot)], slot)
+    add_to_hash(market, displayed_weight(weight), count)
+
+
+@cold_kernel
+def _append_hidden(market, slot, place):
+    """Put a hidden order behind the others of its level; 0 when the level was empty."""
+    order = market.orders[at(slot)]
+    level = market.levels[at(place)]
+    last = np.int64(level["hidden_last"])
+    order["previous"] = last
+    level["hidden_last"] = slot
+    if last:
+        market.orders[at(last)]["next"] = slot
+        return last
+    level["hidden_first"] = slot
+    return np.int64(level["first"])
+
+
+@cold_kernel
+def _unlink_hidden(market, slot):
+    """Take a hidden order out of the queue of its level; 1 when the level is empty now."""
+    order = market.orders[at(slot)]
+    level = market.levels[at(np.int64(order["level"]))]
+    before, behind = np.int64(order["previous"]), np.int64(order["next"])
+    if before:
+        market.orders[at(before)]["next"] = behind
+    else:
+        level["hidden_first"] = behind
+    if behind:
+        market.orders[at(behind)]["previous"] = before
+    else:
+        level["hidden_last"] = before
+    return 1 if level["first"] == 0 and level["hidden_first"] == 0 else 0
+
+
+@kernel
 def rest(market, slot):
     """Put an order (its fields are set) at the back of its level's queue. O(1), amortised."""
     order = market.orders[at(slot)]
@@ -204,16 +261,20 @@ def rest(market, slot):
         side["cached_leaf"] = leaf
     place = 64 * leaf + (key & 63)
     level = market.levels[at(place)]
-    last = level["last"] + 0
     order["level"] = place
-    order["previous"] = last
     order["next"] = NO_SLOT
     order["state"] = RESTING
-    level["last"] = slot
-    if last:
-        market.orders[at(last)]["next"] = slot
+    if order["flags"] & HIDDEN:
+        last = _append_hidden(market, slot, place)
     else:
-        level["first"] = slot
+        last = level["last"] + 0
+        order["previous"] = last
+        level["last"] = slot
+        if last:
+            market.orders[at(last)]["next"] = slot
+        else:
+            level["first"] = slot
+    if last == 0:
         market.leaf_words[at(leaf)] |= shift_left(1, key & 63)
         if key < side["best"]:
             side["best"] = key
@@ -221,6 +282,8 @@ def rest(market, slot):
     side["orders"] += 1
     join(market.session_links, slot, np.int64(order["session"]))
     add_to_hash(market, order_weight(market, order, slot), np.int64(order["leaves"]))
+    if order["flags"] & RESERVE:
+        _show(market, slot)
 
 
 @kernel
@@ -246,13 +309,8 @@ def _level_emptied(market, number, place, key):
 
 
 @kernel
-def remove(market, slot):
-    """Take a resting order out of its queue; its remaining lots leave the state hash."""
-    order = market.orders[at(slot)]
-    leave(market.session_links, slot)
-    add_to_hash(market, order_weight(market, order, slot), -np.int64(order["leaves"]))
-    number = side_number(np.int64(order["instrument"]), order["side"])
-    place = order["level"] + 0
+def _unlink(market, order, place):
+    """Take a displayed order out of the queue of its level; 1 when the level is empty now."""
     before = order["previous"] + 0
     behind = order["next"] + 0
     level = market.levels[at(place)]
@@ -264,19 +322,54 @@ def remove(market, slot):
         market.orders[at(behind)]["previous"] = before
     else:
         level["last"] = before
+    return 1 if before == 0 and behind == 0 and level["hidden_first"] == 0 else 0
+
+
+@kernel
+def remove(market, slot):
+    """Take a resting order out of its queue; its remaining lots leave the state hash."""
+    order = market.orders[at(slot)]
+    leave(market.session_links, slot)
+    add_to_hash(market, order_weight(market, order, slot), -np.int64(order["leaves"]))
+    number = side_number(np.int64(order["instrument"]), order["side"])
+    place = order["level"] + 0
+    flags = np.int64(order["flags"])
+    if flags & RESERVE:
+        _count_displayed(market, slot, -np.int64(order["displayed"]))
+    if flags & HIDDEN:
+        is_empty = _unlink_hidden(market, slot)
+    else:
+        is_empty = _unlink(market, order, place)
     market.sides[at(number)]["orders"] -= 1
-    if before == 0 and behind == 0:
+    if is_empty:
         key = np.int64(order["price"]) ^ market.sides[at(number)]["mirror"]
         _level_emptied(market, number, place, key)
 
 
 @kernel
 def take(market, slot, quantity):
-    """Lower the open quantity of a resting order that keeps its place. quantity <= leaves."""
+    """A resting order that keeps its place trades. quantity <= displayed, < leaves."""
     order = market.orders[at(slot)]
     add_to_hash(market, order_weight(market, order, slot), -quantity)
     order["leaves"] = order["leaves"] - quantity
-    order["displayed"] = order["leaves"]
+    order["displayed"] = order["displayed"] - quantity
+    if order["flags"] & RESERVE:
+        _count_displayed(market, slot, -quantity)
+
+
+@kernel
+def reduce(market, slot, quantity):
+    """Lower the open quantity of a resting order that keeps its place. quantity < leaves.
+
+    What a reserve order does not show goes first.
+    """
+    order = market.orders[at(slot)]
+    add_to_hash(market, order_weight(market, order, slot), -quantity)
+    order["leaves"] = order["leaves"] - quantity
+    shown = max(np.int64(0), np.int64(order["displayed"]) - np.int64(order["leaves"]))
+    order["displayed"] = order["displayed"] - shown
+    if order["flags"] & RESERVE:
+        _count_displayed(market, slot, -shown)
 
 
 @kernel
@@ -286,6 +379,8 @@ def end_order(market, slot):
     order["leaves"] = 0
     order["displayed"] = 0
     order["state"] = FREE
+    if order["expiry"]:
+        drop_expiry(market, slot)
 
 
 @kernel

@@ -18,6 +18,7 @@ from ringbuf.syscalls import clock_ns
 from ringbuf.waiting import ring_others
 from shm_exchange.attestation import attestation
 from shm_exchange.emit import new_event
+from shm_exchange.expiry import expiry_is_due
 from shm_exchange.market import Market
 from shm_exchange.matching import SWEEP_ROOM, match, refuse_poisoned
 from shm_exchange.messages import (
@@ -26,6 +27,7 @@ from shm_exchange.messages import (
     SOURCE_MATCHER,
     EventKind,
 )
+from shm_exchange.order_terms import expire_next
 from shm_exchange.sweep import resume
 
 WORDS_PER_SOURCE = 32  # of SPSC_CURSORS, and of a PROCESS line
@@ -129,6 +131,27 @@ def attest(engine):
 
 
 @cold_kernel
+def end_what_is_due(engine, now_ns):
+    """End every order whose time has come by `now_ns`; 0 when there is no room for it yet."""
+    market = engine.market
+    begin = position = np.int64(market.scalars[0]["position"])
+    room = 1
+    while expiry_is_due(market, now_ns):
+        if position - begin == BATCH_EVENTS:
+            publish_events(engine, position)
+            begin = position
+        room = has_room(engine.ring, position)
+        if not room:
+            break
+        attempt = np.int64(market.gateways[at(SOURCE_MATCHER)]["command_next"]) + 1
+        store_relaxed(engine.words, ATTEMPTING, (SOURCE_MATCHER << COMMAND_NEXT_BITS) | attempt)
+        position = expire_next(market, now_ns, engine.ring, position)
+    if position != begin:
+        publish_events(engine, position)
+    return room
+
+
+@cold_kernel
 def _refuse(engine, index, source, command_next, stamp_ns, position):
     blind = engine.settings[SETTING_BLIND]
     market, ring = engine.market, engine.ring
@@ -150,6 +173,8 @@ def _poll(engine, source):
         return 0
     capacity = len(engine.commands) // (len(cursors) // WORDS_PER_SOURCE)
     stamp = stamp_now(engine)
+    if expiry_is_due(market, stamp) and not end_what_is_due(engine, stamp):
+        return 0
     position = np.int64(scalars["position"])
     begin = position
     poison = engine.settings[SETTING_POISON]
@@ -209,6 +234,10 @@ def step(engine):
         if engine.market.scalars[0]["continuing_kind"] != 0:
             return 0  # the recorder is behind; no other command may come between
     done = 0
+    if engine.market.scalars[0]["expiries"] != 0:
+        before = np.int64(engine.market.scalars[0]["expiries"])
+        end_what_is_due(engine, stamp_now(engine))
+        done = before - np.int64(engine.market.scalars[0]["expiries"])
     suspect = engine.settings[SETTING_SUSPECT]
     for source in range(1, len(engine.command_cursors) // WORDS_PER_SOURCE):
         if suspect == 0 or source == suspect >> COMMAND_NEXT_BITS:

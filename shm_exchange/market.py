@@ -25,6 +25,7 @@ from shm_exchange.messages import (
     USER_REF_INDEX_COUNT,
 )
 
+EXPIRY_LIMIT = 1 << 20  # orders that end at a time, at one time in one engine
 NO_KEY = 1 << 40  # larger than every key: an empty side
 NO_SLOT = 0  # source 0 owns no orders, so that zeroed memory is an empty book
 _MAP_NORESERVE = 0x4000  # Linux, <bits/mman.h>; Python 3.11 does not name it
@@ -50,7 +51,7 @@ ORDER = Record(
         Field("level", "i4", doc="the level it queues in"),
         Field("price", "i4", doc="ticks"),
         Field("leaves", "i4", doc="lots still open"),
-        Field("displayed", "i4", doc="lots of it that are displayed"),
+        Field("displayed", "i4", doc="lots that trade before it is refreshed, or all"),
         Field("executed", "i4", doc="lots that the chain has traded"),
         Field("decremented", "i4", doc="lots that the chain has lost to self-match prevention"),
         Field("user_ref", "u4", doc="current UserRefNum"),
@@ -59,13 +60,24 @@ ORDER = Record(
         Field("side", "a", doc="`B` `S` `T` `E`"),
         Field("state", "u1", doc="FREE, WORKING, RESTING"),
         Field("user_ref_index", "u1"),
-        Field("flags", "u1", doc="CommandFlag: SWEEP, GTC, STAY_ON_DISCONNECT, TAGS"),
+        Field("flags", "u1", doc="of CommandFlag: what lasts, RESERVE, HIDDEN and TAGS"),
         Field("time_in_force", "a"),
         Field("display", "a"),
         Field("capacity", "a"),
         Field("protection_group", "u1"),
-        Field("expiry", "i4", doc="subscript in the expiry heap, or 0"),
-        Field("display_quantity", "i4", doc="MaxFloor, lots; 0 = none"),
+        Field("expiry", "i4", doc="subscript in `expiries`, or 0"),
+        Field("display_quantity", "i4", doc="MaxFloor of a reserve order, lots; else 0"),
+    ),
+)
+
+EXPIRY = Record(
+    name="expiry",
+    size=16,
+    doc="An order that ends at a time: an entry of a heap.",
+    fields=(
+        Field("due_ns", "i8", doc="ns since the epoch"),
+        Field("slot", "i4"),
+        Field("reserved_0", "i4"),
     ),
 )
 
@@ -201,11 +213,12 @@ SCALARS = Record(
         Field("mass_group", "u2", doc="likewise, or 0"),
         Field("mass_side", "a", doc="likewise: `B` or `S`, or 0"),
         Field("reserved_0", "u1", repeat=5),
-        Field("reserved_1", "i8", repeat=2),
+        Field("expiries", "i8", doc="entries of the heap of orders that end at a time"),
+        Field("reserved_1", "i8"),
     ),
 )
 
-RECORDS = (ORDER, SESSION_LINK, LEVEL, BOOK_SIDE, INSTRUMENT, SESSION, GATEWAY, SCALARS)
+RECORDS = (ORDER, EXPIRY, SESSION_LINK, LEVEL, BOOK_SIDE, INSTRUMENT, SESSION, GATEWAY, SCALARS)
 
 
 class Market(NamedTuple):
@@ -226,6 +239,7 @@ class Market(NamedTuple):
     gateways: np.ndarray  # GATEWAY[64]
     scalars: np.ndarray  # SCALARS[1]
     tags: np.ndarray  # ORDER_TAGS[as orders]: rare attributes, of orders with the flag TAGS
+    expiries: np.ndarray  # EXPIRY[limit + 1]: a heap from 1 on, the earliest on top
 
 
 def sparse(dtype: np.dtype | type, count: int) -> np.ndarray:
@@ -267,6 +281,7 @@ def create_market(
         gateways=np.zeros(GATEWAY_LIMIT, GATEWAY.dtype),
         scalars=np.zeros(1, SCALARS.dtype),
         tags=sparse(ORDER_TAGS.dtype, gateway_count << SLOT_BITS),
+        expiries=sparse(EXPIRY.dtype, EXPIRY_LIMIT + 1),
     )
     market.sessions["connection"] = NONE
     market.sessions["firm"] = BLANK_FIRM

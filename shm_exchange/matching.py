@@ -21,7 +21,7 @@ from shm_exchange.admission import (
     session_fault,
     use_user_ref,
 )
-from shm_exchange.book import end_order, remove, take
+from shm_exchange.book import end_order, reduce, remove
 from shm_exchange.emit import emit_cancelled, emit_ignored, emit_order, emit_rejected, new_event
 from shm_exchange.market import WORKING
 from shm_exchange.messages import (
@@ -35,16 +35,19 @@ from shm_exchange.messages import (
     Ignored,
     Reject,
 )
-from shm_exchange.order_tags import (
-    clear_tags,
-    emit_tags,
-    inherit_tags,
-    keep_tags,
-    load_tags,
+from shm_exchange.order_tags import emit_tags, keep_tags, load_tags
+from shm_exchange.order_terms import (
+    cancel_at_entry,
+    entry_fate,
+    release_terms,
+    replacement_fault,
+    tags_fault,
+    take_terms,
 )
 from shm_exchange.sweep import enter_into_book
 
 SIDE_BUY = ord("B")
+DISPLAY_HIDDEN = ord("N")
 STATE_OPEN = ord("T")
 REASON_USER = ord("U")
 REASON_SYSTEM = ord("Z")
@@ -58,6 +61,7 @@ REFUSED = int(CommandKind.REFUSED)
 ACCOUNT_QUERY = int(CommandKind.ACCOUNT_QUERY)
 FLAG_OPEN_QUANTITY = int(CommandFlag.OPEN_QUANTITY)
 FLAG_TAGS = int(CommandFlag.TAGS)
+FLAG_HIDDEN = int(CommandFlag.HIDDEN)
 FLAG_LONG_FORM = int(CommandFlag.LONG_FORM)
 # What an order keeps.
 ORDER_FLAGS = int(CommandFlag.SWEEP | CommandFlag.GTC | CommandFlag.STAY_ON_DISCONNECT)
@@ -95,7 +99,8 @@ def _set_terms(order, command, position, quantity):
     order["displayed"] = quantity
     order["user_ref"] = command["user_ref"]
     order["state"] = WORKING
-    order["flags"] = command["flags"] & ORDER_FLAGS
+    hidden = FLAG_HIDDEN if command["display"] == DISPLAY_HIDDEN else 0
+    order["flags"] = (command["flags"] & ORDER_FLAGS) | hidden
     order["time_in_force"] = command["time_in_force"]
     order["display"] = command["display"]
 
@@ -105,6 +110,14 @@ def _echo_client_order_id(event, command):
     event["client_order_id_0"] = command["client_order_id_0"]
     event["client_order_id_1"] = command["client_order_id_1"]
     event["client_order_id_2"] = command["client_order_id_2"]
+
+
+@cold_kernel
+def _begin_with_tags(market, slot):
+    """Give the order the tags in the scratch row: 0, or why it is cancelled once accepted."""
+    keep_tags(market, slot)
+    take_terms(market, slot)
+    return entry_fate(market, slot)
 
 
 @kernel
@@ -131,6 +144,9 @@ def enter(market, commands, index, follower, source, source_next, ring, position
     else:
         quantity = np.int64(command["quantity"])
         code = price_fault(market, instrument, command["price"], quantity)
+        if command["flags"] & FLAG_TAGS:
+            load_tags(market, commands, follower)
+            code = code if code else tags_fault(market, command, 0)
     if code:
         return emit_rejected(market, command, code, returned, source_next, ring, position)
     slot = np.int64(command["slot"])
@@ -150,14 +166,14 @@ def enter(market, commands, index, follower, source, source_next, ring, position
     number = slot & SLOT_INDEX_MASK
     if number >= gateway["slots_high_water"]:
         gateway["slots_high_water"] = number + 1
-    if command["flags"] & FLAG_TAGS:
-        load_tags(market, commands, follower)
-        keep_tags(market, slot)
+    fate = _begin_with_tags(market, slot) if command["flags"] & FLAG_TAGS else 0
     event = emit_order(market, slot, ACCEPTED, source_next, ring, position)
     _echo_client_order_id(event, command)
     position += 1
     if order["flags"] & FLAG_TAGS:
         position = emit_tags(market, slot, event, ring, position)
+        if fate:
+            return cancel_at_entry(market, slot, fate, source_next, ring, position)
     return enter_into_book(market, slot, event, source_next, ring, position, limit)
 
 
@@ -182,21 +198,10 @@ def cancel(market, command, source, source_next, ring, position):
         end_order(market, slot)
         flags |= DONE
     else:
-        take(market, slot, leaves - left)
+        reduce(market, slot, leaves - left)
     reason = np.int64(command["reason"])
     emit_cancelled(market, slot, leaves - left, reason, flags, source_next, ring, position)
     return position + 1
-
-
-@cold_kernel
-def _replacement_tags(market, slot, commands, index, follower):
-    """Put what the order in `slot` will have into the scratch row: said now, or inherited."""
-    if commands[at(index)]["flags"] & FLAG_TAGS:
-        load_tags(market, commands, follower)
-    else:
-        clear_tags(market)
-    if market.orders[at(slot)]["flags"] & FLAG_TAGS:
-        inherit_tags(market, slot)
 
 
 @kernel
@@ -234,7 +239,8 @@ def replace(market, commands, index, follower, source, source_next, ring, positi
     bad = price_fault(market, instrument, command["price"], max(1, left))
     has_tags = (command["flags"] | order["flags"]) & FLAG_TAGS
     if has_tags:
-        _replacement_tags(market, slot, commands, index, follower)
+        fault = replacement_fault(market, slot, commands, index, follower)
+        bad = bad if bad else fault
     remove(market, slot)
     if bad or left <= 0:
         end_order(market, slot)
@@ -244,15 +250,18 @@ def replace(market, commands, index, follower, source, source_next, ring, positi
         event["unused_user_ref"] = command["user_ref"]
         return position + 1
     use_user_ref(market, command)
-    _set_terms(order, command, position, left)
     if has_tags:
-        keep_tags(market, slot)
+        release_terms(market, slot)
+    _set_terms(order, command, position, left)
+    fate = _begin_with_tags(market, slot) if has_tags else 0
     event = emit_order(market, slot, REPLACED, source_next, ring, position)
     event["original_user_ref"] = command["original_user_ref"]
     _echo_client_order_id(event, command)
     position += 1
     if has_tags:
         position = emit_tags(market, slot, event, ring, position)
+        if fate:
+            return cancel_at_entry(market, slot, fate, source_next, ring, position)
     return enter_into_book(market, slot, event, source_next, ring, position, limit)
 
 
@@ -281,7 +290,7 @@ def modify(market, command, source, source_next, ring, position):
         return position + 1
     order["side"] = command["side"]
     if left < leaves:
-        take(market, slot, leaves - left)
+        reduce(market, slot, leaves - left)
     event = emit_order(market, slot, MODIFIED, source_next, ring, position)
     event["flags"] = flags
     event["quantity"] = leaves - left

@@ -62,7 +62,7 @@ class CommandKind(IntEnum):
     ROLL = 18
     SYSTEM = 19  # reason = event code of ITCH S
     LIST = 20  # make an instrument known
-    EXPIRE = 21  # the matcher's own
+    EXPIRE = 21  # the matcher's own, never in a ring
     UNFREEZE = 22  # the matcher's own
     GATEWAY_STARTED = 23  # first command of a gateway: user_ref = incarnation
     LIMITS = 24  # reason = Limit, client_order_id_0 = the limit; the supervisor's
@@ -118,6 +118,8 @@ class CommandFlag(IntEnum):
 
     SWEEP = 1  # inter-market sweep eligible (`Y`)
     GTC = 2  # private tag 128 = `G`
+    RESERVE = 4  # of an order only: it shows a part of itself
+    HIDDEN = 8  # of an order only: display is `N`
     OPEN_QUANTITY = 16  # of REPLACE: quantity is the new open quantity, not the chain's total
     STAY_ON_DISCONNECT = 32  # opt-out of cancel on disconnect
     LONG_FORM = 64  # the request carried an appendage length: so does the answer
@@ -131,9 +133,7 @@ class EventFlag(IntEnum):
     TAKER_DONE = 2  # EXECUTED
     RESTS = 4  # ACCEPTED, REPLACED: in the book, whole; CANCELLED: it was in the book
     SLOT_RETURNED = 8  # REJECTED, IGNORED: the slot that the command offered is free again
-    WAS_HIDDEN = 8  # REPLACED: the order that it replaces was hidden
     MAKER_HIDDEN = 16  # EXECUTED
-    HIDDEN = 16  # CANCELLED: the order is; others have `display`
     STAYS = 16  # ACCEPTED, REPLACED, CARRIED: not cancelled on disconnect
     SWEEP = 32  # ACCEPTED, REPLACED: as entered
     LONG_FORM = 64  # the request carried an appendage length
@@ -349,13 +349,7 @@ EVENT = Record(
             offset=60,
         ),
         Field("cause", "u1", doc="CANCELLED: Cause, 0 when the client asked", offset=43),
-        Field("displayed", "i4", doc="RESTED, CARRIED, RESTATED: lots displayed", offset=56),
-        Field(
-            "displayed_taken",
-            "i4",
-            doc="CANCELLED, MODIFIED: how many of the lots taken away were displayed",
-            offset=56,
-        ),
+        Field("displayed", "i4", doc="RESTATED: lots displayed now", offset=56),
         # IGNORED, REJECTED
         Field("command_kind", "u1", doc="IGNORED, REJECTED: CommandKind", offset=63),
         # LOGGED_IN, LOGGED_OUT, GATEWAY_STARTED, GATEWAY_DIED

@@ -14,6 +14,8 @@ from shm_exchange.messages import CommandFlag, EventKind
 CONTINUATION = int(EventKind.CONTINUATION)
 TAGS = int(CommandFlag.TAGS)
 SCRATCH = 0
+TIF_GTT = ord("6")
+DISPLAY_HIDDEN = ord("N")
 
 # Bits of `present`.
 PRIVATE_SHIFT = 32  # of private tag 128
@@ -33,7 +35,6 @@ POST_ONLY_REJECT = 1 << (PRIVATE_SHIFT + 1)
 PLAIN = (1 << 6) | (1 << 7) | (1 << 9) | (1 << 10) | (1 << 11) | (1 << 13) | (1 << 14)
 INHERITED = (
     FIRM
-    | MINIMUM_QUANTITY
     | CUSTOMER_TYPE
     | DISPLAY_QUANTITY
     | POST_ONLY
@@ -44,12 +45,6 @@ INHERITED = (
     | POST_ONLY_REJECT
     | PLAIN
 )
-
-
-@cold_kernel
-def has_tags(market, slot):
-    """1 when the order in `slot` has rare attributes."""
-    return 1 if market.orders[at(slot)]["flags"] & TAGS else 0
 
 
 @cold_kernel
@@ -67,14 +62,19 @@ def clear_tags(market):
 
 
 @cold_kernel
-def inherit_tags(market, slot):
-    """Complete the scratch row, of a replacement, by what it inherits from the order in `slot`."""
+def inherit_tags(market, slot, command):
+    """Complete the scratch row, of a replacement, by what it inherits from the order in `slot`.
+
+    A time to live is for time in force `6` alone, a displayed part for an order that is displayed.
+    """
     new, old = market.tags[SCRATCH], market.tags[at(slot)]
     taken = np.int64(old["present"]) & INHERITED & ~np.int64(new["present"])
+    if command["time_in_force"] != TIF_GTT:
+        taken &= ~EXPIRE_TIME
+    if command["display"] == DISPLAY_HIDDEN:
+        taken &= ~DISPLAY_QUANTITY
     if taken & FIRM:
         new["firm"] = old["firm"]
-    if taken & MINIMUM_QUANTITY:
-        new["minimum_quantity"] = old["minimum_quantity"]
     if taken & CUSTOMER_TYPE:
         new["customer_type"] = old["customer_type"]
     if taken & DISPLAY_QUANTITY:

@@ -1,9 +1,13 @@
-"""Kernel: the occupied price levels of a side, one after the other, best first. Changes nothing."""
+"""Kernel: walking the queues of resting orders without changing them.
+
+Order of execution within a side: the better price, then displayed before hidden, then time.
+"""
 
 import numpy as np
 
 from ringbuf.bits import at, shift_left, trailing_zeros
-from ringbuf.jit import cold_kernel
+from ringbuf.jit import cold_kernel, kernel
+from shm_exchange.book import HIDDEN, side_number
 
 
 @cold_kernel
@@ -29,3 +33,71 @@ def level_from(market, number, key):
             return 64 * node + trailing_zeros(word)
         key = ((key >> (shift + 6)) + 1) << (shift + 6)  # nothing more below this node
     return 0
+
+
+@kernel
+def first_of(market, level):
+    """The order of an occupied level that trades first."""
+    row = market.levels[at(level)]
+    first = np.int64(row["first"])
+    return first if first else np.int64(row["hidden_first"])
+
+
+@cold_kernel
+def behind(market, slot):
+    """The order behind one in the queue of its level, or 0."""
+    order = market.orders[at(slot)]
+    if order["next"] or order["flags"] & HIDDEN:
+        return np.int64(order["next"])
+    return np.int64(market.levels[at(np.int64(order["level"]))]["hidden_first"])
+
+
+@cold_kernel
+def first_from(market, number, key):
+    """The first order of the first occupied level from `key` of side `number` on, or 0."""
+    while number < len(market.sides):
+        level = level_from(market, number, key)
+        if level:
+            return first_of(market, level)
+        number += 1
+        key = 0
+    return 0
+
+
+@cold_kernel
+def following(market, slot):
+    """The order behind one, over all queues of all instruments, or 0."""
+    next_slot = behind(market, slot)
+    if next_slot:
+        return next_slot
+    order = market.orders[at(slot)]
+    number = side_number(np.int64(order["instrument"]), order["side"])
+    key = np.int64(order["price"]) ^ market.sides[at(number)]["mirror"]
+    return first_from(market, number, key + 1)
+
+
+@cold_kernel
+def available(market, slot, wanted):
+    """Lots that the WORKING order in `slot` could trade at once; counts no further than `wanted`.
+
+    Looks at no more orders than it wants lots.
+    """
+    order = market.orders[at(slot)]
+    number = side_number(np.int64(order["instrument"]), order["side"]) ^ 1
+    side = market.sides[at(number)]
+    worst = np.int64(order["price"]) ^ side["mirror"]
+    key = np.int64(side["best"])
+    total = np.int64(0)
+    while key <= worst and total < wanted:
+        level = level_from(market, number, key)
+        if level == 0:
+            break
+        maker = first_of(market, level)
+        key = np.int64(market.orders[at(maker)]["price"]) ^ side["mirror"]
+        if key > worst:
+            break
+        while maker and total < wanted:
+            total += np.int64(market.orders[at(maker)]["leaves"])
+            maker = behind(market, maker)
+        key += 1
+    return min(total, wanted)

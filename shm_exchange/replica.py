@@ -12,7 +12,7 @@ from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.administration import set_connected
 from shm_exchange.attestation import compare
 from shm_exchange.beginning import end_streams, set_stage
-from shm_exchange.book import add_to_hash, end_order, remove, rest, take, user_ref_weight
+from shm_exchange.book import add_to_hash, end_order, reduce, remove, rest, take, user_ref_weight
 from shm_exchange.disconnect import disconnect_gateway, set_disconnected
 from shm_exchange.groups import follower
 from shm_exchange.limits import set_limit
@@ -28,7 +28,9 @@ from shm_exchange.messages import (
     EventKind,
 )
 from shm_exchange.order_tags import take_tags
+from shm_exchange.order_terms import release_terms, take_terms
 from shm_exchange.positions import count_trade
+from shm_exchange.reserve_orders import refresh
 from shm_exchange.streams import count_messages
 
 ACCEPTED = int(EventKind.ACCEPTED)
@@ -36,6 +38,7 @@ REPLACED = int(EventKind.REPLACED)
 RESTED = int(EventKind.RESTED)
 EXECUTED = int(EventKind.EXECUTED)
 CANCELLED = int(EventKind.CANCELLED)
+RESTATED = int(EventKind.RESTATED)
 MODIFIED = int(EventKind.MODIFIED)
 REJECTED = int(EventKind.REJECTED)
 IGNORED = int(EventKind.IGNORED)
@@ -68,6 +71,8 @@ COMMAND_GTC = int(CommandFlag.GTC)
 FLAG_STAYS = int(EventFlag.STAYS)
 COMMAND_STAY = int(CommandFlag.STAY_ON_DISCONNECT)
 TAGS = int(CommandFlag.TAGS)
+HIDDEN = int(CommandFlag.HIDDEN)
+DISPLAY_HIDDEN = ord("N")
 
 
 @kernel
@@ -98,12 +103,14 @@ def _place(market, events, index, position):
     order["state"] = WORKING
     flags = np.int64(event["flags"])
     kept = (COMMAND_SWEEP if flags & FLAG_SWEEP else 0) | (COMMAND_GTC if flags & FLAG_GTC else 0)
+    kept |= HIDDEN if event["display"] == DISPLAY_HIDDEN else 0
     order["flags"] = kept | (COMMAND_STAY if flags & FLAG_STAYS else 0)
     order["time_in_force"] = event["time_in_force"]
     order["display"] = event["display"]
     if event["continuations"]:
         take_tags(market, slot, events, follower(events, index))
         order["flags"] |= TAGS
+        take_terms(market, slot)
     _see_user_ref(market, event)
     if flags & RESTS:
         rest(market, slot)
@@ -156,7 +163,7 @@ def _executed(market, event):
 def _cancelled(market, event):
     slot = np.int64(event["slot"])
     if not event["flags"] & DONE:
-        take(market, slot, np.int64(event["quantity"]))
+        reduce(market, slot, np.int64(event["quantity"]))
         return
     if event["flags"] & RESTS:
         remove(market, slot)
@@ -169,7 +176,7 @@ def _modified(market, event):
     order = market.orders[at(slot)]
     order["side"] = event["side"]
     if event["quantity"] > 0:
-        take(market, slot, np.int64(event["quantity"]))
+        reduce(market, slot, np.int64(event["quantity"]))
 
 
 @cold_kernel
@@ -266,6 +273,8 @@ def apply(market, events, index, position):
     elif kind == REPLACED:
         slot = np.int64(event["slot"])
         remove(market, slot)
+        if market.orders[at(slot)]["flags"] & TAGS:
+            release_terms(market, slot)
         _place(market, events, index, position)
     elif kind == RESTED:
         rest(market, np.int64(event["slot"]))
@@ -273,6 +282,8 @@ def apply(market, events, index, position):
         _see_user_ref(market, event)
     elif kind == IGNORED:
         return
+    elif kind == RESTATED:
+        refresh(market, np.int64(event["slot"]), position)
     elif kind == MODIFIED:
         _modified(market, event)
     else:

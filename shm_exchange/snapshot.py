@@ -194,6 +194,7 @@ def used_counts(market: Market) -> dict[str, int]:
         "leaf_words": leaves,
         "node_words": nodes,
         "node_children": 64 * nodes,
+        "expiries": int(scalars["expiries"]) + 1,
     }
 
 

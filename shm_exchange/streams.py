@@ -19,6 +19,7 @@ RESTED = int(EventKind.RESTED)
 CARRIED = int(EventKind.CARRIED)
 EXECUTED = int(EventKind.EXECUTED)
 CANCELLED = int(EventKind.CANCELLED)
+RESTATED = int(EventKind.RESTATED)
 MODIFIED = int(EventKind.MODIFIED)
 REJECTED = int(EventKind.REJECTED)
 ACCOUNT = int(EventKind.ACCOUNT)
@@ -26,7 +27,6 @@ SYSTEM = int(EventKind.SYSTEM)
 LISTED = int(EventKind.LISTED)
 INSTRUMENT_STATE = int(EventKind.INSTRUMENT_STATE)
 SESSIONS = int(EventKind.SESSIONS)
-RESTATED = int(EventKind.RESTATED)
 BROKEN = int(EventKind.BROKEN)
 PARTICIPANT = int(EventKind.PARTICIPANT)
 DONE = int(EventFlag.DONE)
@@ -54,7 +54,7 @@ def session_messages(event, session):
         return maker + (1 if event["taker_session"] == session else 0)
     if kind == ACCEPTED or kind == CANCELLED or kind == REPLACED or kind == REJECTED:
         return 1 if event["session"] == session else 0
-    if kind == MODIFIED or kind == ACCOUNT or kind == CARRIED:
+    if kind == MODIFIED or kind == ACCOUNT or kind == CARRIED or kind == RESTATED:
         return 1 if event["session"] == session else 0
     if kind == MASS_CANCELLED or kind == DISABLED or kind == ENABLED:
         return 1 if event["session"] == session else 0

@@ -1,7 +1,7 @@
 """Kernel: an order meets the other side: trades, and what becomes of the rest.
 
-Price, then time. A sweep that does not fit into one part goes on in the next, with no other
-command in between.
+Price, then displayed before hidden, then time. A sweep that does not fit into one part goes on in
+the next, with no other command in between.
 """
 
 import numpy as np
@@ -9,14 +9,17 @@ import numpy as np
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.beginning import carry_orders
-from shm_exchange.book import end_order, remove, rest, side_number, take
+from shm_exchange.book import HIDDEN, end_order, remove, rest, side_number, take
 from shm_exchange.disconnect import REASON_SYSTEM, cancel_orders
 from shm_exchange.emit import emit_cancelled, emit_order, new_event
+from shm_exchange.market import RESTING
 from shm_exchange.mass import MASS_CANCEL, cancel_chosen
 from shm_exchange.messages import Cause, Continuing, EventFlag, EventKind
+from shm_exchange.reserve_orders import emit_refresh
 
 TIF_IOC = ord("3")
 LIQUIDITY_ADDED = ord("A")
+LIQUIDITY_HIDDEN = ord("J")
 LIQUIDITY_REMOVED = ord("R")
 REASON_IOC = ord("I")
 CAUSE_POISONED = int(Cause.POISONED)
@@ -29,6 +32,7 @@ EXECUTED = int(EventKind.EXECUTED)
 CONTINUED = int(EventKind.CONTINUED)
 DONE = int(EventFlag.DONE)
 LONG_FORM = int(EventFlag.LONG_FORM)  # everything that does not answer `X`, `M` or `Q` has it
+MAKER_HIDDEN = int(EventFlag.MAKER_HIDDEN)
 TAKER_DONE = int(EventFlag.TAKER_DONE)
 RESTS = int(EventFlag.RESTS)
 
@@ -48,6 +52,8 @@ def emit_trade(market, maker_slot, taker_slot, quantity, source_next, ring, posi
     taker = market.orders[at(taker_slot)]
     event = new_event(market, ring, position, EXECUTED, source_next)
     flags = DONE if maker["leaves"] == 0 else 0
+    hidden = np.int64(maker["flags"]) & HIDDEN
+    flags |= MAKER_HIDDEN if hidden else 0
     event["flags"] = flags | (TAKER_DONE if taker["leaves"] == 0 else 0)
     event["side"] = maker["side"]
     event["instrument"] = maker["instrument"]
@@ -57,7 +63,7 @@ def emit_trade(market, maker_slot, taker_slot, quantity, source_next, ring, posi
     event["user_ref"] = maker["user_ref"]
     event["session"] = maker["session"]
     event["user_ref_index"] = maker["user_ref_index"]
-    event["liquidity"] = LIQUIDITY_ADDED
+    event["liquidity"] = LIQUIDITY_HIDDEN if hidden else LIQUIDITY_ADDED
     event["taker_session"] = taker["session"]
     event["taker_user_ref_index"] = taker["user_ref_index"]
     event["taker_liquidity"] = LIQUIDITY_REMOVED
@@ -83,21 +89,25 @@ def sweep(market, slot, source_next, ring, position, limit):
             order["leaves"] = leaves
             order["displayed"] = leaves
             return emit_continued(market, slot, source_next, ring, position)
-        maker_slot = np.int64(market.levels[at(other["best_level"])]["first"])
+        level = market.levels[at(other["best_level"])]
+        maker_slot = np.int64(level["first"])
+        if maker_slot == 0:
+            maker_slot = np.int64(level["hidden_first"])
         maker = market.orders[at(maker_slot)]
-        open_quantity = np.int64(maker["leaves"])
-        quantity = min(leaves, open_quantity)
+        quantity = min(leaves, np.int64(maker["displayed"]))
         leaves -= quantity
         order["leaves"] = leaves
         order["executed"] = order["executed"] + quantity
         maker["executed"] = maker["executed"] + quantity
-        if quantity == open_quantity:
+        if quantity == maker["leaves"]:
             remove(market, maker_slot)
             end_order(market, maker_slot)
         else:
             take(market, maker_slot, quantity)
         emit_trade(market, maker_slot, slot, quantity, source_next, ring, position)
         position += 1
+        if maker["displayed"] == 0 and maker["state"] == RESTING:
+            position = emit_refresh(market, maker_slot, source_next, ring, position)
     order["displayed"] = leaves
     if leaves == 0:
         end_order(market, slot)

@@ -13,8 +13,9 @@ from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.messages import Reject
 
 BUY, SELL, SELL_SHORT, SELL_SHORT_EXEMPT = ord("B"), ord("S"), ord("T"), ord("E")
-DAY, IMMEDIATE = ord("0"), ord("3")
-VISIBLE, ATTRIBUTABLE = ord("Y"), ord("A")
+DAY, IMMEDIATE, GOOD_TILL_TIME = ord("0"), ord("3"), ord("6")
+VISIBLE, ATTRIBUTABLE, HIDDEN = ord("Y"), ord("A"), ord("N")
+POSTS, REJECTS = ord("P"), ord("R")  # tags 12 and 129
 AGENCY, PRINCIPAL, RISKLESS, OTHER = ord("A"), ord("P"), ord("R"), ord("O")
 CONTINUOUS = ord("N")  # cross type
 YES, NO, SPACE = ord("Y"), ord("N"), ord(" ")
@@ -23,11 +24,14 @@ GOOD_TILL_CANCELLED = ord("G")
 
 MARKET_PRICE_FIRST = 2_000_000_000  # OUCH 5.0: 200,000.0000 and more is a market order
 QUANTITY_FIRST, QUANTITY_LAST = 1, 999_999
+EXPIRE_SECONDS_LAST = 86_399
 
 INVALID_SIDE = int(Reject.INVALID_SIDE)
 INVALID_QUANTITY = int(Reject.INVALID_QUANTITY)
 INVALID_SYMBOL = int(Reject.INVALID_SYMBOL)
 INVALID_PRICE = int(Reject.INVALID_PRICE)
+INVALID_MIN_QUANTITY = int(Reject.INVALID_MIN_QUANTITY)
+INVALID_MAX_FLOOR = int(Reject.INVALID_MAX_FLOOR)
 INVALID_DISPLAY = int(Reject.INVALID_DISPLAY)
 INVALID_CROSS_ORDER = int(Reject.INVALID_CROSS_ORDER)
 INVALID_TIME_IN_FORCE = int(Reject.INVALID_TIME_IN_FORCE)
@@ -66,6 +70,17 @@ def _has_private(request, tag):
 
 
 @cold_kernel
+def _expiry_fault(request):
+    """0, or the reject of tag 15: less than a day, and of time in force `6` alone."""
+    seconds = request["expire_seconds"]
+    if request["time_in_force"] == GOOD_TILL_TIME:
+        if seconds == 0:
+            return INVALID_TIME_IN_FORCE
+        return UNSUPPORTED_TAG + TAG_EXPIRE_TIME if seconds > EXPIRE_SECONDS_LAST else 0
+    return UNSUPPORTED_TAG + TAG_EXPIRE_TIME if seconds != 0 else 0
+
+
+@cold_kernel
 def tag_fault(request):
     """0, or UNSUPPORTED_TAG + the first tag that asks for what this market does not offer.
 
@@ -74,9 +89,13 @@ def tag_fault(request):
     if request["foreign_tag"] != 0:
         return UNSUPPORTED_TAG + np.int64(request["foreign_tag"])
     if _has(request, TAG_MINIMUM_QUANTITY) and request["minimum_quantity"] != 0:
-        return UNSUPPORTED_TAG + TAG_MINIMUM_QUANTITY
+        if request["time_in_force"] != IMMEDIATE:
+            return INVALID_MIN_QUANTITY
+        if request["minimum_quantity"] > request["quantity"]:
+            return INVALID_MIN_QUANTITY
     if _has(request, TAG_MAXIMUM_FLOOR) and request["maximum_floor"] != 0:
-        return UNSUPPORTED_TAG + TAG_MAXIMUM_FLOOR
+        if request["display"] == HIDDEN or request["maximum_floor"] > QUANTITY_LAST:
+            return INVALID_MAX_FLOOR
     if _has(request, TAG_PRICE_TYPE) and request["price_type"] != LIMIT_PRICE:
         return UNSUPPORTED_TAG + TAG_PRICE_TYPE
     if _has(request, TAG_PEG_OFFSET) and request["peg_offset"] != 0:
@@ -87,17 +106,20 @@ def tag_fault(request):
         return UNSUPPORTED_TAG + TAG_DISCRETION_PRICE_TYPE
     if _has(request, TAG_DISCRETION_PEG_OFFSET) and request["discretion_peg_offset"] != 0:
         return UNSUPPORTED_TAG + TAG_DISCRETION_PEG_OFFSET
-    if _has(request, TAG_POST_ONLY) and request["post_only"] != NO:
+    posts = request["post_only"]
+    if _has(request, TAG_POST_ONLY) and posts != NO and posts != POSTS:
         return UNSUPPORTED_TAG + TAG_POST_ONLY
     if _has(request, TAG_RANDOM_RESERVES) and request["random_reserves"] != 0:
         return UNSUPPORTED_TAG + TAG_RANDOM_RESERVES
     if _has(request, TAG_ROUTE) and request["route"] != FOUR_SPACES:
         return UNSUPPORTED_TAG + TAG_ROUTE
-    if _has(request, TAG_EXPIRE_TIME) and request["expire_seconds"] != 0:
-        return UNSUPPORTED_TAG + TAG_EXPIRE_TIME
+    if _has(request, TAG_EXPIRE_TIME):
+        fault = _expiry_fault(request)
+        if fault:
+            return fault
     if _has(request, TAG_TRADE_NOW) and request["trade_now"] == YES:
         return UNSUPPORTED_TAG + TAG_TRADE_NOW
-    if _has_private(request, TAG_POST_ONLY_REJECT):
+    if _has_private(request, TAG_POST_ONLY_REJECT) and request["post_only_reject"] != REJECTS:
         return UNSUPPORTED_TAG + TAG_POST_ONLY_REJECT
     stays = request["stay_on_disconnect"]
     if _has_private(request, TAG_STAY_ON_DISCONNECT) and stays != YES and stays != NO:
@@ -158,15 +180,26 @@ def quantity_fault(instruments, instrument, quantity):
 def terms_fault(request):
     """0, or the reject of what `O` and `U` both say: time in force, display, sweep, tags."""
     time_in_force = request["time_in_force"]
-    if time_in_force != DAY and time_in_force != IMMEDIATE:
+    known = time_in_force == DAY or time_in_force == IMMEDIATE or time_in_force == GOOD_TILL_TIME
+    if not known:
         return INVALID_TIME_IN_FORCE
-    if request["display"] != VISIBLE and request["display"] != ATTRIBUTABLE:
+    display = request["display"]
+    if display != VISIBLE and display != ATTRIBUTABLE and display != HIDDEN:
         return INVALID_DISPLAY
     if request["sweep"] != YES and request["sweep"] != NO:
         return OTHER_REASON
     if request["present"] != 0 or request["present_private"] != 0 or request["foreign_tag"] != 0:
         return tag_fault(request)
     return 0
+
+
+@kernel
+def floor_fault(instruments, instrument, request):
+    """0, or INVALID_MAX_FLOOR: the displayed part is not whole lots."""
+    if not _has(request, TAG_MAXIMUM_FLOOR):
+        return 0
+    lot = instruments[at(instrument)]["lot"]
+    return INVALID_MAX_FLOOR if request["maximum_floor"] % lot != 0 else 0
 
 
 @kernel
@@ -187,4 +220,6 @@ def enter_fault(request):
         return INVALID_CAPACITY
     if request["cross_type"] != CONTINUOUS:
         return INVALID_CROSS_ORDER
+    if request["time_in_force"] == GOOD_TILL_TIME and not _has(request, TAG_EXPIRE_TIME):
+        return INVALID_TIME_IN_FORCE
     return terms_fault(request)

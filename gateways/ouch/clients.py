@@ -201,6 +201,17 @@ def _only_listens(pump, number):
     return 1 if listens and pump.request[0]["type"] != ACCOUNT_QUERY else 0
 
 
+@cold_kernel
+def login_ignored(pump, event, now_ns):
+    """IGNORED of a LOGIN, which ended two matchers: who waits for it is let go."""
+    number = np.int64(event["slot"])
+    if shift_source(event) != pump.settings[SETTING_SOURCE]:
+        return
+    row = pump.connections.rows[at(number)]
+    if row["state"] == c.LOGGING_IN and row["session"] == event["session"]:
+        close_client(pump, number, c.CLOSE_NO_SESSION, now_ns)
+
+
 @kernel
 def _packet(pump, number, kind, offset, length, now_ns):
     """One packet of a client; a reason to close the connection, or 0."""

@@ -13,6 +13,7 @@ from gateways.order_index import OrderIndex, find_order, insert_order, order_key
 from gateways.ouch.checks import (
     enter_fault,
     find_instrument,
+    floor_fault,
     is_gtc,
     is_side,
     price_ticks,
@@ -186,6 +187,8 @@ def _enter(market, desk, request, code, position, session, generation, now_ns):
         code = risk_fault(market, risk, NO_SLOT, session, instrument, side, price, quantity, now_ns)
     slot = np.int64(NO_SLOT)
     if code == 0:
+        code = floor_fault(desk.instruments, instrument, request)
+    if code == 0:
         slot = take_slot(desk.slots)
         if slot == NO_SLOT:
             code = NO_CAPACITY
@@ -237,7 +240,8 @@ def _replace(market, desk, request, code, position, session, generation, now_ns)
     price = np.int64(NO_PRICE)
     if code == 0:
         side = identity & 0xFF
-        if not quantity_fault(desk.instruments, instrument, np.int64(request["quantity"])):
+        fault = quantity_fault(desk.instruments, instrument, np.int64(request["quantity"]))
+        if not fault and not floor_fault(desk.instruments, instrument, request):
             price = price_ticks(desk.instruments, instrument, side, np.int64(request["price"]))
     if price > 0 and is_limited(desk.risk, session):
         total = np.int64(request["quantity"])

@@ -24,6 +24,7 @@ from gateways.ouch.messages import (
 from gateways.ouch.outbound_broken import encode_broken
 from gateways.ouch.outbound_frame import appendage, begin, conditional_appendage
 from gateways.ouch.outbound_mass import encode_mass, is_of_many
+from gateways.ouch.restated import restated
 from gateways.ouch.tag_echo import ACCEPTED_ECHO, REPLACED_ECHO, echo_tags
 from gateways.ouch.tags import Tag
 from gateways.packets import HEADER_SIZE
@@ -42,6 +43,7 @@ _CARRIED = int(EventKind.CARRIED)
 _REPLACED = int(EventKind.REPLACED)
 _EXECUTED = int(EventKind.EXECUTED)
 _CANCELLED = int(EventKind.CANCELLED)
+_RESTATED = int(EventKind.RESTATED)
 _MODIFIED = int(EventKind.MODIFIED)
 _REJECTED = int(EventKind.REJECTED)
 _ACCOUNT = int(EventKind.ACCOUNT)
@@ -131,7 +133,7 @@ def message_count(event, session):
         return int(event["session"] == session) + int(event["taker_session"] == session)
     if kind == _ACCEPTED or kind == _CANCELLED or kind == _REPLACED or kind == _REJECTED:
         return int(event["session"] == session)
-    if kind == _MODIFIED or kind == _ACCOUNT or kind == _CARRIED:
+    if kind == _MODIFIED or kind == _ACCOUNT or kind == _CARRIED or kind == _RESTATED:
         return int(event["session"] == session)
     if is_of_many(kind):
         return int(event["session"] == session)
@@ -331,6 +333,9 @@ def encode(event, tags, position, which, instruments, engine, buffer, offset):
         size = _rejected(event, buffer, offset)
     elif kind == _MODIFIED:
         size = _modified(event, buffer, offset)
+    elif kind == _RESTATED:
+        number = public_number(engine, position)
+        size = restated(event, number, instruments, buffer, offset)
     elif kind == _ACCOUNT:
         size = _account(event, buffer, offset)
     elif kind == _CARRIED:

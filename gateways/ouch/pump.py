@@ -14,6 +14,7 @@ from gateways.ouch.clients import (
     close_client,
     count_refusal,
     logged_in,
+    login_ignored,
     open_client,
     publish_commands,
     serve_input,
@@ -72,11 +73,7 @@ from ringbuf.layout import (
     PROCESS_ERRORS,
     STOP,
 )
-from ringbuf.syscalls import (
-    clock_ns,
-    epoll_wait,
-    event_drain,
-)
+from ringbuf.syscalls import clock_ns, epoll_wait, event_drain
 from ringbuf.waiting import (
     LOOKS_PER_PASS,
     announce_sleep,
@@ -91,8 +88,8 @@ from shm_exchange.messages import CommandKind, EventKind
 from shm_exchange.replica import apply
 
 LOGIN = int(CommandKind.LOGIN)
-LOGOUT = int(CommandKind.LOGOUT)
 LOGGED_IN = int(EventKind.LOGGED_IN)
+IGNORED = int(EventKind.IGNORED)
 ATTESTED = int(EventKind.ATTESTED)
 REJECTED = int(EventKind.REJECTED)
 TIMER_INTERVAL_NS = 50_000_000
@@ -236,6 +233,8 @@ def _follow(pump, now_ns):
             follow_risk(market, pump.desk.risk, event)
         if event["kind"] == LOGGED_IN:
             logged_in(pump, event, position + offset, now_ns)
+        elif event["kind"] == IGNORED and event["command_kind"] == LOGIN:
+            login_ignored(pump, event, now_ns)
         elif event["kind"] == ATTESTED:
             if market.scalars[0]["differs"] != 0:
                 return -DIFFERS

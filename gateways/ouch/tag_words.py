@@ -22,6 +22,7 @@ from shm_exchange.order_tags import (
     POST_ONLY_REJECT,
     PRIVATE_SHIFT,
     SHARES_LOCATED,
+    TIF_GTT,
     TRADE_NOW,
 )
 
@@ -35,7 +36,9 @@ IN_COMMAND_PRIVATE = (1 << (Tag.GOOD_TILL_CANCELLED - PRIVATE_TAG_FIRST)) | (
 
 @kernel
 def has_tags(request):
-    """1 when the request has tags that its command cannot hold."""
+    """1 when the request has tags that its command cannot hold, or needs them (time in force)."""
+    if request["time_in_force"] == TIF_GTT:
+        return 1
     public = np.int64(request["present"]) & ~IN_COMMAND
     return 1 if public | (np.int64(request["present_private"]) & ~IN_COMMAND_PRIVATE) else 0
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from shm_exchange.book import generation_weight, order_weight, user_ref_weight
+from shm_exchange.book import (
+    displayed_weight,
+    generation_weight,
+    order_weight,
+    user_ref_weight,
+)
+from shm_exchange.expiry import expiry_weight
 from shm_exchange.market import FREE, NO_KEY, RESTING, Market
 from shm_exchange.mass import disabled_weight
-from shm_exchange.messages import SLOT_BITS
+from shm_exchange.messages import SLOT_BITS, CommandFlag
 
 
 def walk(market: Market, instrument: int, side: int) -> list[tuple[int, ...]]:
@@ -32,20 +38,27 @@ def walk(market: Market, instrument: int, side: int) -> list[tuple[int, ...]]:
 
     def queue(place: int, key: int, occupied: bool) -> None:
         level = market.levels[place]
-        assert occupied == (int(level["first"]) != 0) == (int(level["last"]) != 0)
-        slot, before = int(level["first"]), 0
+        assert occupied == bool(level["first"] or level["hidden_first"])
         if occupied:
             keys.append(key)
             if len(keys) == 1:
                 assert int(row["best_level"]) == place
+        chain(place, key, "", hidden=False)
+        chain(place, key, "hidden_", hidden=True)
+
+    def chain(place: int, key: int, prefix: str, *, hidden: bool) -> None:
+        level = market.levels[place]
+        slot, before = int(level[f"{prefix}first"]), 0
         while slot:
             order = market.orders[slot]
+            assert bool(order["flags"] & CommandFlag.HIDDEN) == hidden
+            assert bool(order["display"] == ord("N")) == hidden
             assert (int(order["level"]), int(order["previous"])) == (place, before)
             assert int(order["price"]) ^ int(row["mirror"]) == key
             assert order["state"] == RESTING and order["leaves"] > 0
             found.append((slot, int(order["price"])))
             slot, before = int(order["next"]), slot
-        assert int(level["last"]) == before
+        assert int(level[f"{prefix}last"]) == before
 
     visit(int(row["root"]), int(row["top_shift"]), 0)
     assert keys == sorted(keys)
@@ -84,7 +97,12 @@ def hash_from_scratch(market: Market) -> int:
     total = 0
     for slot in live_slots(market):
         order = market.orders[slot]
-        total += int(order_weight(market, order, slot)) * int(order["leaves"])
+        weight = order_weight(market, order, slot)
+        total += int(weight) * int(order["leaves"])
+        if order["flags"] & CommandFlag.RESERVE and order["state"] == RESTING:
+            total += int(displayed_weight(weight)) * int(order["displayed"])
+    for entry in market.expiries[1 : int(market.scalars[0]["expiries"]) + 1]:
+        total += int(expiry_weight(int(entry["due_ns"]), int(entry["slot"])))
     for row in np.flatnonzero(market.user_refs).tolist():
         total += int(user_ref_weight(row)) * int(market.user_refs[row])
     for number, session in enumerate(market.sessions):

@@ -38,6 +38,7 @@ def _parts(market: Market, replica: Market) -> list[tuple[str, np.ndarray, np.nd
     scalars = market.scalars[0]
     used = {
         "levels": 64 * int(scalars["leaf_next"]),
+        "expiries": int(scalars["expiries"]) + 1,
         "leaf_words": int(scalars["leaf_next"]),
         "node_words": int(scalars["node_next"]),
         "node_children": 64 * int(scalars["node_next"]),

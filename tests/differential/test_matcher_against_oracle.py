@@ -51,7 +51,7 @@ def compare_books(exchange: Exchange, bench: Bench) -> None:
             pages |= {(number, side, order.price ^ _mirror(bench, number, side)) for order in queue}
     for slot, order in exchange.orders.items():
         row = market.orders[slot]
-        assert order.leaves == row["leaves"] == row["displayed"]
+        assert (order.leaves, order.shown) == (row["leaves"], row["displayed"])
         assert order.executed == row["executed"]
         assert ord(order.side) == row["side"]
         identity = (row["session"], row["user_ref_index"], row["user_ref"], row["instrument"])

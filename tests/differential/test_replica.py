@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from ringbuf.broadcast import Broadcast
 from ringbuf.jit import COMPILED
 from shm_exchange.flow_commands import Player, market_of, tape_of
+from shm_exchange.market_copy import copy_market
 from shm_exchange.messages import (
     COMMAND_DTYPE,
     COMMAND_NEXT_BITS,
@@ -25,6 +26,7 @@ from shm_exchange.messages import (
 )
 from shm_exchange.replica import apply_all
 from shm_exchange.tape import play
+from tests.differential.book_walk import hash_from_scratch
 from tests.differential.flows import given as given_flows
 from tests.differential.flows import own, read, real
 from tests.differential.market_equality import differences
@@ -64,6 +66,9 @@ def follow(actions: list[Action], ring_records: int) -> None:
         if number % FULL_EVERY == 0:
             assert differences(bench.market, replica) == []
     assert differences(bench.market, replica) == []
+    copy = market_like(exchange)
+    copy_market(bench.market, copy)
+    assert hash_from_scratch(copy) == int(bench.market.scalars[0]["hash"])
 
 
 ADMINISTRATION = (

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ringbuf.broadcast import RECORDED, Broadcast
+from shm_exchange.expiry import expiry_is_due
 from shm_exchange.history import joined
 from shm_exchange.market import INSTRUMENT, Market, create_market
 from shm_exchange.messages import (
@@ -15,17 +16,28 @@ from shm_exchange.messages import (
     COMMAND_DTYPE,
     COMMAND_NEXT_BITS,
     EVENT_DTYPE,
+    ORDER_TAGS,
     CommandFlag,
     CommandKind,
     EventFlag,
     EventKind,
 )
+from shm_exchange.order_terms import expire_next
 from shm_exchange.tape import play
-from tests.oracle.exchange import Exchange, Request
+from tests.oracle.exchange import NOW_FIRST, Exchange, Request
 from tests.oracle.streams import SESSIONS, SLOTS, SOURCE_COUNT
 
-COMMANDS_MAX = 128
-STAMP_FIRST = 1_000
+COMMANDS_MAX = 256
+TAG_FIELDS = {
+    3: "minimum_quantity",
+    5: "display_quantity",
+    12: "post_only",
+    15: "expire_seconds",
+    24: "group_id",
+    25: "shares_located",
+    129: "post_only_reject",
+}
+UNCOUNTED = (EventKind.CONTINUED, EventKind.CONTINUATION)
 
 KINDS = {
     "enter": CommandKind.ENTER,
@@ -85,8 +97,36 @@ def fill_command(row: np.void, request: Request, stamp_ns: int) -> None:
         row["taker_session"], row["taker_user_ref_index"] = request.other_session, 0
 
 
-def meaning(event: np.void, references: list[int]) -> tuple[Any, ...]:
+def _bit(tag: int) -> int:
+    return 1 << (tag if tag < 128 else tag - 96)
+
+
+def fill_tags(row: np.ndarray, request: Request) -> None:
+    """Write a request's tags as the continuation of its command. row: COMMAND[1]."""
+    tags = row.view(ORDER_TAGS.dtype)[0]
+    tags["kind"] = EventKind.CONTINUATION
+    tags["present"] = sum(_bit(tag) for tag, _ in request.tags)
+    for tag, value in request.tags:
+        tags[TAG_FIELDS[tag]] = ord(value) if isinstance(value, str) else value
+
+
+def tags_said(row: np.ndarray) -> tuple[tuple[int, Any], ...]:
+    """The tags of a continuation. row: EVENT[1]."""
+    tags = row.view(ORDER_TAGS.dtype)[0]
+    assert tags["kind"] == EventKind.CONTINUATION
+    found = []
+    for tag, name in TAG_FIELDS.items():
+        value: Any = int(tags[name])
+        if int(tags["present"]) & _bit(tag):
+            found.append((tag, chr(value) if ORDER_TAGS.dtype[name] == np.uint8 else value))
+        else:
+            assert value == 0
+    return tuple(found)
+
+
+def meaning(events: np.ndarray, index: int, references: list[int]) -> tuple[Any, ...]:
     """The tuple of one event. references: by position, the number that the oracle gives it."""
+    event = events[index]
     kind = EventKind(int(event["kind"]))
     values = {name: int(event[name]) for name in EVENT_DTYPE.names or ()}
     flags = values["flags"]
@@ -99,17 +139,25 @@ def meaning(event: np.void, references: list[int]) -> tuple[Any, ...]:
         marks = tuple(bool(flags & each) for each in MARKS)
         rests = bool(flags & EventFlag.RESTS)
         identity = (client_id, values["original_user_ref"])
+        behind = events[index + 1 : index + 2] if values["continuations"] else None
+        tags = () if behind is None else tags_said(behind)
         return (
             *(kind.name.lower(), *owner, *about, values["quantity"]),
-            *(*letters, *marks, rests, *identity),
+            *(*letters, *marks, rests, *identity, tags),
         )
     if kind is EventKind.EXECUTED:
         fields = ("taker_slot", "taker_session", "taker_user_ref_index", "taker_user_ref")
         taker = tuple(values[name] for name in fields)
         done = (bool(flags & EventFlag.DONE), bool(flags & EventFlag.TAKER_DONE))
-        assert (values["liquidity"], values["taker_liquidity"]) == (ord("A"), ord("R"))
+        hidden = bool(flags & EventFlag.MAKER_HIDDEN)
+        liquidity = ord("J" if hidden else "A")
+        assert (values["liquidity"], values["taker_liquidity"]) == (liquidity, ord("R"))
         reference = references[values["reference"]]
-        return ("executed", *owner, *taker, *about, values["quantity"], reference, *done)
+        return ("executed", *owner, *taker, *about, values["quantity"], reference, *done, hidden)
+    if kind is EventKind.RESTATED:
+        assert values["reason"] == ord("R")
+        amounts = (values["leaves"], values["displayed"], references[values["reference"]])
+        return ("restated", *owner, *about, *amounts)
     if kind is EventKind.RESTED:
         assert values["quantity"] == values["leaves"]
         return ("rested", *owner, *about, values["leaves"], references[values["reference"]])
@@ -187,25 +235,48 @@ class Bench:
         self._plain = 0
         self._commands = np.zeros(COMMANDS_MAX, COMMAND_DTYPE)
         self._next = 0
+        self._now = NOW_FIRST
         self._ring = Broadcast(np.zeros(32, np.int64), np.zeros(ring_records, EVENT_DTYPE))
 
     def execute(self, request: Request) -> list[tuple[Any, ...]]:
         """Match one request; return its events as the naive exchange would say them."""
-        number, stamp_ns = self._next, STAMP_FIRST + self._next
-        fill_command(self._commands[number], request, stamp_ns)
-        events = self._play(number, request.source)
+        number = self._next
+        self._now += 1 + request.wait
+        fill_command(self._commands[number], request, self._now)
         self._next += 1
+        if request.tags or request.tif == "6":
+            self._commands[number]["continuations"] = 1
+            self._commands[number]["flags"] |= CommandFlag.TAGS
+            fill_tags(self._commands[self._next : self._next + 1], request)
+            self._next += 1
+        due = self._end_what_is_due()
+        events = self._play(number, request.source)
         assert len(events) > 0, "every command yields at least one event"
-        source_next = request.source << COMMAND_NEXT_BITS | (number + 1)
-        assert (events["source_next"] == source_next).all()
-        assert (events["time_ns"] == stamp_ns).all()
+        source_next = request.source << COMMAND_NEXT_BITS | self._next
+        heads = events["kind"] != EventKind.CONTINUATION
+        assert (events["source_next"][heads] == source_next).all()
+        assert (events["time_ns"][heads] == self._now).all()
+        events = joined(due, events)
         self.events = joined(self.events, events)
-        # CONTINUED is no event of the market: the oracle's numbers do not count it.
-        plain = events["kind"] != EventKind.CONTINUED
+        # These are no events of the market: the oracle's numbers do not count them.
+        plain = ~np.isin(events["kind"], UNCOUNTED)
         for each in plain:
             self._references.append(self._plain)
             self._plain += int(each)
-        return [meaning(event, self._references) for event in events[plain]]
+        wanted = np.flatnonzero(plain).tolist()
+        return [meaning(events, index, self._references) for index in wanted]
+
+    def _end_what_is_due(self) -> np.ndarray:
+        """What the matcher does before the command whose stamp passes it."""
+        market, records = self.market, self._ring.records
+        parts = np.zeros(0, EVENT_DTYPE)
+        while expiry_is_due(market, self._now):
+            position = int(market.scalars[0]["position"])
+            expire_next(market, self._now, self._ring, position)
+            place = position & (len(records) - 1)
+            parts = joined(parts, records[place : place + 1])
+        assert (parts["time_ns"] == self._now).all()
+        return parts
 
     def _play(self, number: int, source: int) -> np.ndarray:
         scalars = self.market.scalars
@@ -216,7 +287,7 @@ class Bench:
             position = int(scalars[0]["position"])
             self._ring.cursors[RECORDED] = position
             done = play(
-                self.market, self._commands, done, number + 1, source, self._ring, position, 1
+                self.market, self._commands, done, self._next, source, self._ring, position, 1
             )
             places = np.arange(position, int(scalars[0]["position"])) & (capacity - 1)
             parts.append(self._ring.records[places])

@@ -23,6 +23,7 @@ from shm_exchange.groups import follower, whole_groups
 from shm_exchange.history import joined
 from shm_exchange.market import INSTRUMENT, create_market
 from shm_exchange.messages import (
+    COMMAND_DTYPE,
     EVENT_DTYPE,
     ORDER_TAGS,
     USER_REF_INDEX_COUNT,
@@ -72,6 +73,11 @@ def _encode(events, tags, position, rows, engine, buffer):
     return encode(events[0], tags, position, 0, rows, engine, buffer, 0)
 
 
+@kernel
+def _inherit(market, slot, commands):
+    inherit_tags(market, slot, commands[0])
+
+
 def _filled(values: dict[int, Any]) -> tuple[int, np.ndarray]:
     tags = np.zeros(1, ORDER_TAGS.dtype)
     request = np.zeros(1, OUCH_REQUEST_DTYPE)
@@ -119,7 +125,7 @@ def test_what_a_command_holds_needs_no_continuation(values: dict[int, Any]) -> N
 
 
 def test_a_replacement_inherits_what_it_does_not_name() -> None:
-    """All but tags 25 and 26, which are said of one request (specification, Replace)."""
+    """All but 25 and 26, and the minimum of an order that never rests."""
     market = create_market(np.zeros(1, INSTRUMENT.dtype), 1, slots_per_gateway=4)
     slot = 2 << 24
     market.tags[slot : slot + 1] = _filled(EVERY)[1]
@@ -127,10 +133,12 @@ def test_a_replacement_inherits_what_it_does_not_name() -> None:
     clear_tags(market)
     market.tags[0]["present"] = 1 << 5 | 1 << 12
     market.tags[0]["display_quantity"], market.tags[0]["post_only"] = 70, ord("N")
-    inherit_tags(market, slot)
+    command = np.zeros(1, COMMAND_DTYPE)
+    command["time_in_force"], command["display"] = ord("6"), ord("Y")
+    _inherit(market, slot, command)
     keep_tags(market, slot)
     expected = EVERY | {5: 70, 12: "N"}
-    del expected[25]
+    del expected[3], expected[25]
     assert _appendage(EventKind.ACCEPTED, market.tags[slot : slot + 1]) == expected
 
 

@@ -11,9 +11,23 @@ from bisect import insort
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from tests.oracle.terms import (
+    EXPIRE,
+    MINIMUM,
+    POST_ONLY,
+    POST_OR_REJECT,
+    SECOND,
+    Tags,
+    inherited,
+    reserve_of,
+    terms_fault,
+)
+
 SLOTS_PER_SOURCE = 1 << 24
 LAST_USER_REF = 0xFFFF_FFFF
 MATCHER, SUPERVISOR = 0, 1
+NOW_FIRST = 1_000
+EXPIRED = 4  # private tag 133
 
 # Why a request is ignored.
 STALE, NUMBER_USED, NOT_LIVE, SUPERFLUOUS = 1, 2, 3, 4
@@ -54,6 +68,8 @@ class Request(NamedTuple):
     other_session: int = 0  # of a broken trade: the taker's; its number is `original`
     reference: int = 0  # of a broken trade: where it was said
     firm: str = "    "  # of a request about many orders; blank: about the session's own
+    tags: tuple[tuple[int, Any], ...] = ()
+    wait: int = 0  # ns that pass before it
 
 
 @dataclass
@@ -75,6 +91,10 @@ class Order:
     sweep: bool
     gtc: bool
     stay: bool
+    tags: Tags = field(default_factory=dict)
+    reserve: int = 0  # how much of it is shown at a time; 0: all, or nothing
+    shown: int = 0  # of a resting one: what trades before it loses its place
+    due: int = 0  # when it ends by itself
     executed: int = 0
     resting: bool = False
 
@@ -84,9 +104,10 @@ class Order:
         return (self.slot, self.session, self.channel, self.user_ref)
 
     @property
-    def urgency(self) -> tuple[int, int]:
-        """Sorts the orders of one side: the better price first, then the older reference."""
-        return (-self.price if self.side == "B" else self.price, self.reference)
+    def urgency(self) -> tuple[int, bool, int]:
+        """Sorts the orders of one side: better price, displayed before hidden, older reference."""
+        price = -self.price if self.side == "B" else self.price
+        return (price, self.display == "N", self.reference)
 
 
 @dataclass
@@ -137,10 +158,13 @@ class Exchange:
         self.slots = slots  # how many each source owns
         self.orders: dict[int, Order] = {}  # live ones, by slot
         self.events: list[tuple[Any, ...]] = []  # everything since the beginning
+        self.now = NOW_FIRST
 
     def execute(self, request: Request) -> list[tuple[Any, ...]]:
         """Carry out one request; return its events."""
         before = len(self.events)
+        self.now += 1 + request.wait
+        self._end_what_is_due()
         getattr(self, f"_{request.kind}".replace(" ", "_"), self._unknown)(request)
         return self.events[before:]
 
@@ -169,6 +193,7 @@ class Exchange:
             sweep=request.sweep,
             gtc=request.gtc,
             stay=request.stay,
+            tags=dict(request.tags),
         )
         self.orders[order.slot] = order
         self._admit("accepted", order, request)
@@ -191,7 +216,9 @@ class Exchange:
             self._use_number(request)
             return self._reject(request, reason, returned=False)
         left = request.quantity - (0 if request.open_quantity else order.executed)
-        if self._limits_fault(order.instrument, request.price, max(1, left)):
+        tags = inherited(order.tags, dict(request.tags), request.tif, request.display)
+        fault = self._limits_fault(order.instrument, request.price, max(1, left))
+        if fault or terms_fault(tags, request.tif):
             return self._reduce(order, 0, ord("Z"), long_form=True)
         if left <= 0:
             return self._reduce(order, 0, ord("U"), long_form=True)
@@ -201,7 +228,7 @@ class Exchange:
         order.price = request.price
         order.leaves = left
         order.reference = len(self.events)
-        order.tif, order.display = request.tif, request.display
+        order.tif, order.display, order.tags = request.tif, request.display, tags
         order.sweep, order.gtc, order.stay = request.sweep, request.gtc, request.stay
         self._admit("replaced", order, request)
 
@@ -218,6 +245,7 @@ class Exchange:
         if left == 0:
             return self._reduce(order, 0, ord("U"), long_form=request.long_form)
         taken, order.leaves, order.side = order.leaves - left, left, request.side
+        order.shown = min(order.shown, left)
         about = (order.instrument, order.side, order.price, taken, left, order.reference)
         self._say("modified", *order.owner, *about, request.long_form)
 
@@ -369,12 +397,19 @@ class Exchange:
     def _admit(self, name: str, order: Order, request: Request) -> None:
         """Announce an order, let it trade, then rest it or cancel what is left."""
         other = self.instruments[order.instrument].queue("S" if order.side == "B" else "B")
-        rests = order.tif != "3" and not (other and self._crosses(order, other[0]))
+        order.reserve = reserve_of(order.tags, order.display, order.leaves)
+        order.due = self.now + order.tags[EXPIRE] * SECOND if order.tif == "6" else 0
+        fate = self._fate(order, other)
+        crosses = bool(other) and self._crosses(order, other[0])
+        rests = order.tif != "3" and not crosses and not fate
         marks = (order.sweep, order.gtc, order.stay)
         attributes = (order.tif, order.display, order.capacity, *marks)
         about = (order.instrument, order.side, order.price, order.leaves)
         identity = (request.client_id, request.original if name == "replaced" else 0)
-        self._say(name, *order.owner, *about, *attributes, rests, *identity)
+        tags = tuple(sorted(order.tags.items()))
+        self._say(name, *order.owner, *about, *attributes, rests, *identity, tags)
+        if fate:
+            return self._reduce(order, 0, fate, long_form=True)
         if rests:
             return self._rest(order)
         while order.leaves and other and self._crosses(order, other[0]):
@@ -387,13 +422,33 @@ class Exchange:
         about = (order.instrument, order.side, order.price, order.leaves, order.reference)
         self._say("rested", *order.owner, *about)
 
+    def _fate(self, order: Order, other: list[Order]) -> int:
+        """Why an order is cancelled at once, or 0. A post-only one may get another price."""
+        posts = order.tags.get(POST_ONLY) == "P" or POST_OR_REJECT in order.tags
+        if posts and other and self._crosses(order, other[0]):
+            price = other[0].price + (-1 if order.side == "B" else 1)
+            limits = self.instruments[order.instrument]
+            possible = limits.price_min <= price <= limits.price_max
+            if POST_OR_REJECT in order.tags or not possible:
+                return ord("G")
+            order.price = price
+        there = sum(each.leaves for each in other if self._crosses(order, each))
+        return ord("I") if there < min(order.tags.get(MINIMUM, 0), order.leaves) else 0
+
+    def _end_what_is_due(self) -> None:
+        """Orders that end by themselves, the earliest first."""
+        mortal = [order for order in self.orders.values() if 0 < order.due <= self.now]
+        for order in sorted(mortal, key=lambda order: (order.due, order.slot)):
+            self._reduce(order, 0, ord("T"), long_form=True, cause=EXPIRED)
+
     def _crosses(self, taker: Order, maker: Order) -> bool:
         if taker.side == "B":
             return taker.price >= maker.price
         return taker.price <= maker.price
 
     def _trade(self, maker: Order, taker: Order) -> None:
-        quantity = min(maker.leaves, taker.leaves)
+        quantity = min(maker.shown, taker.leaves)
+        maker.shown -= quantity
         for order in (maker, taker):
             order.leaves -= quantity
             order.executed += quantity
@@ -402,13 +457,21 @@ class Exchange:
                 del self.orders[order.slot]
         about = (maker.instrument, maker.side, maker.price, quantity, maker.reference)
         done = (maker.leaves == 0, taker.leaves == 0)
-        self._say("executed", *maker.owner, *taker.owner, *about, *done)
+        hidden = maker.display == "N"
+        self._say("executed", *maker.owner, *taker.owner, *about, *done, hidden)
+        if maker.leaves and not maker.shown:
+            self._take_out(maker)
+            maker.reference = len(self.events)
+            self._rest(maker)
+            about = (maker.instrument, maker.side, maker.price)
+            self._say("restated", *maker.owner, *about, maker.leaves, maker.shown, maker.reference)
 
     def _reduce(
         self, order: Order, left: int, reason: int, *, long_form: bool = False, cause: int = 0
     ) -> None:
         """Lower what is open to `left`; 0 ends the order. cause: 0 when its client asked."""
         taken, order.leaves = order.leaves - left, left
+        order.shown = min(order.shown, left)
         was_resting = order.resting
         if not left:
             self._take_out(order)
@@ -419,6 +482,7 @@ class Exchange:
 
     def _rest(self, order: Order) -> None:
         order.resting = True
+        order.shown = min(order.reserve, order.leaves) if order.reserve else order.leaves
         self.sessions[order.session].resting.append(order)
         insort(self.instruments[order.instrument].queue(order.side), order, key=_urgency)
 
@@ -462,7 +526,8 @@ class Exchange:
             return BAD_SYMBOL
         if reason := self._closed(request.session, request.instrument):
             return reason
-        return self._limits_fault(request.instrument, request.price, request.quantity)
+        fault = self._limits_fault(request.instrument, request.price, request.quantity)
+        return fault or terms_fault(dict(request.tags), request.tif)
 
     def _closed(self, session: int, instrument: int) -> int:
         """Why no order can be entered or replaced now: by the session, in the instrument."""
@@ -491,5 +556,5 @@ class Exchange:
         self._say("rejected", request.kind, reason, *owner, returned, *about)
 
 
-def _urgency(order: Order) -> tuple[int, int]:
+def _urgency(order: Order) -> tuple[int, bool, int]:
     return order.urgency

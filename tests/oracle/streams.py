@@ -88,6 +88,7 @@ class Action(NamedTuple):
     side: str
     tif: str
     attributes: int  # bits: display, capacity, sweep, gtc, long form, open quantity, stay
+    special: int  # what the order asks for by tags
     hostile: tuple[str, Any] | None
 
 
@@ -95,6 +96,7 @@ _HOSTILE_FIELDS = [(name, value) for name, values in _HOSTILE.items() for value 
 _INSTRUMENTS = (0, 0, 0, 1)
 _SIDES, _TIFS = "BBBSTE", "0003"
 ACTIONS_MAX = 100
+WAIT = 700_000_000  # ns
 
 
 def _spread(number: int) -> int:
@@ -123,6 +125,7 @@ def _decode(number: int, hostile_share: int) -> Action:
         side=_SIDES[digit(len(_SIDES))],
         tif=_TIFS[digit(len(_TIFS))],
         attributes=digit(128),
+        special=digit(512),
         hostile=_HOSTILE_FIELDS[digit(len(_HOSTILE_FIELDS))]
         if digit(100) < hostile_share
         else None,
@@ -174,7 +177,38 @@ def request_of(action: Action, exchange: Exchange) -> Request:
         request = _about_gateway(action, kind, exchange)
     else:
         request = _about_session(action, kind, exchange)
+    if kind in ("enter", "replace"):
+        request = _with_terms(request, action)
+    if action.pick % 8 == 0:
+        request = request._replace(wait=WAIT)
     return request._replace(**dict([action.hostile])) if action.hostile else request
+
+
+def _with_terms(request: Request, action: Action) -> Request:
+    """Half of the orders ask for something by tags, an eighth are hidden."""
+    number, special = action.special, action.special >> 3
+    if number & 7 == 1:
+        request = request._replace(display="N")
+    quantity = max(1, request.quantity)
+    terms: dict[int, Any] = {}
+    if 32 <= special < 38 or special == 63:
+        terms[3] = max(1, quantity * (1 + number % 4) // 4)
+        request = request._replace(tif="0" if special == 63 else "3")
+    if 38 <= special < 44 or special == 61:
+        terms[12] = "P"
+    if 44 <= special < 47:
+        terms[129] = "R"
+    if special == 47:
+        terms[12] = "N"
+    if 48 <= special < 54 or special == 61:
+        terms[5] = 1 + number % 5
+    if 54 <= special < 60 or special == 61:
+        terms[15] = 1 + number % 3
+    if 54 <= special < 62:
+        request = request._replace(tif="6")
+    if special == 62:
+        terms |= {24: number, 25: "Y"}
+    return request._replace(tags=tuple(terms.items()))
 
 
 def _price(action: Action, instrument: int) -> int:

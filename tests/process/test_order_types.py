@@ -7,13 +7,24 @@ an instrument of its own, and ends with an account query: behind that barrier no
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 
-from gateways.client import OuchClient, Side, Tag
-from gateways.ouch.typed_messages import OrderAccepted, OrderReplaced
+from gateways.client import OuchClient, Side, Tag, TimeInForce
+from gateways.ouch.typed_messages import OrderAccepted, OrderCanceled, OrderReplaced, OrderRestated
 from tests.process.conftest import Exchange
-from tests.process.trading import RawClient, ports, running, settle, trade
+from tests.process.trading import (
+    RawClient,
+    feed_client,
+    play,
+    ports,
+    running,
+    said,
+    settle,
+    take,
+    trade,
+)
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +71,132 @@ def test_tags_come_back(market: Exchange) -> None:
     first, second = streams(market, "S01")
     assert len(first) == 1 + 2 * 200 + 2  # `S`, then all up to the first answer of a query
     assert second == first
+
+
+IOC, GTT = TimeInForce.IMMEDIATE_OR_CANCEL, TimeInForce.GOOD_TILL_TIME
+
+
+def test_a_minimum_is_filled_at_once_or_nothing_is(market: Exchange) -> None:
+    """Fill or kill is a minimum of the whole quantity; hidden and reserved lots count."""
+
+    async def scenario(client: OuchClient) -> None:
+        first = await client.enter(Side.SELL, 30, "A02", "10.00")
+        second = await client.enter(Side.SELL, 50, "A02", "10.01", display="N")
+        await client.enter(Side.SELL, 90, "A02", "10.02")
+        assert len(await said(client)) == 3
+        options = {"time_in_force": IOC}
+        kill = {"tags": {Tag.MINIMUM_QUANTITY: 81}} | options
+        order = await client.enter(Side.BUY, 81, "A02", "10.01", **kill)
+        assert await said(client) == [("A", order, 81), ("C", order, 81, "I")]
+        fill = {"tags": {Tag.MINIMUM_QUANTITY: 80}} | options
+        order = await client.enter(Side.BUY, 100, "A02", "10.01", **fill)
+        assert await said(client) == [
+            *(("A", order, 100), ("E", first, 30, "A"), ("E", order, 30, "R")),
+            *(("E", second, 50, "J"), ("E", order, 50, "R"), ("C", order, 20, "I")),
+        ]
+
+    trade(market, "S02", scenario)
+
+
+def test_post_only(market: Exchange) -> None:
+    """Slides once to the nearest price that does not cross, or is refused; hidden contras count."""
+
+    async def scenario(client: OuchClient) -> None:
+        hidden = await client.enter(Side.SELL, 30, "A03", "10.00", display="N")
+        slides = {"tags": {Tag.POST_ONLY: "P"}}
+        order = await client.enter(Side.BUY, 10, "A03", "10.05", **slides)
+        _, accepted = await settle(client)
+        assert isinstance(accepted, OrderAccepted)
+        assert (accepted.user_ref_num, accepted.price) == (order, Decimal("9.99"))
+        refuses = {"tags": {Tag.POST_ONLY_REJECT: "R"}}
+        refused = await client.enter(Side.BUY, 10, "A03", "10.00", **refuses)
+        stands = await client.enter(Side.BUY, 10, "A03", "9.98", **refuses)
+        assert await said(client) == [
+            *(("A", refused, 10), ("C", refused, 10, "G"), ("A", stands, 10)),
+        ]
+        new = await client.replace(order, 10, "10.01")  # inherits: it slides as well
+        (replaced,) = await settle(client)
+        assert isinstance(replaced, OrderReplaced) and replaced.price == Decimal("9.99")
+        assert replaced.tags == {Tag.POST_ONLY: "P"}
+        plain = await client.replace(new, 10, "10.00", tags={Tag.POST_ONLY: "N"})
+        assert await said(client) == [
+            *(("U", new, plain, 10), ("E", hidden, 10, "J"), ("E", plain, 10, "R")),
+        ]
+
+    trade(market, "S03", scenario)
+
+
+def test_an_order_ends_at_its_time(market: Exchange) -> None:
+    """`C` `T` with its cause, without any message after it; a replacement begins its time anew."""
+
+    async def scenario(client: OuchClient) -> None:
+        lasting = {"time_in_force": GTT}
+        soon = await client.enter(Side.SELL, 5, "A04", "10", tags={Tag.EXPIRE_TIME: 1}, **lasting)
+        late = await client.enter(Side.SELL, 6, "A04", "10", tags={Tag.EXPIRE_TIME: 99}, **lasting)
+        never = await client.enter(Side.SELL, 7, "A04", "10", tags={Tag.EXPIRE_TIME: 1}, **lasting)
+        never = await client.replace(never, 7, "11")
+        accepted = (await settle(client))[0]
+        (ended,) = await take(client, 1)
+        assert isinstance(accepted, OrderAccepted) and isinstance(ended, OrderCanceled)
+        assert (ended.user_ref_num, ended.quantity, ended.reason) == (soon, 5, "T")
+        assert ended.tags == {Tag.CAUSE: 4}
+        assert ended.timestamp - accepted.timestamp >= 1_000_000_000
+        new = await client.replace(late, 6, "10", tags={Tag.EXPIRE_TIME: 1}, **lasting)
+        replaced, ended = await take(client, 2)
+        assert isinstance(replaced, OrderReplaced) and isinstance(ended, OrderCanceled)
+        assert (ended.user_ref_num, ended.reason) == (new, "T")
+        assert ended.timestamp - replaced.timestamp >= 1_000_000_000
+        await client.cancel(never)
+        assert await said(client) == [("C", never, 7, "U")]
+
+    trade(market, "S04", scenario)
+
+
+def test_a_reserve_shows_a_part(market: Exchange) -> None:
+    """Refreshed behind the others under a new number, and hit again by the same order."""
+
+    async def scenario(client: OuchClient) -> None:
+        reserve = await client.enter(Side.SELL, 25, "A05", "10.00", tags={Tag.MAXIMUM_FLOOR: 10})
+        other = await client.enter(Side.SELL, 5, "A05", "10.00")
+        hidden = await client.enter(Side.SELL, 3, "A05", "10.00", display="N")
+        assert len(await said(client)) == 3
+        taker = await client.enter(Side.BUY, 27, "A05", "10.00")
+        messages = await settle(client)
+        notices = [each for each in messages if isinstance(each, OrderRestated)]
+        assert [each.reason for each in notices] == ["R", "R"]
+        assert [each.tags[Tag.DISPLAY_QUANTITY] for each in notices] == [10, 5]
+        assert [each.tags[Tag.DISPLAY_PRICE] for each in notices] == [100_000, 100_000]
+        numbers = [each.tags[Tag.SECONDARY_ORDER_REFERENCE] for each in notices]
+        assert len(set(numbers)) == 2
+        await client.enter(Side.BUY, 8, "A05", "10.00")
+        makers = [(reserve, 10), (other, 5), (reserve, 10), (reserve, 2), (reserve, 3), (hidden, 3)]
+        found = [
+            each for each in [*messages, *await settle(client)] if hasattr(each, "match_number")
+        ]
+        traded = [(each.user_ref_num, each.quantity) for each in found[::2]]
+        assert traded == makers
+        assert found[1].user_ref_num == taker
+
+    trade(market, "S05", scenario)
+
+
+def test_the_feed_of_hidden_and_reserve_orders(market: Exchange) -> None:
+    """The book of the feed has the displayed parts alone."""
+
+    async def scenario() -> None:
+        port, feed_port = ports(market)[0], ports(market, "market_data")[0]
+        async with (
+            await OuchClient.connect("127.0.0.1", port, "S06", "demo", sequence=0) as client,
+            await feed_client(feed_port, sequence=0) as feed,
+        ):
+            await client.enter(Side.SELL, 25, "A06", "10.00", tags={Tag.MAXIMUM_FLOOR: 10})
+            await client.enter(Side.SELL, 9, "A06", "10.00", display="N")
+            await client.enter(Side.BUY, 12, "A06", "10.00")
+            await settle(client)
+            messages = await take(feed, 4)
+            assert [type(each).__name__ for each in messages] == [
+                *("AddOrder", "OrderExecuted", "AddOrder", "OrderExecuted"),
+            ]
+            assert [getattr(each, "shares", 0) for each in messages][::2] == [10, 10]
+
+    play(scenario())

@@ -101,7 +101,8 @@ FAULTS: list[dict[str, Any]] = [
     {"quantity": 0xFFFF_FFFF},
     {"time_in_force": "6"},
     {"display": "X"},
-    {"tags": {Tag.MAXIMUM_FLOOR: 10}},
+    {"tags": {Tag.MINIMUM_QUANTITY: 10}},
+    {"tags": {Tag.MAXIMUM_FLOOR: 10}, "display": "N"},
 ]
 
 

@@ -135,6 +135,7 @@ _BRIEF = {
     "J": ("user_ref_num", "reason"),
     "M": ("user_ref_num", "side", "quantity"),
     "Q": ("next_user_ref_num",),
+    "R": ("user_ref_num", "reason"),
     "S": ("event_code",),
     "X": ("user_ref_num", "symbol"),
     "G": ("user_ref_num", "firm"),

@@ -98,7 +98,8 @@ _NUMPY = SimpleNamespace(int64=int, ndarray=object)
 _KERNELS = (
     "ringbuf.broadcast", "ringbuf.spsc", "ringbuf.writer_lock", "ringbuf.waiting",
     "shm_exchange.session_orders",
-    "shm_exchange.groups", "shm_exchange.order_tags",
+    "shm_exchange.groups", "shm_exchange.order_tags", "shm_exchange.expiry",
+    "shm_exchange.queues", "shm_exchange.reserve_orders", "shm_exchange.order_terms",
     "shm_exchange.book", "shm_exchange.admission", "shm_exchange.emit", "shm_exchange.sweep",
     "shm_exchange.matching", "shm_exchange.administration", "shm_exchange.replica",
     "shm_exchange.streams", "shm_exchange.engine", "shm_exchange.reign", "shm_exchange.lifetime",
