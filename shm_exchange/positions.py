@@ -3,7 +3,7 @@
 import numpy as np
 
 from ringbuf.bits import at
-from ringbuf.jit import kernel
+from ringbuf.jit import cold_kernel, kernel
 
 BUY = ord("B")
 
@@ -15,13 +15,24 @@ def position_row(market, session, instrument):
 
 
 @kernel
-def count_trade(market, event):
-    """EXECUTED: positions of both sides and the instrument's last price. Replicas only."""
+def _count(market, event, quantity):
+    """Add what the maker bought and the taker sold of it, or the other way round."""
     instrument = np.int64(event["instrument"])
-    quantity = np.int64(event["quantity"])
     bought = quantity if event["side"] == BUY else -quantity
     maker = position_row(market, np.int64(event["session"]), instrument)
     taker = position_row(market, np.int64(event["taker_session"]), instrument)
     market.positions[at(maker)] += bought
     market.positions[at(taker)] -= bought
-    market.instruments[at(instrument)]["price_last"] = event["price"]
+
+
+@kernel
+def count_trade(market, event):
+    """EXECUTED: positions of both sides and the instrument's last price. Replicas only."""
+    _count(market, event, np.int64(event["quantity"]))
+    market.instruments[at(np.int64(event["instrument"]))]["price_last"] = event["price"]
+
+
+@cold_kernel
+def count_broken(market, event):
+    """BROKEN: nobody has traded that. Replicas only."""
+    _count(market, event, -np.int64(event["quantity"]))

@@ -29,7 +29,7 @@ from shm_exchange.messages import (
 )
 from shm_exchange.order_tags import take_tags
 from shm_exchange.order_terms import release_terms, take_terms
-from shm_exchange.positions import count_trade
+from shm_exchange.positions import count_broken, count_trade
 from shm_exchange.reserve_orders import refresh
 from shm_exchange.streams import count_messages
 
@@ -56,6 +56,7 @@ ATTESTED = int(EventKind.ATTESTED)
 CARRIED = int(EventKind.CARRIED)
 ROLLED = int(EventKind.ROLLED)
 LIMITS = int(EventKind.LIMITS)
+BROKEN = int(EventKind.BROKEN)
 MASS_CANCELLED = int(EventKind.MASS_CANCELLED)
 DISABLED = int(EventKind.DISABLED)
 ENABLED = int(EventKind.ENABLED)
@@ -231,6 +232,8 @@ def _apply_rare(market, event, kind, position):
         order["decremented"] = 0
     elif kind == ROLLED:
         end_streams(market, position)
+    elif kind == BROKEN:
+        count_broken(market, event)
     elif kind == LIMITS:
         set_limit(market, session, np.int64(event["reason"]), np.int64(event["limit"]))
     elif kind == ATTESTED:
