@@ -54,10 +54,11 @@ from ringbuf.syscalls import (
     epoll_ctl,
 )
 from ringbuf.waiting import ring_one
-from shm_exchange.messages import CommandKind, EventKind
+from shm_exchange.messages import CommandKind, EventKind, Reject
 from shm_exchange.replica import shift_source
 from shm_exchange.wiring import COUNTER_DISK_SHORT, PROCESS_RECORDER
 
+NO_SPACE = int(Reject.NO_SPACE)
 LOGIN = int(CommandKind.LOGIN)
 LOGOUT = int(CommandKind.LOGOUT)
 LOGGED_IN = int(EventKind.LOGGED_IN)
@@ -177,11 +178,14 @@ def logged_in(pump, event, position, now_ns):
 
 
 @cold_kernel
-def count_refusal(pump, session, now_ns):
-    """A request of the session was refused. Whoever is too often, is disconnected."""
-    number = np.int64(pump.by_session[at(session)]) - 1
+def count_refusal(pump, event, now_ns):
+    """A request of a session was REJECTED. Whoever is too often, is disconnected.
+
+    That the disk is full is not the session's fault.
+    """
+    number = np.int64(pump.by_session[at(np.int64(event["session"]))]) - 1
     limit = pump.settings[SETTING_REFUSALS]
-    if number < 0 or limit == 0:
+    if number < 0 or limit == 0 or event["reason"] == NO_SPACE:
         return
     row = pump.connections.rows[at(number)]
     second = now_ns // SECOND_NS

@@ -241,7 +241,7 @@ def _follow(pump, now_ns):
         else:
             deliver(pump, pump.copied, offset, position + offset)
             if event["kind"] == REJECTED:
-                count_refusal(pump, np.int64(event["session"]), now_ns)
+                count_refusal(pump, event, now_ns)
     return count
 
 

@@ -181,7 +181,8 @@ def test_the_matcher_is_killed_twice(exchange: Make) -> None:
             )
         )
     assert_exact(it, finish(replay), expected(flow))
-    assert it.wait_ready()["engines"][0]["epoch"] == 3
+    # One more if the second came before a standby was ready: a gateway filled in, and handed over.
+    assert it.wait_ready()["engines"][0]["epoch"] in (3, 4)
     assert it.stop() == 0
 
 
