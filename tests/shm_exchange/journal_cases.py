@@ -13,7 +13,7 @@ from shm_exchange.flow_commands import Player, Tape, market_of, tape_of
 from shm_exchange.history import ring_slices
 from shm_exchange.journal_segment import Owner
 from shm_exchange.market import Market
-from shm_exchange.messages import EVENT_DTYPE
+from shm_exchange.messages import EVENT_DTYPE, CommandFlag
 from shm_exchange.snapshot import live_slots
 
 OWNER = Owner.of(0x1234_5678_9ABC, 1)
@@ -85,11 +85,16 @@ def same_market(left: Market, right: Market) -> bool:
     linked = np.concatenate((np.arange(len(left.sessions) + 1), slots))
     if left.session_links[linked].tobytes() != right.session_links[linked].tobytes():
         return False
+    tagged = slots[left.orders["flags"][slots] & CommandFlag.TAGS != 0]
+    if left.tags[tagged].tobytes() != right.tags[tagged].tobytes():
+        return False
     leaves = int(max(left.scalars[0]["leaf_next"], right.scalars[0]["leaf_next"])) + 1
     nodes = int(max(left.scalars[0]["node_next"], right.scalars[0]["node_next"])) + 1
     used = {
         "orders": 0,
         "session_links": 0,
+        "tags": 0,
+        "expiries": int(left.scalars[0]["expiries"]) + 1,
         "levels": 64 * leaves,
         "leaf_words": leaves,
         "node_words": nodes,
