@@ -19,7 +19,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m shm_exchange.demo $(ARGS)
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest $(TEST_FLAGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_FLAGS)
 
 # Long: everything is killed in every way under load. ARGS="--matcher-kills 100" for one part.
 soak: $(VENV)/.installed-test
