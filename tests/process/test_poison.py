@@ -89,7 +89,7 @@ def test_it_is_refused_and_all_goes_on(market: Exchange, poison: str) -> None:
             assert [type(each) for each in said] == [OrderAccepted, Rejected, OrderAccepted]
             assert [each.user_ref_num for each in said] == [1, 2, 3]
             assert said[1].reason == Reject.POISONED
-            assert market.status()["engines"][0]["epoch"] == before + 2
+            assert market.status()["engines"][0]["epoch"] >= before + 2
             assert word(market, layout.STRIKES) & layout.STRIKES_MASK == 2
             # The number is used, the session is as good as any.
             await enter(client, "FOURTH")
@@ -108,6 +108,6 @@ def test_a_signal_from_outside_counts_against_nobody(
     crashed = word(market, layout.CRASHED)
     suspect = word(market, layout.SUSPECT), word(market, layout.STRIKES)
     os.kill(before["matcher_pid"], number)
-    market.wait_until(lambda found: found["engines"][0]["epoch"] == before["epoch"] + 1)
+    market.wait_until(lambda found: found["engines"][0]["epoch"] >= before["epoch"] + 1)
     assert word(market, layout.CRASHED) == crashed
     assert (word(market, layout.SUSPECT), word(market, layout.STRIKES)) == suspect

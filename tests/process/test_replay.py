@@ -177,12 +177,12 @@ def test_the_matcher_is_killed_twice(exchange: Make) -> None:
         os.kill(it.status()["engines"][0]["matcher_pid"], signal.SIGKILL)
         it.wait_until(
             lambda found, reign=reign: (
-                found["engines"][0]["epoch"] == reign and found["engines"][0]["standby_pids"]
+                found["engines"][0]["epoch"] >= reign and found["engines"][0]["standby_pids"]
             )
         )
     assert_exact(it, finish(replay), expected(flow))
-    # One more if the second came before a standby was ready: a gateway filled in, and handed over.
-    assert it.wait_ready()["engines"][0]["epoch"] in (3, 4)
+    # More than that when a kill came before a standby was ready: a gateway filled in, and handed over.
+    assert it.wait_ready()["engines"][0]["epoch"] >= 3
     assert it.stop() == 0
 
 
