@@ -181,7 +181,7 @@ def test_the_matcher_is_killed_twice(exchange: Make) -> None:
             )
         )
     assert_exact(it, finish(replay), expected(flow))
-    # More than that when a kill came before a standby was ready: a gateway filled in, and handed over.
+    # More when a kill came before a standby was ready: a gateway filled in, and handed over.
     assert it.wait_ready()["engines"][0]["epoch"] >= 3
     assert it.stop() == 0
 
