@@ -164,7 +164,13 @@ def test_our_client_and_its_server() -> None:
 
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
-        listener = await loop.create_server(_TheirServer, "127.0.0.1", 0)
+        sessions: list[_TheirServer] = []
+
+        def accept() -> _TheirServer:
+            sessions.append(_TheirServer())
+            return sessions[-1]
+
+        listener = await loop.create_server(accept, "127.0.0.1", 0)
         port = listener.sockets[0].getsockname()[1]
         async with await OuchClient.connect("127.0.0.1", port, "T001", "demo") as client:
             assert client.session == "THEIRS"
@@ -173,5 +179,10 @@ def test_our_client_and_its_server() -> None:
                 sequence, message = await anext(client)
                 assert sequence == message.next_user_ref_num == number
         listener.close()
+        for each in sessions:
+            await each.close()
+        # Its tasks end by themselves or never: some bear no cancelling. Two are ours.
+        while len(asyncio.all_tasks()) > 2:
+            await asyncio.sleep(0.01)
 
     asyncio.run(asyncio.wait_for(scenario(), 20))
