@@ -41,7 +41,8 @@ def test_pieces_are_put_together(size: int, monkeypatch: pytest.MonkeyPatch) -> 
     pump = SimpleNamespace(
         mailbox=None,
         replay=None,
-        market=SimpleNamespace(instruments=None),
+        market=SimpleNamespace(instruments=None, sessions=None),
+        names=None,
         settings=np.zeros(state.SETTING_COUNT, np.int64),
     )
     service = ReplayService(pump, Pieces(size))  # type: ignore[arg-type]
