@@ -12,7 +12,7 @@ from shm_exchange.flow import generate
 from shm_exchange.flow_commands import Player, Tape, market_of, tape_of
 from shm_exchange.history import ring_slices
 from shm_exchange.journal_segment import Owner
-from shm_exchange.market import Market
+from shm_exchange.market import RESTING, Market
 from shm_exchange.messages import EVENT_DTYPE, CommandFlag
 from shm_exchange.snapshot import live_slots
 
@@ -82,7 +82,8 @@ def same_market(left: Market, right: Market) -> bool:
         return False
     if left.orders[slots].tobytes() != right.orders[slots].tobytes():
         return False
-    linked = np.concatenate((np.arange(len(left.sessions) + 1), slots))
+    resting = slots[left.orders["state"][slots] == RESTING]  # in no ring before that
+    linked = np.concatenate((np.arange(len(left.sessions) + 1), resting))
     if left.session_links[linked].tobytes() != right.session_links[linked].tobytes():
         return False
     tagged = slots[left.orders["flags"][slots] & CommandFlag.TAGS != 0]
