@@ -54,7 +54,7 @@ def tags_fault(market, command, has_expiry):
     if command["time_in_force"] == TIF_GTT:
         if tags["expire_seconds"] <= 0:
             return INVALID_TIME_IN_FORCE
-        if not has_expiry and not has_expiry_room(market):
+        if has_expiry == 0 and not has_expiry_room(market):
             return NO_CAPACITY
     if tags["minimum_quantity"] > 0 and command["time_in_force"] != TIF_IOC:
         return INVALID_MIN_QUANTITY
@@ -75,7 +75,7 @@ def replacement_fault(market, slot, commands, index, follower):
         clear_tags(market)
     if order["flags"] & TAGS:
         inherit_tags(market, slot, command)
-    return tags_fault(market, command, order["expiry"] != 0)
+    return tags_fault(market, command, 1 if order["expiry"] != 0 else 0)
 
 
 @cold_kernel

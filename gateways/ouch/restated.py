@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from gateways.ouch.messages import APPENDAGE_LENGTH_SIZE, ORDER_RESTATED
 from gateways.ouch.outbound_frame import appendage, begin
 from gateways.ouch.tag_echo import put_4, put_8
@@ -25,7 +27,7 @@ def restated(event, reference, instruments, buffer, offset):
     instrument = instruments[at(int(event["instrument"]))]
     start = offset + HEADER_SIZE
     total = appendage(buffer, start, _APPENDAGE, int(event["user_ref_index"]))
-    end = put_4(buffer, start + total, _TAG_QUANTITY, int(event["displayed"]))
+    end = put_4(buffer, start + total, _TAG_QUANTITY, np.int64(event["displayed"]))
     end = put_8(buffer, end, _TAG_PRICE, int(event["price"]) * instrument["tick"])
     end = put_8(buffer, end, _TAG_REFERENCE, reference)
     size = end - start

@@ -5,6 +5,8 @@ names what it inherited. The channel (tag 28) comes first, then the others by nu
 for nothing (price type `L`, no peg offset ...) are known by their presence alone.
 """
 
+import numpy as np
+
 from gateways.ouch.tags import Tag
 from ringbuf.bits import at, store_big_2, store_big_4, store_big_8, store_raw_4
 from ringbuf.jit import cold_kernel
@@ -98,13 +100,13 @@ def _first_tags(buffer, end, tags, present):
     """Tags 2 to 11."""
     row = tags[0]
     if present & (1 << _FIRM):
-        end = put_text_4(buffer, end, _FIRM, int(row["firm"]))
+        end = put_text_4(buffer, end, _FIRM, np.int64(row["firm"]))
     if present & (1 << _MINIMUM_QUANTITY):
-        end = put_4(buffer, end, _MINIMUM_QUANTITY, int(row["minimum_quantity"]))
+        end = put_4(buffer, end, _MINIMUM_QUANTITY, np.int64(row["minimum_quantity"]))
     if present & (1 << _CUSTOMER_TYPE):
-        end = put_1(buffer, end, _CUSTOMER_TYPE, int(row["customer_type"]))
+        end = put_1(buffer, end, _CUSTOMER_TYPE, np.int64(row["customer_type"]))
     if present & (1 << _MAXIMUM_FLOOR):
-        end = put_4(buffer, end, _MAXIMUM_FLOOR, int(row["display_quantity"]))
+        end = put_4(buffer, end, _MAXIMUM_FLOOR, np.int64(row["display_quantity"]))
     if present & (1 << _PRICE_TYPE):
         end = put_1(buffer, end, _PRICE_TYPE, _LIMIT)
     if present & (1 << _PEG_OFFSET):
@@ -123,21 +125,21 @@ def _last_tags(buffer, end, tags, present):
     """Tags 12 to 25."""
     row = tags[0]
     if present & (1 << _POST_ONLY):
-        end = put_1(buffer, end, _POST_ONLY, int(row["post_only"]))
+        end = put_1(buffer, end, _POST_ONLY, np.int64(row["post_only"]))
     if present & (1 << _RANDOM_RESERVES):
         end = put_4(buffer, end, _RANDOM_RESERVES, 0)
     if present & (1 << _ROUTE):
         end = put_text_4(buffer, end, _ROUTE, _FOUR_SPACES)
     if present & (1 << _EXPIRE_TIME):
-        end = put_4(buffer, end, _EXPIRE_TIME, int(row["expire_seconds"]))
+        end = put_4(buffer, end, _EXPIRE_TIME, np.int64(row["expire_seconds"]))
     if present & (1 << _TRADE_NOW):
-        end = put_1(buffer, end, _TRADE_NOW, int(row["trade_now"]))
+        end = put_1(buffer, end, _TRADE_NOW, np.int64(row["trade_now"]))
     if present & (1 << _HANDLE_INSTRUCTION):
-        end = put_1(buffer, end, _HANDLE_INSTRUCTION, int(row["handle_instruction"]))
+        end = put_1(buffer, end, _HANDLE_INSTRUCTION, np.int64(row["handle_instruction"]))
     if present & (1 << _GROUP_ID):
-        end = put_2(buffer, end, _GROUP_ID, int(row["group_id"]))
+        end = put_2(buffer, end, _GROUP_ID, np.int64(row["group_id"]))
     if present & (1 << _SHARES_LOCATED):
-        end = put_1(buffer, end, _SHARES_LOCATED, int(row["shares_located"]))
+        end = put_1(buffer, end, _SHARES_LOCATED, np.int64(row["shares_located"]))
     return end
 
 
@@ -156,7 +158,7 @@ def echo_tags(buffer, end, event, tags, echoed):
     if flags & _GTC:
         end = put_1(buffer, end, _GOOD_TILL_CANCELLED, _GOOD)
     if present & (1 << (PRIVATE_SHIFT + _POST_ONLY_REJECT - _PRIVATE)):
-        end = put_1(buffer, end, _POST_ONLY_REJECT, int(tags[0]["post_only_reject"]))
+        end = put_1(buffer, end, _POST_ONLY_REJECT, np.int64(tags[0]["post_only_reject"]))
     if flags & _STAYS:
         end = put_1(buffer, end, _STAY_ON_DISCONNECT, _YES)
     return end

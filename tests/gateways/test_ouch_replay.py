@@ -18,7 +18,7 @@ from ringbuf.jit import COMPILED, signatures
 from shm_exchange.streams import count_in
 
 sys.path.append(str(Path(__file__).parents[1] / "shm_exchange"))
-from journal_cases import events  # noqa: E402
+from journal_cases import events, fresh_market  # noqa: E402
 
 SESSION = 0
 
@@ -38,16 +38,17 @@ class Pieces:
 def test_pieces_are_put_together(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same place for any size; and the kernels are given no other kind of record."""
     monkeypatch.setattr(replay, "EVENTS_PER_READ", 500)
+    sessions = fresh_market().sessions
     pump = SimpleNamespace(
         mailbox=None,
         replay=None,
-        market=SimpleNamespace(instruments=None, sessions=None),
+        market=SimpleNamespace(instruments=None, sessions=sessions),
         names=None,
         settings=np.zeros(state.SETTING_COUNT, np.int64),
     )
     service = ReplayService(pump, Pieces(size))  # type: ignore[arg-type]
     end = 2000
-    counts = [int(count_in(events()[each:], 1, SESSION)) for each in range(end)]
+    counts = [int(count_in(sessions, events()[each:], 1, SESSION)) for each in range(end)]
     behind = np.cumsum(counts[::-1])[::-1]
     for needed in (1, 7, int(behind[0]) - 3):
         place = int(np.flatnonzero(behind >= needed)[-1])
