@@ -1,9 +1,10 @@
 """Goal: the examples do what they say, and what each believes to have agrees to the last share.
 
-Method: the market maker and the taker of `gateways/examples` trade three instruments, into one of
-which a flow is replayed, while the matcher is killed twice and the market maker's gateway once.
-Then the ledgers, the streams read again from number 1, the feed by match number, and the open
-orders in the feed's book are compared. SHMX_EXAMPLE_SECONDS=60 for a longer session.
+Method: the market maker and the taker of `gateways/examples`, two sessions of a firm, trade three
+instruments, into one of which a flow is replayed, while the matcher is killed twice and the market
+maker's gateway once; the drop-copy listener hears the firm, at that gateway too. Then the ledgers,
+those of the drop copy, the streams read again from number 1, the feed by match number, and the
+open orders in the feed's book are compared. SHMX_EXAMPLE_SECONDS=60 for a longer session.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from decimal import Decimal
 import pytest
 
 from gateways.client import ItchClient, OuchClient, Sequenced
-from gateways.examples.following import Address
+from gateways.examples.drop_copy import Listener
+from gateways.examples.following import Address, follow
 from gateways.examples.ledger import Fill, Ledger, StreamError
 from gateways.examples.market_maker import MarketMaker, Terms, log_in
 from gateways.examples.taker import Taker
@@ -30,18 +32,31 @@ from gateways.ouch.typed_messages import SystemEvent
 from tests.differential.flows import own
 from tests.process.conftest import ROOT, Exchange
 from tests.process.test_replay import start_replay
-from tests.process.trading import PASSWORD, feed_client, order_client, play, ports, running, until
+from tests.process.trading import (
+    MARKET,
+    PASSWORD,
+    feed_client,
+    order_client,
+    play,
+    ports,
+    running,
+    until,
+)
 
 SECONDS = float(os.environ.get("SHMX_EXAMPLE_SECONDS", "6"))
 RATE = 400  # messages of the flow per second: one order of it in each instrument's life matters
 SYMBOLS = ("AAPL", "A01", "A02")
-MAKER, TAKER = "S01", "S02"
+MAKER, TAKER, LISTENER = "MAKER", "TAKER", "COPIES"
+FIRM = "".join(
+    f'[[session]]\nusername = "{name}"\npassword = "{PASSWORD}"\nfirm = "DESK"\n{more}'
+    for name, more in ((MAKER, ""), (TAKER, ""), (LISTENER, "drop_copy = true\n"))
+)
 
 
 @pytest.fixture(scope="module")
 def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
     """The exchange of this file."""
-    with running(tmp_path_factory.mktemp("examples")) as it:
+    with running(tmp_path_factory.mktemp("examples"), MARKET + FIRM) as it:
         yield it
 
 
@@ -65,7 +80,13 @@ async def disturb(it: Exchange, maker: MarketMaker) -> None:
         await until(lambda before=fills: len(maker.ledger.fills) > before)  # it trades on
 
 
-async def rest_of(client: OuchClient, ledger: Ledger) -> None:
+async def listen(client: OuchClient, listener: Listener, gateways: list[Address]) -> None:
+    """What the example of a drop copy does."""
+    async for item in follow(client, gateways):
+        listener.apply(item)
+
+
+async def rest_of(client: OuchClient, ledger: Ledger | Listener) -> None:
     """Bring a ledger to the end of its stream: the answer of a barrier is the last message."""
     barrier = asyncio.create_task(client.account_query())
     async for item in client:
@@ -121,7 +142,7 @@ def as_feed_says(fill: Fill) -> tuple[str, int, Decimal]:
 
 
 def test_everybody_agrees_to_the_last_share(market: Exchange) -> None:
-    """Ledgers, streams read again, the feed, and both sides of each trade."""
+    """Ledgers, the drop copy, streams read again, the feed, and both sides of each trade."""
     orders, feeds = addresses(market, "order"), addresses(market, "market_data")
     flow = own(int(RATE * (SECONDS + 5)), seed=3)
     market.wait_ready()
@@ -135,7 +156,9 @@ def test_everybody_agrees_to_the_last_share(market: Exchange) -> None:
             SYMBOLS,
             random=random.Random(7),
         )
+        copies, listener = await order_client(orders[0][1], LISTENER, sequence=1), Listener()
         tasks = [
+            asyncio.create_task(listen(copies, listener, orders)),
             asyncio.create_task(maker.run(orders, feeds)),
             asyncio.create_task(taker.run(orders[1:], feeds)),
         ]
@@ -154,6 +177,9 @@ def test_everybody_agrees_to_the_last_share(market: Exchange) -> None:
             check_positions(ledger)
             await trader.client.close()
             await trader.feed.close()
+        await rest_of(copies, listener)
+        await copies.close()
+        check_copies(listener, {MAKER: maker.ledger, TAKER: taker.ledger})
         check_both_sides(maker.ledger, taker.ledger)
         await check_feed(market, [maker.ledger, taker.ledger])
 
@@ -176,6 +202,14 @@ def check_positions(ledger: Ledger) -> None:
         fills = [each for each in ledger.fills if each.symbol == symbol]
         assert ledger.positions[symbol] == sum(each.signed_quantity for each in fills)
         assert ledger.cash[symbol] == -sum(each.signed_quantity * each.price for each in fills)
+
+
+def check_copies(listener: Listener, ledgers: dict[str, Ledger]) -> None:
+    """The drop copy has each session's orders, fills, cash and number, and what both have."""
+    assert listener.ledgers == ledgers
+    for symbol in SYMBOLS:
+        total = sum(each.positions[symbol] for each in ledgers.values())
+        assert listener.positions()[symbol] == total
 
 
 def check_both_sides(maker: Ledger, taker: Ledger) -> None:
@@ -210,18 +244,18 @@ async def check_feed(it: Exchange, ledgers: list[Ledger]) -> None:
             )
 
 
-@pytest.mark.parametrize("example", ["market_maker", "taker", "feed_handler"])
+@pytest.mark.parametrize("example", ["market_maker", "taker", "feed_handler", "drop_copy"])
 def test_it_runs_as_it_is_typed(market: Exchange, example: str) -> None:
     """From the command line, until Ctrl-C: it prints what it is to print, and ends without fuss."""
     (feed,) = ports(market, "market_data")
-    options = ["--feeds", f"127.0.0.1:{feed}"]
-    if example != "feed_handler":
-        options += ["--orders", f"127.0.0.1:{ports(market)[1]}"]
-        options += ["--symbols", "A01:0.01:100" if example == "market_maker" else "A01"]
-    options += [
-        "--username",
-        {"market_maker": "S03", "taker": "S04", "feed_handler": "S05"}[example],
-    ]
+    orders = ["--orders", f"127.0.0.1:{ports(market)[1]}"]
+    feeds = ["--feeds", f"127.0.0.1:{feed}"]
+    options = {
+        "market_maker": [*orders, *feeds, "--username", "S03", "--symbols", "A01:0.01:100"],
+        "taker": [*orders, *feeds, "--username", "S04", "--symbols", "A01"],
+        "feed_handler": [*feeds, "--username", "S05"],
+        "drop_copy": [*orders, "--username", LISTENER],
+    }[example]
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", f"gateways.examples.{example}", *options],
         stdout=subprocess.PIPE,
@@ -234,7 +268,12 @@ def test_it_runs_as_it_is_typed(market: Exchange, example: str) -> None:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert errors == ""
-    wanted = {"market_maker": "2 orders", "taker": "fills", "feed_handler": "orders"}
+    wanted = {
+        "market_maker": "2 orders",
+        "taker": "fills",
+        "feed_handler": "orders",
+        "drop_copy": "sessions",
+    }
     assert wanted[example] in line
 
 
