@@ -35,7 +35,7 @@ from shm_exchange.messages import (
     Ignored,
     Reject,
 )
-from shm_exchange.order_tags import emit_tags, keep_tags, load_tags
+from shm_exchange.order_tags import SHARES_AHEAD_ASKED, emit_tags, keep_tags, load_tags
 from shm_exchange.order_terms import (
     cancel_at_entry,
     entry_fate,
@@ -44,6 +44,7 @@ from shm_exchange.order_terms import (
     tags_fault,
     take_terms,
 )
+from shm_exchange.shares_ahead import say_shares_ahead
 from shm_exchange.sweep import enter_into_book
 
 SIDE_BUY = ord("B")
@@ -117,7 +118,10 @@ def _begin_with_tags(market, slot):
     """Give the order the tags in the scratch row: 0, or why it is cancelled once accepted."""
     keep_tags(market, slot)
     take_terms(market, slot)
-    return entry_fate(market, slot)
+    fate = entry_fate(market, slot)
+    if np.int64(market.tags[at(slot)]["present"]) & SHARES_AHEAD_ASKED:
+        say_shares_ahead(market, slot)
+    return fate
 
 
 @kernel

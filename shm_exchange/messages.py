@@ -295,11 +295,11 @@ ORDER_TAGS = Record(
         Field("trade_now", "a", doc="tag 16"),
         Field("shares_located", "a", doc="tag 25"),
         Field("post_only", "a", doc="tag 12"),
-        Field("shares_ahead", "i4", doc="private tag 144, lots"),
+        Field("shares_ahead", "i4", doc="private tag 144, lots; -1: not counted"),
         Field("post_only_reject", "a", doc="private tag 129"),
         Field("reserved_0", "u1", repeat=3),
-        Field("received_ns", "i8", doc="latency breakdown: read from the socket"),
-        Field("enqueued_ns", "i8", doc="latency breakdown: in the command ring"),
+        Field("received_ns", "i8", doc="tag 143: read from the socket, ns since the epoch"),
+        Field("enqueued_ns", "i8", doc="tag 143: its command was written"),
     ),
 )
 

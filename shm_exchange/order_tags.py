@@ -31,6 +31,8 @@ GROUP_ID = 1 << 24
 SHARES_LOCATED = 1 << 25
 LOCATE_BROKER = 1 << 26
 POST_ONLY_REJECT = 1 << (PRIVATE_SHIFT + 1)
+TIMES_ASKED = 1 << (PRIVATE_SHIFT + 15)
+SHARES_AHEAD_ASKED = 1 << (PRIVATE_SHIFT + 17)
 # Tags that ask for nothing (price type `L` and the like) are kept as bits alone.
 PLAIN = (1 << 6) | (1 << 7) | (1 << 9) | (1 << 10) | (1 << 11) | (1 << 13) | (1 << 14)
 INHERITED = (

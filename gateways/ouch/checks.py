@@ -55,6 +55,8 @@ TAG_GOOD_TILL_CANCELLED = int(Tag.GOOD_TILL_CANCELLED)
 TAG_POST_ONLY_REJECT = int(Tag.POST_ONLY_REJECT)
 TAG_STAY_ON_DISCONNECT = int(Tag.STAY_ON_DISCONNECT)
 TAG_FIRM = int(Tag.FIRM)
+TAG_TIMES_ASKED = int(Tag.TIMES_ASKED)
+TAG_SHARES_AHEAD_ASKED = int(Tag.SHARES_AHEAD_ASKED)
 PRIVATE = 128
 FOUR_SPACES = 0x2020_2020
 
@@ -78,6 +80,17 @@ def _expiry_fault(request):
             return INVALID_TIME_IN_FORCE
         return UNSUPPORTED_TAG + TAG_EXPIRE_TIME if seconds > EXPIRE_SECONDS_LAST else 0
     return UNSUPPORTED_TAG + TAG_EXPIRE_TIME if seconds != 0 else 0
+
+
+@cold_kernel
+def _asked_fault(request):
+    """0, or the reject of tags 143 and 145, which ask for something in the acknowledgement."""
+    times, ahead = request["times_asked"], request["shares_ahead_asked"]
+    if _has_private(request, TAG_TIMES_ASKED) and times != YES and times != NO:
+        return UNSUPPORTED_TAG + TAG_TIMES_ASKED
+    if _has_private(request, TAG_SHARES_AHEAD_ASKED) and ahead != YES and ahead != NO:
+        return UNSUPPORTED_TAG + TAG_SHARES_AHEAD_ASKED
+    return 0
 
 
 @cold_kernel
@@ -127,7 +140,7 @@ def tag_fault(request):
     good = request["good_till_cancelled"] == GOOD_TILL_CANCELLED
     if _has_private(request, TAG_GOOD_TILL_CANCELLED) and not good:
         return UNSUPPORTED_TAG + TAG_GOOD_TILL_CANCELLED
-    return 0
+    return _asked_fault(request)
 
 
 @kernel

@@ -20,6 +20,7 @@ from gateways.ouch.inbound import (
     take_request,
 )
 from gateways.ouch.mass_requests import take_mass_request
+from gateways.ouch.order_times import note_times
 from gateways.ouch.questions import answer
 from gateways.ouch.state import (
     CLIENTS,
@@ -243,6 +244,8 @@ def _packet(pump, number, kind, offset, length, now_ns):
             records = pump.desk.commands.records
             behind = np.int64(records[at(position & (len(records) - 1))]["continuations"])
             pump.words[COMMAND_POSITION] = position + 1 + behind
+            if behind != 0:
+                note_times(pump, number, position)
         return c.CLOSE_OUCH if said == FAULT else 0
     if kind == CLIENT_HEARTBEAT_TYPE or kind == DEBUG_TYPE:
         return 0

@@ -89,6 +89,17 @@ SHARES_AHEAD_ANSWER = _wire(
     Field("shares", "u8", doc="lots of its price that trade before it"),
     doc="`a`",
 )
+ORDER_TIMES = _wire(
+    "ouch_order_times",
+    30,
+    _TYPE,
+    Field("sequence", "u8", doc="number of the `A` or `U` that it is about"),
+    _USER_REF,
+    _CHANNEL,
+    Field("published", "u8", doc="ns since midnight UTC: the gateway had the event"),
+    Field("sent", "u8", doc="ns since midnight UTC: the gateway had given the message to TCP"),
+    doc="`t` what happened to the acknowledgement of an order that had asked (tag 143)",
+)
 
 RECORDS = (
     LIMITS_QUERY,
@@ -98,4 +109,5 @@ RECORDS = (
     OPEN_ORDERS_ANSWER,
     OPEN_ORDER,
     SHARES_AHEAD_ANSWER,
+    ORDER_TIMES,
 )

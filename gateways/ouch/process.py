@@ -146,6 +146,7 @@ def build_pump(
         passed=np.zeros(state.EVENTS_PER_PASS, EVENT_DTYPE),
         ready=np.zeros(state.EPOLL_EVENT_SIZE * state.READY_PER_PASS, np.uint8),
         tags=np.zeros(1, ORDER_TAGS.dtype),
+        timed=np.zeros(state.TIMED_LIMIT, state.TIMED_ORDER.dtype),
         names=names_of(context.configuration.sessions),
         replay=np.zeros(gateway.outbound_buffer_bytes // 2, np.uint8),
     )

@@ -21,6 +21,7 @@ from gateways.ouch.clients import (
     settle_closed,
 )
 from gateways.ouch.follow import keep_books
+from gateways.ouch.order_times import tell_times
 from gateways.ouch.state import (
     BELL,
     CLIENTS,
@@ -45,6 +46,7 @@ from gateways.ouch.state import (
     SETTING_SOURCE,
     SETTING_VISIBLE,
     TAKEN_DUE,
+    TIMED_COUNT,
     UNSETTLED,
     WORDS_PER_LINE,
     WORK,
@@ -52,11 +54,7 @@ from gateways.ouch.state import (
 )
 from gateways.ouch.stream import catch_up, deliver, is_open, say_taken, take_chunk
 from gateways.outcomes import DIFFERS, LAPPED, STOPPED, SUCCEEDS
-from gateways.packets import (
-    HEADER_SIZE,
-    HEARTBEAT_INTERVAL_NS,
-    SILENCE_LIMIT_NS,
-)
+from gateways.packets import HEADER_SIZE, HEARTBEAT_INTERVAL_NS, SILENCE_LIMIT_NS
 from gateways.risk import ANY as ANY_LIMIT
 from gateways.risk import LIMITS, follow_risk
 from gateways.soupbintcp import write_server_heartbeat
@@ -333,6 +331,8 @@ def step(pump, timeout_ms):
         _settle(pump, now_ns)
     publish_commands(pump)
     _send_output(pump, now_ns)
+    if pump.words[TIMED_COUNT] != 0:
+        tell_times(pump)
     if now_ns >= pump.words[NEXT_TIMER_NS]:
         _tick(pump, now_ns)
     pump.words[LOOPS] += 1

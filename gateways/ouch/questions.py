@@ -27,9 +27,9 @@ from ringbuf.jit import cold_kernel
 from shm_exchange.market import LIMIT_COUNT, RESTING
 from shm_exchange.positions import position_row
 from shm_exchange.session_orders import following
+from shm_exchange.shares_ahead import lots_before
 
 NO_SLOT = 0
-HIDDEN = ord("N")
 WALK_MAX = 4096  # orders of a queue that a question may look at: others wait meanwhile
 YES, NO, MORE = ord("Y"), ord("N"), ord("M")
 TYPE_L, TYPE_O, TYPE_R, TYPE_A = ord("l"), ord("o"), ord("r"), ord("a")
@@ -168,35 +168,6 @@ def _tell_open_orders(pump, number, session):
 
 
 @cold_kernel
-def _walk(market, slot, last):
-    """Open lots of the queue from `slot` on, in front of `last`, and how many orders these are."""
-    shares = 0
-    for count in range(WALK_MAX):
-        if slot == last or slot == NO_SLOT:
-            return shares, count
-        order = market.orders[at(slot)]
-        shares += np.int64(order["leaves"])
-        slot = np.int64(order["next"])
-    return shares, WALK_MAX
-
-
-@cold_kernel
-def shares_ahead(market, slot):
-    """Open lots that trade before the order in `slot`; and 1 when there may be more.
-
-    At its price: displayed orders that came before it; before a hidden one all displayed ones.
-    """
-    order = market.orders[at(slot)]
-    level = market.levels[at(np.int64(order["level"]))]
-    if order["display"] != HIDDEN:
-        shares, count = _walk(market, np.int64(level["first"]), slot)
-        return shares, 1 if count == WALK_MAX else 0
-    shown, count = _walk(market, np.int64(level["first"]), NO_SLOT)
-    hidden, more = _walk(market, np.int64(level["hidden_first"]), slot)
-    return shown + hidden, 1 if max(count, more) == WALK_MAX else 0
-
-
-@cold_kernel
 def _tell_shares_ahead(pump, number, session, request):
     offset = reserve_output(pump.connections, number, HEADER_SIZE + _AHEAD_SIZE)
     if offset < 0:
@@ -210,7 +181,7 @@ def _tell_shares_ahead(pump, number, session, request):
     slot = find_order(pump.desk.order_index, order_key(session, channel, user_ref))
     order = market.orders[at(slot)]
     if slot != NO_SLOT and order["state"] == RESTING and order["user_ref"] == user_ref:
-        shares, more = shares_ahead(market, slot)
+        shares, more = lots_before(market, slot, WALK_MAX)
         state = MORE if more else YES
         store_big_8(buffer, start + _AHEAD_SHARES, shares)
     buffer[at(start + _AHEAD_STATE)] = state

@@ -8,6 +8,7 @@ from gateways.connection import Connections
 from gateways.mailbox import Mailbox
 from gateways.ouch.inbound import Desk
 from ringbuf.broadcast import Broadcast
+from ringbuf.schema import Field, Record
 from shm_exchange.market import Market
 
 # Subscripts of OrderPump.words
@@ -24,6 +25,7 @@ CLIENTS = 9
 FAULTS = 10
 LAST_SERVED = 11  # the connection that was served last: its number + 1, or 0
 WRITER_DEAD_NS = 12  # since when the matcher is known to be dead, or 0
+TIMED_COUNT = 13  # orders in `timed`
 WORD_COUNT = 16
 
 # Subscripts of OrderPump.settings
@@ -46,7 +48,24 @@ PASSES_PER_POLL = 8  # how often epoll is asked while the client served last goe
 COMMANDS_AWAITED = 16  # while so few commands are on their way, their events are waited for
 LOOKS_AWAITING = 64  # at the event ring: a microsecond or two
 EPOLL_EVENT_SIZE = 12
+TIMED_LIMIT = 256  # acknowledgements whose times are still to be told; more are not told
 BELL = (1 << 31) - 1  # epoll data of the doorbell
+
+
+TIMED_ORDER = Record(
+    name="timed_order",
+    size=48,
+    doc="An acknowledgement whose times its session asked for. Private to one pump.",
+    fields=(
+        Field("connection", "i8"),
+        Field("serial", "i8", doc="the connection's"),
+        Field("sequence", "i8", doc="number of the message"),
+        Field("published_ns", "i8", doc="its event was read"),
+        Field("sent_ns", "i8", doc="it was sent, or 0"),
+        Field("user_ref", "u4"),
+        Field("user_ref_index", "u4"),
+    ),
+)
 
 
 class OrderPump(NamedTuple):
@@ -73,5 +92,6 @@ class OrderPump(NamedTuple):
     passed: np.ndarray  # EVENT[256]: for connections that catch up
     ready: np.ndarray  # uint8[12 * 64], struct epoll_event
     tags: np.ndarray  # ORDER_TAGS[1]: of the event that is being encoded
+    timed: np.ndarray  # TIMED_ORDER[256]
     names: np.ndarray  # int64[sessions]: six characters each, raw
     replay: np.ndarray  # uint8[chunk size]: replayed messages, filled by the Python side

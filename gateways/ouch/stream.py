@@ -20,6 +20,7 @@ from gateways.connection import (
 from gateways.mailbox import post_outward
 from gateways.ouch.copies import encode_copy, side_of
 from gateways.ouch.messages import COPY_SIZE, OUTBOUND_SIZE_MAX
+from gateways.ouch.order_times import follow_times
 from gateways.ouch.outbound import MAKER, TAKER, encode
 from gateways.ouch.state import (
     EVENTS_PER_PASS,
@@ -176,6 +177,8 @@ def deliver(pump, events, index, position):
         _deliver_to_many(pump, event, position)
     elif session_messages(event, session):
         _deliver_to(pump, session, event, position, MAKER)
+        if event["continuations"] != 0:
+            follow_times(pump, event, session)
     if pump.settings[SETTING_COPIES] != 0:
         _deliver_copies(pump, event, position)
 

@@ -3,21 +3,26 @@
 Every tag that the request had is repeated, as far as the message may carry it; a replacement also
 names what it inherited. The channel (tag 28) comes first, then the others by number. Tags that ask
 for nothing (price type `L`, no peg offset ...) are known by their presence alone.
+Two private tags are answered instead: 143 by 140 to 142, the times of the order, 145 by 144, the
+lots that trade before it.
 """
 
 import numpy as np
 
 from gateways.ouch.tags import Tag
+from gateways.wire import time_of_day
 from ringbuf.bits import at, store_big_2, store_big_4, store_big_8, store_raw_4
 from ringbuf.jit import cold_kernel
-from shm_exchange.messages import EventFlag
-from shm_exchange.order_tags import PRIVATE_SHIFT
+from shm_exchange.messages import EventFlag, EventKind
+from shm_exchange.order_tags import PRIVATE_SHIFT, SHARES_AHEAD_ASKED, TIMES_ASKED
 
 _PRIVATE = 128
 _GTC = int(EventFlag.GTC)
 _STAYS = int(EventFlag.STAYS)
+_CARRIED = int(EventKind.CARRIED)
 _LIMIT, _GOOD, _YES = ord("L"), ord("G"), ord("Y")
 _FOUR_SPACES = 0x2020_2020
+_FOUR_BYTES = 0xFFFF_FFFF
 _ALL_PRIVATE = -1 << PRIVATE_SHIFT
 
 
@@ -49,6 +54,10 @@ _SHARES_LOCATED = int(Tag.SHARES_LOCATED)
 _GOOD_TILL_CANCELLED = int(Tag.GOOD_TILL_CANCELLED)
 _POST_ONLY_REJECT = int(Tag.POST_ONLY_REJECT)
 _STAY_ON_DISCONNECT = int(Tag.STAY_ON_DISCONNECT)
+_RECEIVED = int(Tag.RECEIVED)
+_ENQUEUED = int(Tag.ENQUEUED)
+_MATCHED = int(Tag.MATCHED)
+_SHARES_AHEAD = int(Tag.SHARES_AHEAD)
 
 
 @cold_kernel
@@ -144,6 +153,21 @@ def _last_tags(buffer, end, tags, present):
 
 
 @cold_kernel
+def _answers(buffer, end, event, tags, present):
+    """What tags 143 and 145 asked for: of the moment, so a new stream does not say it again."""
+    if event["kind"] == _CARRIED:
+        return end
+    row = tags[0]
+    if present & TIMES_ASKED:
+        end = put_8(buffer, end, _RECEIVED, time_of_day(np.int64(row["received_ns"])))
+        end = put_8(buffer, end, _ENQUEUED, time_of_day(np.int64(row["enqueued_ns"])))
+        end = put_8(buffer, end, _MATCHED, time_of_day(np.int64(event["time_ns"])))
+    if present & SHARES_AHEAD_ASKED:
+        end = put_4(buffer, end, _SHARES_AHEAD, np.int64(row["shares_ahead"]) & _FOUR_BYTES)
+    return end
+
+
+@cold_kernel
 def echo_tags(buffer, end, event, tags, echoed):
     """Append the tags of an ACCEPTED, REPLACED or CARRIED event; where they end.
 
@@ -161,4 +185,6 @@ def echo_tags(buffer, end, event, tags, echoed):
         end = put_1(buffer, end, _POST_ONLY_REJECT, np.int64(tags[0]["post_only_reject"]))
     if flags & _STAYS:
         end = put_1(buffer, end, _STAY_ON_DISCONNECT, _YES)
+    if present & (TIMES_ASKED | SHARES_AHEAD_ASKED):
+        end = _answers(buffer, end, event, tags, present)
     return end

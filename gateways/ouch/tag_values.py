@@ -33,6 +33,8 @@ USER_REF_INDEX = int(Tag.USER_REF_INDEX)
 GOOD_TILL_CANCELLED = int(Tag.GOOD_TILL_CANCELLED)
 POST_ONLY_REJECT = int(Tag.POST_ONLY_REJECT)
 STAY_ON_DISCONNECT = int(Tag.STAY_ON_DISCONNECT)
+TIMES_ASKED = int(Tag.TIMES_ASKED)
+SHARES_AHEAD_ASKED = int(Tag.SHARES_AHEAD_ASKED)
 
 
 @kernel
@@ -48,6 +50,10 @@ def _store_1(tag, value, request):
         request["post_only_reject"] = value
     elif tag == STAY_ON_DISCONNECT:
         request["stay_on_disconnect"] = value
+    elif tag == TIMES_ASKED:
+        request["times_asked"] = value
+    elif tag == SHARES_AHEAD_ASKED:
+        request["shares_ahead_asked"] = value
     elif tag == CUSTOMER_TYPE:
         request["customer_type"] = value
     elif tag == PRICE_TYPE:

@@ -21,12 +21,15 @@ from shm_exchange.order_tags import (
     POST_ONLY,
     POST_ONLY_REJECT,
     PRIVATE_SHIFT,
+    SHARES_AHEAD_ASKED,
     SHARES_LOCATED,
     TIF_GTT,
+    TIMES_ASKED,
     TRADE_NOW,
 )
 
 CONTINUATION = int(EventKind.CONTINUATION)
+YES = ord("Y")
 # What needs no continuation: the channel, and the flags of a command.
 IN_COMMAND = 1 << int(Tag.USER_REF_INDEX)
 IN_COMMAND_PRIVATE = (1 << (Tag.GOOD_TILL_CANCELLED - PRIVATE_TAG_FIRST)) | (
@@ -51,6 +54,10 @@ def fill_tags(tags, request):
     public = np.int64(request["present"]) & ~IN_COMMAND
     private = np.int64(request["present_private"]) & ~IN_COMMAND_PRIVATE
     present = public | shift_left(private, PRIVATE_SHIFT)
+    if present & TIMES_ASKED and request["times_asked"] != YES:
+        present &= ~TIMES_ASKED
+    if present & SHARES_AHEAD_ASKED and request["shares_ahead_asked"] != YES:
+        present &= ~SHARES_AHEAD_ASKED
     row["kind"] = CONTINUATION
     row["present"] = present
     if present & FIRM:

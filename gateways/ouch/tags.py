@@ -41,6 +41,12 @@ class Tag(IntEnum):
     POST_ONLY_REJECT = 129
     STAY_ON_DISCONNECT = 130
     CAUSE = 133
+    RECEIVED = 140
+    ENQUEUED = 141
+    MATCHED = 142
+    TIMES_ASKED = 143
+    SHARES_AHEAD = 144
+    SHARES_AHEAD_ASKED = 145
 
 
 class TagFormat(NamedTuple):
@@ -81,6 +87,12 @@ TAG_FORMATS = (
     TagFormat(Tag.POST_ONLY_REJECT, "a", 1, "private: `R`, refuse instead of sliding"),
     TagFormat(Tag.STAY_ON_DISCONNECT, "a", 1, "private: `Y`, not cancelled on disconnect"),
     TagFormat(Tag.CAUSE, "u", 1, "private, outbound: why an order was cancelled unasked"),
+    TagFormat(Tag.RECEIVED, "u", 8, "private, outbound: ns since midnight, read from the socket"),
+    TagFormat(Tag.ENQUEUED, "u", 8, "private, outbound: ns, its command was written"),
+    TagFormat(Tag.MATCHED, "u", 8, "private, outbound: ns, the matcher took it up"),
+    TagFormat(Tag.TIMES_ASKED, "a", 1, "private: `Y`, say 140 to 142"),
+    TagFormat(Tag.SHARES_AHEAD, "u", 4, "private, outbound: lots that trade before it"),
+    TagFormat(Tag.SHARES_AHEAD_ASKED, "a", 1, "private: `Y`, say 144"),
 )
 
 PRIVATE_TAG_FIRST = 128
@@ -96,7 +108,7 @@ ENTER_TAGS = _mask(2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 24, 25, 
 REPLACE_TAGS = _mask(3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 15, 16, 17, 24, 25, 26, 28)
 CANCEL_TAGS = _mask(28)
 MASS_CANCEL_TAGS = _mask(24, 27, 28)
-ORDER_PRIVATE_TAGS = _mask(128, 129, 130)  # of Enter Order and Replace Order Request
+ORDER_PRIVATE_TAGS = _mask(128, 129, 130, 143, 145)  # of Enter Order and Replace Order Request
 
 OUCH_REQUEST = Record(
     name="ouch_request",
@@ -147,7 +159,8 @@ OUCH_REQUEST = Record(
         Field("good_till_cancelled", "a", doc="tag 128"),
         Field("post_only_reject", "a", doc="tag 129"),
         Field("stay_on_disconnect", "a", doc="tag 130"),
-        Field("reserved_0", "u1", repeat=2),
+        Field("times_asked", "a", doc="tag 143"),
+        Field("shares_ahead_asked", "a", doc="tag 145"),
     ),
 )
 OUCH_REQUEST_DTYPE = OUCH_REQUEST.dtype

@@ -11,6 +11,7 @@ from gateways.ouch.private_messages import (
     LIMITS_ANSWER,
     OPEN_ORDER,
     OPEN_ORDERS_ANSWER,
+    ORDER_TIMES,
     SHARES_AHEAD_ANSWER,
 )
 from gateways.ouch.typed_messages import MESSAGES as OUCH_MESSAGES
@@ -102,10 +103,24 @@ class SharesAheadAnswer(Message):
     shares: int
 
 
+@dataclass(slots=True)
+class OrderTimes(Message):
+    """`t`: when the acknowledgement of an order was published and sent: message `sequence`."""
+
+    RECORD: ClassVar[Record] = ORDER_TIMES
+
+    sequence: int
+    user_ref_num: int
+    user_ref_index: int
+    published: int
+    sent: int
+
+
 MESSAGES: dict[str, type[Message]] = {
     "c": DropCopy,
     "l": LimitsAnswer,
     "o": OpenOrdersAnswer,
     "r": OpenOrder,
     "a": SharesAheadAnswer,
+    "t": OrderTimes,
 }

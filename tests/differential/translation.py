@@ -36,7 +36,10 @@ TAG_FIELDS = {
     24: "group_id",
     25: "shares_located",
     129: "post_only_reject",
+    143: "received_ns",
+    145: "shares_ahead",
 }
+ENQUEUED_AFTER = 5  # ns, in the commands of these tests
 UNCOUNTED = (EventKind.CONTINUED, EventKind.CONTINUATION)
 
 KINDS = {
@@ -107,7 +110,10 @@ def fill_tags(row: np.ndarray, request: Request) -> None:
     tags["kind"] = EventKind.CONTINUATION
     tags["present"] = sum(_bit(tag) for tag, _ in request.tags)
     for tag, value in request.tags:
-        tags[TAG_FIELDS[tag]] = ord(value) if isinstance(value, str) else value
+        if tag != 145:  # a question: the matcher writes the answer
+            tags[TAG_FIELDS[tag]] = ord(value) if isinstance(value, str) else value
+        if tag == 143:
+            tags["enqueued_ns"] = value + ENQUEUED_AFTER
 
 
 def tags_said(row: np.ndarray) -> tuple[tuple[int, Any], ...]:
@@ -121,6 +127,8 @@ def tags_said(row: np.ndarray) -> tuple[tuple[int, Any], ...]:
             found.append((tag, chr(value) if ORDER_TAGS.dtype[name] == np.uint8 else value))
         else:
             assert value == 0
+    times = dict(found).get(143)
+    assert tags["enqueued_ns"] == (times + ENQUEUED_AFTER if times else 0)
     return tuple(found)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tests.oracle.terms import (
+    AHEAD,
     EXPIRE,
     MINIMUM,
     POST_ONLY,
@@ -406,6 +407,8 @@ class Exchange:
         attributes = (order.tif, order.display, order.capacity, *marks)
         about = (order.instrument, order.side, order.price, order.leaves)
         identity = (request.client_id, request.original if name == "replaced" else 0)
+        if AHEAD in order.tags:
+            order.tags[AHEAD] = self._ahead(order)
         tags = tuple(sorted(order.tags.items()))
         self._say(name, *order.owner, *about, *attributes, rests, *identity, tags)
         if fate:
@@ -434,6 +437,17 @@ class Exchange:
             order.price = price
         there = sum(each.leaves for each in other if self._crosses(order, each))
         return ord("I") if there < min(order.tags.get(MINIMUM, 0), order.leaves) else 0
+
+    def _ahead(self, order: Order) -> int:
+        """Lots of the order's price that trade before it if it rests now.
+
+        Displayed lots; before a hidden order also what the reserves of displayed ones still have.
+        """
+        queue = self.instruments[order.instrument].queue(order.side)
+        there = [each for each in queue if each.price == order.price]
+        if order.display == "N":
+            return sum(each.leaves for each in there)
+        return sum(each.shown for each in there if each.display != "N")
 
     def _end_what_is_due(self) -> None:
         """Orders that end by themselves, the earliest first."""

@@ -208,6 +208,9 @@ def _with_terms(request: Request, action: Action) -> Request:
         request = request._replace(tif="6")
     if special == 62:
         terms |= {24: number, 25: "Y"}
+    if action.attributes & 3 == 3:  # asked about, not asked for: beside anything else
+        terms |= {143: 1 + number} if number & 1 else {}
+        terms |= {145: "Y"} if number & 6 else {}
     return request._replace(tags=tuple(terms.items()))
 
 

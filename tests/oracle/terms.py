@@ -8,6 +8,7 @@ Tags = dict[int, Any]
 
 MINIMUM, FLOOR, POST_ONLY, EXPIRE, GROUP, LOCATED = 3, 5, 12, 15, 24, 25
 POST_OR_REJECT = 129
+TIMES, AHEAD = 143, 145  # asked of one acknowledgement
 SECOND = 1_000_000_000
 BAD_TIME_IN_FORCE, BAD_MINIMUM = 0x8003, 0x0D
 
@@ -21,7 +22,7 @@ def terms_fault(tags: Tags, tif: str) -> int:
 
 def inherited(old: Tags, new: Tags, tif: str, display: str) -> Tags:
     """What a replacement has: what it names, and the rest of what it replaces."""
-    lost = {MINIMUM, LOCATED} | ({EXPIRE} if tif != "6" else set())
+    lost = {MINIMUM, LOCATED, TIMES, AHEAD} | ({EXPIRE} if tif != "6" else set())
     lost |= {FLOOR} if display == "N" else set()
     return {tag: value for tag, value in old.items() if tag not in lost} | new
 

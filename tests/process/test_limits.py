@@ -301,7 +301,9 @@ def test_who_is_refused_too_often_is_disconnected(market: Exchange) -> None:
         bad = (packet(b"U", order(each + 1, "NOBODY")) for each in range(100))
         client.send(b"".join(bad))
         client.wait_closed()
-        assert "too many of its orders were refused" in market.messages
+        market.wait_until(  # the log follows the socket
+            lambda _: "too many of its orders were refused" in market.messages
+        )
         other.say(order(1, "A08"))
         assert said(other) == ["A1"]
     with RawClient(ports(market)[0]) as client:

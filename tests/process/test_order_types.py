@@ -6,16 +6,28 @@ an instrument of its own, and ends with an account query: behind that barrier no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 
 import pytest
 
-from gateways.client import OuchClient, Side, Tag, TimeInForce
-from gateways.ouch.typed_messages import OrderAccepted, OrderCanceled, OrderReplaced, OrderRestated
+from gateways.client import OuchClient, Sequenced, Side, Tag, TimeInForce
+from gateways.ouch.typed_messages import MESSAGES as OUCH_MESSAGES
+from gateways.ouch.typed_messages import (
+    AccountQueryResponse,
+    OrderAccepted,
+    OrderCanceled,
+    OrderReplaced,
+    OrderRestated,
+    Rejected,
+)
+from gateways.ouch.typed_private import OrderTimes, SharesAheadAnswer
+from gateways.typed import Message
+from shm_exchange import handover
 from tests.process.conftest import Exchange
 from tests.process.trading import (
     RawClient,
+    brief,
     feed_client,
     play,
     ports,
@@ -200,3 +212,131 @@ def test_the_feed_of_hidden_and_reserve_orders(market: Exchange) -> None:
             assert [getattr(each, "shares", 0) for each in messages][::2] == [10, 10]
 
     play(scenario())
+
+
+TIMES, AHEAD = {Tag.TIMES_ASKED: "Y"}, {Tag.SHARES_AHEAD_ASKED: "Y"}
+TIME_TAGS = [Tag.RECEIVED, Tag.ENQUEUED, Tag.MATCHED]
+ENDLESS = 0xFFFF_FFFF
+
+
+def test_where_an_order_has_spent_its_time(market: Exchange) -> None:
+    """Three times in its acknowledgement, two behind it, for the one request that asks."""
+
+    async def scenario(client: OuchClient) -> None:
+        order = await client.enter(Side.SELL, 10, "A07", "10.00", tags=TIMES)
+        plain = await client.replace(order, 10, "11.00")
+        silent = await client.enter(
+            Side.SELL, 10, "A07", "10.00", tags={Tag.TIMES_ASKED: "N", Tag.GROUP_ID: 3}
+        )
+        asked = await client.replace(plain, 10, "12.00", tags=TIMES)
+        wrong = await client.enter(Side.SELL, 10, "A07", "10.00", tags={Tag.TIMES_ASKED: "X"})
+        found = [await anext(client)]
+        while sum(isinstance(each.message, OrderTimes) for each in found) < 2:
+            found.append(await anext(client))
+        found += [item async for item in rest(client)]
+        said = {
+            each.message.user_ref_num: each
+            for each in found
+            if isinstance(each.message, OrderAccepted | OrderReplaced)
+        }
+        told = [each.message for each in found if isinstance(each.message, OrderTimes)]
+        assert [each.sequence for each in found if each.message in told] == [0, 0]
+        assert [each.user_ref_num for each in told] == [order, asked]
+        for times in told:
+            message = said[times.user_ref_num].message
+            assert isinstance(message, OrderAccepted | OrderReplaced)
+            assert times.sequence == said[times.user_ref_num].sequence
+            assert list(message.tags) == TIME_TAGS
+            moments = [int(str(message.tags[each])) for each in TIME_TAGS]
+            assert moments[-1] == message.timestamp
+            moments += [times.published, times.sent]
+            assert moments == sorted(moments) and moments[-1] - moments[0] < 60_000_000_000
+        assert isinstance(first := said[plain].message, OrderReplaced) and not first.tags
+        assert isinstance(other := said[silent].message, OrderAccepted)
+        assert other.tags == {Tag.GROUP_ID: 3}
+        (reject,) = (each.message for each in found if isinstance(each.message, Rejected))
+        assert (reject.user_ref_num, reject.reason) == (wrong, 0x8100 + Tag.TIMES_ASKED)
+
+    trade(market, "S07", scenario)
+
+
+async def rest(client: OuchClient) -> AsyncIterator[Sequenced]:
+    """What comes up to the answer of a barrier, without it."""
+    await client.account_query()
+    while not isinstance((item := await anext(client)).message, AccountQueryResponse):
+        yield item
+
+
+def ahead(messages: list[Message]) -> list[int]:
+    """What each acknowledgement says of the lots ahead."""
+    return [
+        int(str(each.tags[Tag.SHARES_AHEAD]))
+        for each in messages
+        if isinstance(each, OrderAccepted | OrderReplaced) and Tag.SHARES_AHEAD in each.tags
+    ]
+
+
+def test_shares_ahead_in_the_acknowledgement(market: Exchange) -> None:
+    """As the question at the same moment says; what a reserve does not show comes later."""
+
+    async def scenario(client: OuchClient) -> None:
+        async def asked(order: int) -> int:
+            await client.ask_shares_ahead(order)
+            answer = (await anext(client)).message
+            assert isinstance(answer, SharesAheadAnswer) and answer.state == "Y"
+            return answer.shares
+
+        await client.enter(Side.SELL, 25, "A08", "10.00", tags={Tag.MAXIMUM_FLOOR: 10})
+        await client.enter(Side.SELL, 7, "A08", "10.00")
+        await client.enter(Side.SELL, 3, "A08", "10.00", display="N")
+        await client.enter(Side.SELL, 50, "A08", "9.99")
+        assert len(await said(client)) == 4
+        order = await client.enter(Side.SELL, 5, "A08", "10.00", tags=AHEAD)
+        assert ahead(await settle(client)) == [17]
+        assert await asked(order) == 17
+        hidden = await client.enter(Side.SELL, 5, "A08", "10.00", display="N", tags=AHEAD)
+        assert ahead(await settle(client)) == [25 + 7 + 5 + 3]
+        assert await asked(hidden) == 40
+        order = await client.replace(order, 5, "9.99", tags=AHEAD)
+        assert ahead(await settle(client)) == [50]
+        await client.replace(order, 5, "9.98")
+        crossing = await client.enter(Side.BUY, 70, "A08", "9.99", tags=AHEAD)
+        await client.enter(Side.BUY, 1, "A08", "9.99", tags=AHEAD)
+        found = await settle(client)
+        assert ahead(found) == [0, 70 - 55]
+        assert ("A", crossing, 70) in [brief(each) for each in found if not_private(each)]
+
+    trade(market, "S08", scenario)
+
+
+def not_private(message: Message) -> bool:
+    """OUCH's own."""
+    return type(message) in OUCH_MESSAGES.values()
+
+
+def test_too_many_to_be_counted(market: Exchange) -> None:
+    """The matcher looks at 256 orders of a queue; a question at 4,096."""
+
+    async def scenario(client: OuchClient) -> None:
+        for _ in range(255):
+            await client.enter(Side.SELL, 2, "A09", "10.00")
+        await client.enter(Side.SELL, 2, "A09", "10.00", tags=AHEAD)
+        order = await client.enter(Side.SELL, 2, "A09", "10.00", tags=AHEAD)
+        assert ahead(await settle(client)) == [2 * 255, ENDLESS]
+        await client.ask_shares_ahead(order)
+        answer = (await anext(client)).message
+        assert isinstance(answer, SharesAheadAnswer)
+        assert (answer.state, answer.shares) == ("Y", 2 * 256)
+
+    trade(market, "S09", scenario)
+
+
+def test_a_replay_says_the_same_times(market: Exchange) -> None:
+    """Also under another matcher, which had none of it from a command, and at another gateway."""
+    before = {name: streams(market, name) for name in ("S07", "S08", "S09")}
+    assert all(first == second[: len(first)] for first, second in before.values())
+    market.wait_ready()
+    handover.promote(market.name, None)
+    for name, (first, _) in before.items():
+        for stream in streams(market, name):
+            assert stream[: len(first)] == first

@@ -184,6 +184,7 @@ def build_pump(exchange: Exchange, market: Market, source: int) -> OrderPump:
         "passed": Records(EVENT_FIELDS, 8, state.EVENTS_PER_PASS),
         "ready": SparseWords(state.EPOLL_EVENT_SIZE * state.READY_PER_PASS),
         "tags": None,
+        "timed": None,
         "names": [0] * exchange.settings.sessions,
         "replay": [None] * (OUTBOUND // 2),
     }

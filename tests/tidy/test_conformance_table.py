@@ -17,6 +17,7 @@ from gateways.itch.glimpse_messages import END_OF_SNAPSHOT_TYPE
 from gateways.itch.messages import MESSAGES
 from gateways.ouch.messages import INBOUND, OUTBOUND
 from gateways.ouch.tags import Tag
+from gateways.ouch.typed_private import MESSAGES as OWN_MESSAGES
 from gateways.packets import CLIENT_TYPES, SERVER_TYPES
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +28,7 @@ EXPECTED = {
     "OUCH 5.0, client to exchange": set(INBOUND),
     "OUCH 5.0, exchange to client": set(OUTBOUND),
     "Tags": {str(int(each)) for each in Tag},
+    "Our own messages": set(OWN_MESSAGES),
     "TotalView-ITCH 5.0": set(MESSAGES),
     "MoldUDP64 1.00": {"messages", "heartbeat", "end of session", "request"},
     "GLIMPSE 5.0": {*"SRHLAF", chr(END_OF_SNAPSHOT_TYPE)},

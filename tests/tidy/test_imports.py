@@ -33,6 +33,7 @@ GATEWAYS_MAY_USE = {
         "positions",
         "presence",
         "queues",
+        "shares_ahead",
         "recovery",
         "replica",
         "roles",
