@@ -43,6 +43,7 @@ ACCEPTED = int(EventKind.ACCEPTED)
 REPLACED = int(EventKind.REPLACED)
 EXECUTED = int(EventKind.EXECUTED)
 CANCELLED = int(EventKind.CANCELLED)
+SELF_MATCHED = int(EventKind.SELF_MATCHED)
 REJECTED = int(EventKind.REJECTED)
 IGNORED = int(EventKind.IGNORED)
 LIMITS = int(EventKind.LIMITS)
@@ -170,7 +171,7 @@ def follow_risk(market, risk, event):
         if row["flying"] > 0:
             row["flying"] = row["flying"] - 1
     _recount(market, risk, slot)
-    if kind == EXECUTED:
+    if kind == EXECUTED or kind == SELF_MATCHED:
         _recount(market, risk, np.int64(event["taker_slot"]))
 
 

@@ -478,9 +478,11 @@ _Static_assert(sizeof(struct instrument) == 64, "size");
 #define SESSION_DISABLED 19
 #define SESSION_KNOWN 20
 #define SESSION_CANCEL_ON_DISCONNECT 21
-#define SESSION_RESERVED_0 22
+#define SESSION_SELF_TRADE 22
+#define SESSION_SELF_TRADE_SCOPE 23
 #define SESSION_FIRM 24
-#define SESSION_RESERVED_1 28
+#define SESSION_SELF_TRADE_GROUP 28
+#define SESSION_RESERVED_0 30
 #define SESSION_RESERVED_2 32
 #define SESSION_COPIES 56
 #define SESSION_COPIES_NEXT 58
@@ -495,9 +497,11 @@ struct session {
     uint8_t disabled;
     uint8_t known;
     uint8_t cancel_on_disconnect;
-    uint8_t reserved_0[2];
+    uint8_t self_trade;
+    uint8_t self_trade_scope;
     int32_t firm;
-    int32_t reserved_1;
+    uint16_t self_trade_group;
+    uint16_t reserved_0;
     int64_t reserved_2[3];
     uint16_t copies;
     uint16_t copies_next;

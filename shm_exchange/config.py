@@ -26,6 +26,7 @@ from shm_exchange.messages import (
     SLOT_INDEX_MASK,
     SOURCE_GATEWAY_FIRST,
 )
+from shm_exchange.self_trade_settings import SelfTradeSettings
 from shm_exchange.session_limits import Limits
 from shm_exchange.settings import Document, Location, Problem, Table, read, suggestion
 
@@ -114,7 +115,7 @@ class Gateway(Feeds):
         return self
 
 
-class Credentials(Table):
+class Credentials(SelfTradeSettings):
     """What a session and a range of sessions share."""
 
     password: str | None = Field(
@@ -138,6 +139,7 @@ class Credentials(Table):
             raise ValueError("give exactly one of `password` and `password_hash`")
         if self.drop_copy and not self.firm:
             raise ValueError("a drop copy hears a firm; give it a `firm`")
+        self.check_self_trade(self.firm)
         return self
 
 

@@ -15,6 +15,7 @@ SESSIONS = int(EventKind.SESSIONS)
 SYSTEM = int(EventKind.SYSTEM)
 EXECUTED = int(EventKind.EXECUTED)
 BROKEN = int(EventKind.BROKEN)
+SELF_MATCHED = int(EventKind.SELF_MATCHED)
 NOBODY = -1
 
 
@@ -26,7 +27,7 @@ def told_session(event, place):
         return NOBODY
     if place == 0:
         return np.int64(event["session"])
-    two_sided = kind == EXECUTED or kind == BROKEN
+    two_sided = kind == EXECUTED or kind == BROKEN or kind == SELF_MATCHED
     if not two_sided or event["taker_session"] == event["session"]:
         return NOBODY
     return np.int64(event["taker_session"])

@@ -9,6 +9,10 @@ from shm_exchange.messages import CommandFlag, EventFlag, EventKind
 REJECTED = int(EventKind.REJECTED)
 IGNORED = int(EventKind.IGNORED)
 CANCELLED = int(EventKind.CANCELLED)
+EXECUTED = int(EventKind.EXECUTED)
+DONE = int(EventFlag.DONE)
+TAKER_DONE = int(EventFlag.TAKER_DONE)
+MAKER_HIDDEN = int(EventFlag.MAKER_HIDDEN)
 LONG_FORM = int(EventFlag.LONG_FORM)
 SWEEP = int(EventFlag.SWEEP)
 GTC = int(EventFlag.GTC)
@@ -17,6 +21,10 @@ COMMAND_LONG_FORM = int(CommandFlag.LONG_FORM)
 COMMAND_SWEEP = int(CommandFlag.SWEEP)
 COMMAND_GTC = int(CommandFlag.GTC)
 COMMAND_STAY = int(CommandFlag.STAY_ON_DISCONNECT)
+HIDDEN = int(CommandFlag.HIDDEN)
+LIQUIDITY_ADDED = ord("A")
+LIQUIDITY_HIDDEN = ord("J")
+LIQUIDITY_REMOVED = ord("R")
 
 
 @kernel
@@ -70,6 +78,34 @@ def emit_cancelled(market, slot, quantity, reason, flags, source_next, ring, pos
     event["user_ref_index"] = order["user_ref_index"]
     event["leaves"] = order["leaves"]
     event["reference"] = order["reference"]
+    return event
+
+
+@kernel
+def emit_trade(market, maker_slot, taker_slot, quantity, source_next, ring, position):
+    """Write EXECUTED for both sides; the event. The leaves of both are already lowered."""
+    maker = market.orders[at(maker_slot)]
+    taker = market.orders[at(taker_slot)]
+    event = new_event(market, ring, position, EXECUTED, source_next)
+    flags = DONE if maker["leaves"] == 0 else 0
+    hidden = np.int64(maker["flags"]) & HIDDEN
+    flags |= MAKER_HIDDEN if hidden else 0
+    event["flags"] = flags | (TAKER_DONE if taker["leaves"] == 0 else 0)
+    event["side"] = maker["side"]
+    event["instrument"] = maker["instrument"]
+    event["price"] = maker["price"]
+    event["quantity"] = quantity
+    event["slot"] = maker_slot
+    event["user_ref"] = maker["user_ref"]
+    event["session"] = maker["session"]
+    event["user_ref_index"] = maker["user_ref_index"]
+    event["liquidity"] = LIQUIDITY_HIDDEN if hidden else LIQUIDITY_ADDED
+    event["taker_session"] = taker["session"]
+    event["taker_user_ref_index"] = taker["user_ref_index"]
+    event["taker_liquidity"] = LIQUIDITY_REMOVED
+    event["reference"] = maker["reference"]
+    event["taker_slot"] = taker_slot
+    event["taker_user_ref"] = taker["user_ref"]
     return event
 
 

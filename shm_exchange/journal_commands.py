@@ -176,6 +176,7 @@ _FIELDS = {
     EventKind.ACCEPTED: _ORDER,
     EventKind.REPLACED: _ORDER,
     EventKind.EXECUTED: _MAKER_AND_TAKER,
+    EventKind.SELF_MATCHED: _MAKER_AND_TAKER,
     EventKind.CANCELLED: ("reference", "leaves", "unused_user_ref"),
     EventKind.MODIFIED: ("reference", "leaves"),
     EventKind.RESTED: ("reference", "leaves"),

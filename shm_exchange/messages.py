@@ -95,7 +95,7 @@ class EventKind(IntEnum):
     EPOCH = 18  # a writer begins its reign
     ATTESTED = 19  # state hash
     CONTINUED = 20
-    SELF_MATCHED = 21  # OUCH D
+    SELF_MATCHED = 21  # no trade, both lose the quantity: OUCH D; laid out as EXECUTED
     RESTATED = 22  # OUCH R
     PRIORITY_UPDATED = 23  # OUCH T
     BROKEN = 24  # OUCH B, ITCH B
@@ -204,6 +204,15 @@ class Cause(IntEnum):
     POISONED = 9  # its sweep ended two matchers
 
 
+class SelfTrade(IntEnum):
+    """What happens when an order meets one of the same owner: private tag 131."""
+
+    CANCEL_RESTING = ord("R")
+    CANCEL_INCOMING = ord("I")
+    CANCEL_BOTH = ord("B")
+    DECREMENT_BOTH = ord("D")
+
+
 class Limit(IntEnum):
     """What a session may be limited to: before a trade, in the gateway."""
 
@@ -281,10 +290,10 @@ ORDER_TAGS = Record(
     fields=(
         Field("kind", "u1", doc="CONTINUATION"),
         Field("protection_group", "u1", doc="market-maker protection group"),
-        Field("self_match_mode", "a", doc="private tag: what happens at a self-match"),
+        Field("self_match_mode", "a", doc="private tag 131: `R` `I` `B` `D`"),
         Field("customer_type", "a", doc="tag 4"),
         Field("group_id", "u2", doc="tag 24"),
-        Field("self_match_group", "u2", doc="private tag: who counts as self"),
+        Field("self_match_group", "u2", doc="private tag 132"),
         Field("present", "i8", doc="bit n: tag n was there; bit 32 + n: private tag 128 + n"),
         Field("minimum_quantity", "i4", doc="tag 3, lots"),
         Field("display_quantity", "i4", doc="tag 5 MaxFloor, lots"),

@@ -31,6 +31,8 @@ GROUP_ID = 1 << 24
 SHARES_LOCATED = 1 << 25
 LOCATE_BROKER = 1 << 26
 POST_ONLY_REJECT = 1 << (PRIVATE_SHIFT + 1)
+SELF_TRADE_MODE = 1 << (PRIVATE_SHIFT + 3)
+SELF_TRADE_GROUP = 1 << (PRIVATE_SHIFT + 4)
 TIMES_ASKED = 1 << (PRIVATE_SHIFT + 15)
 SHARES_AHEAD_ASKED = 1 << (PRIVATE_SHIFT + 17)
 # Tags that ask for nothing (price type `L` and the like) are kept as bits alone.
@@ -45,6 +47,8 @@ INHERITED = (
     | HANDLE_INSTRUCTION
     | GROUP_ID
     | POST_ONLY_REJECT
+    | SELF_TRADE_MODE
+    | SELF_TRADE_GROUP
     | PLAIN
 )
 
@@ -93,6 +97,10 @@ def inherit_tags(market, slot, command):
         new["handle_instruction"] = old["handle_instruction"]
     if taken & GROUP_ID:
         new["group_id"] = old["group_id"]
+    if taken & SELF_TRADE_MODE:
+        new["self_match_mode"] = old["self_match_mode"]
+    if taken & SELF_TRADE_GROUP:
+        new["self_match_group"] = old["self_match_group"]
     new["present"] = np.int64(new["present"]) | taken
 
 

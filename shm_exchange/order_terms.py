@@ -29,6 +29,7 @@ from shm_exchange.order_tags import (
     load_tags,
 )
 from shm_exchange.queues import available
+from shm_exchange.self_trade import available_of_others, guard_of
 from shm_exchange.sweep import REASON_IOC, TIF_IOC, crosses
 from shm_exchange.withdrawal import withdraw
 
@@ -121,9 +122,18 @@ def entry_fate(market, slot):
             return REASON_WOULD_CROSS
         order["price"] = price
     wanted = min(np.int64(tags["minimum_quantity"]), np.int64(order["leaves"]))
-    if wanted > 0 and available(market, slot, wanted) < wanted:
+    if wanted > 0 and _fillable(market, slot, wanted) < wanted:
         return REASON_IOC
     return 0
+
+
+@cold_kernel
+def _fillable(market, slot, wanted):
+    """Lots that the order could trade at once, with nobody but others."""
+    guard = guard_of(market, slot)
+    if guard:
+        return available_of_others(market, slot, guard, wanted)
+    return available(market, slot, wanted)
 
 
 @cold_kernel

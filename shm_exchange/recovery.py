@@ -49,6 +49,9 @@ def empty_market(configuration: Configuration, engine: int) -> Market:
         row["cancel_on_disconnect"] = session.cancel_on_disconnect
         row["firm"] = firm_word(session.firm)
         row["drop_copy"] = session.drop_copy
+        row["self_trade"] = session.self_trade_code
+        row["self_trade_scope"] = session.self_trade_scope_code
+        row["self_trade_group"] = session.self_trade_group
     _link_drop_copies(market, configuration)
     return market
 

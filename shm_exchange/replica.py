@@ -40,6 +40,7 @@ EXECUTED = int(EventKind.EXECUTED)
 CANCELLED = int(EventKind.CANCELLED)
 RESTATED = int(EventKind.RESTATED)
 MODIFIED = int(EventKind.MODIFIED)
+SELF_MATCHED = int(EventKind.SELF_MATCHED)
 REJECTED = int(EventKind.REJECTED)
 IGNORED = int(EventKind.IGNORED)
 LOGGED_IN = int(EventKind.LOGGED_IN)
@@ -143,14 +144,31 @@ def _accepted(market, events, index, position):
 def _executed(market, event):
     count_trade(market, event)
     quantity = np.int64(event["quantity"])
+    maker = market.orders[at(np.int64(event["slot"]))]
+    taker = market.orders[at(np.int64(event["taker_slot"]))]
+    taker["executed"] = taker["executed"] + quantity
+    maker["executed"] = maker["executed"] + quantity
+    _lower_both(market, event, quantity)
+
+
+@cold_kernel
+def _self_matched(market, event):
+    quantity = np.int64(event["quantity"])
+    maker = market.orders[at(np.int64(event["slot"]))]
+    taker = market.orders[at(np.int64(event["taker_slot"]))]
+    taker["decremented"] = taker["decremented"] + quantity
+    maker["decremented"] = maker["decremented"] + quantity
+    _lower_both(market, event, quantity)
+
+
+@kernel
+def _lower_both(market, event, quantity):
+    """Maker and taker have so much less open, and end when nothing is left."""
     maker_slot = np.int64(event["slot"])
     taker_slot = np.int64(event["taker_slot"])
-    maker = market.orders[at(maker_slot)]
     taker = market.orders[at(taker_slot)]
     taker["leaves"] = taker["leaves"] - quantity
     taker["displayed"] = taker["leaves"]
-    taker["executed"] = taker["executed"] + quantity
-    maker["executed"] = maker["executed"] + quantity
     if event["flags"] & DONE:
         remove(market, maker_slot)
         end_order(market, maker_slot)
@@ -289,6 +307,8 @@ def apply(market, events, index, position):
         refresh(market, np.int64(event["slot"]), position)
     elif kind == MODIFIED:
         _modified(market, event)
+    elif kind == SELF_MATCHED:
+        _self_matched(market, event)
     else:
         _apply_rare(market, event, kind, position)
 

@@ -41,7 +41,10 @@ _APART = (*BY_SLOT, "positions")
 # What the configuration says of an instrument; another value means another market.
 _CONFIGURED = ("symbol", "tick", "price_min", "price_max", "lot", "quantity_max")
 # What the configuration says of a session; it may change from start to start.
-SESSION_CONFIGURED = ("cancel_on_disconnect", "firm", "copies", "copies_next", "drop_copy")
+SESSION_CONFIGURED = (
+    *("cancel_on_disconnect", "firm", "copies", "copies_next", "drop_copy"),
+    *("self_trade", "self_trade_scope", "self_trade_group"),
+)
 _SCAN_ORDERS = 1 << 16  # orders looked at in one go, so that other threads get their turn
 
 

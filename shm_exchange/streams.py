@@ -28,6 +28,7 @@ LISTED = int(EventKind.LISTED)
 INSTRUMENT_STATE = int(EventKind.INSTRUMENT_STATE)
 SESSIONS = int(EventKind.SESSIONS)
 BROKEN = int(EventKind.BROKEN)
+SELF_MATCHED = int(EventKind.SELF_MATCHED)
 PARTICIPANT = int(EventKind.PARTICIPANT)
 DONE = int(EventFlag.DONE)
 MASS_CANCELLED = int(EventKind.MASS_CANCELLED)
@@ -42,7 +43,7 @@ END_OF_DAY = ord("E")  # code of a system event that every session is told
 @kernel
 def is_two_sided(kind):
     """1 for events that say something to a maker (`session`) and to a taker (`taker_session`)."""
-    return 1 if kind == EXECUTED or kind == BROKEN else 0
+    return 1 if kind == EXECUTED or kind == BROKEN or kind == SELF_MATCHED else 0
 
 
 @kernel
@@ -99,6 +100,8 @@ def _of_known_order(order, event, kind):
     if kind == CANCELLED or kind == MODIFIED:
         whole = kind == CANCELLED and np.int64(event["flags"]) & DONE != 0
         return 1 if is_shown(order) and (whole or shown_less(order, event) > 0) else 0
+    if kind == SELF_MATCHED:
+        return is_shown(order)
     return 1 if order["display"] != HIDDEN else 0
 
 
@@ -112,7 +115,7 @@ def feed_messages(market, event):
         return 1 if np.int64(event["flags"]) & RESTS != 0 and event["display"] != HIDDEN else 0
     if kind == CANCELLED or kind == REPLACED or kind == RESTED or kind == MODIFIED:
         return _of_known_order(market.orders[at(np.int64(event["slot"]))], event, kind)
-    if kind == CARRIED or kind == RESTATED:
+    if kind == CARRIED or kind == RESTATED or kind == SELF_MATCHED:
         return _of_known_order(market.orders[at(np.int64(event["slot"]))], event, kind)
     if kind == SYSTEM or kind == LISTED or kind == INSTRUMENT_STATE or kind == BROKEN:
         return 1

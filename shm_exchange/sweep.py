@@ -9,18 +9,16 @@ import numpy as np
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.beginning import carry_orders
-from shm_exchange.book import HIDDEN, end_order, remove, rest, side_number, take
+from shm_exchange.book import end_order, remove, rest, side_number, take
 from shm_exchange.disconnect import REASON_SYSTEM, cancel_orders
-from shm_exchange.emit import emit_cancelled, emit_order, new_event
+from shm_exchange.emit import emit_cancelled, emit_order, emit_trade
 from shm_exchange.market import RESTING
 from shm_exchange.mass import MASS_CANCEL, cancel_chosen
 from shm_exchange.messages import Cause, Continuing, EventFlag, EventKind
 from shm_exchange.reserve_orders import emit_refresh
+from shm_exchange.self_trade import avoid, guard_of, is_own
 
 TIF_IOC = ord("3")
-LIQUIDITY_ADDED = ord("A")
-LIQUIDITY_HIDDEN = ord("J")
-LIQUIDITY_REMOVED = ord("R")
 REASON_IOC = ord("I")
 CAUSE_POISONED = int(Cause.POISONED)
 
@@ -28,12 +26,9 @@ SWEEP = int(Continuing.SWEEP)
 CARRY = int(Continuing.CARRY)
 
 RESTED = int(EventKind.RESTED)
-EXECUTED = int(EventKind.EXECUTED)
 CONTINUED = int(EventKind.CONTINUED)
 DONE = int(EventFlag.DONE)
 LONG_FORM = int(EventFlag.LONG_FORM)  # everything that does not answer `X`, `M` or `Q` has it
-MAKER_HIDDEN = int(EventFlag.MAKER_HIDDEN)
-TAKER_DONE = int(EventFlag.TAKER_DONE)
 RESTS = int(EventFlag.RESTS)
 
 
@@ -43,33 +38,6 @@ def crosses(market, order):
     number = side_number(np.int64(order["instrument"]), order["side"]) ^ 1
     other = market.sides[at(number)]
     return 1 if other["best"] <= (np.int64(order["price"]) ^ other["mirror"]) else 0
-
-
-@kernel
-def emit_trade(market, maker_slot, taker_slot, quantity, source_next, ring, position):
-    """Write EXECUTED for both sides. The maker's leaves are already lowered."""
-    maker = market.orders[at(maker_slot)]
-    taker = market.orders[at(taker_slot)]
-    event = new_event(market, ring, position, EXECUTED, source_next)
-    flags = DONE if maker["leaves"] == 0 else 0
-    hidden = np.int64(maker["flags"]) & HIDDEN
-    flags |= MAKER_HIDDEN if hidden else 0
-    event["flags"] = flags | (TAKER_DONE if taker["leaves"] == 0 else 0)
-    event["side"] = maker["side"]
-    event["instrument"] = maker["instrument"]
-    event["price"] = maker["price"]
-    event["quantity"] = quantity
-    event["slot"] = maker_slot
-    event["user_ref"] = maker["user_ref"]
-    event["session"] = maker["session"]
-    event["user_ref_index"] = maker["user_ref_index"]
-    event["liquidity"] = LIQUIDITY_HIDDEN if hidden else LIQUIDITY_ADDED
-    event["taker_session"] = taker["session"]
-    event["taker_user_ref_index"] = taker["user_ref_index"]
-    event["taker_liquidity"] = LIQUIDITY_REMOVED
-    event["reference"] = maker["reference"]
-    event["taker_slot"] = taker_slot
-    event["taker_user_ref"] = taker["user_ref"]
 
 
 @kernel
@@ -84,6 +52,7 @@ def sweep(market, slot, source_next, ring, position, limit):
     other = market.sides[at(number)]
     worst = np.int64(order["price"]) ^ other["mirror"]
     leaves = np.int64(order["leaves"])
+    guard = guard_of(market, slot)
     while leaves > 0 and other["best"] <= worst:
         if position >= limit:
             order["leaves"] = leaves
@@ -93,6 +62,10 @@ def sweep(market, slot, source_next, ring, position, limit):
         maker_slot = np.int64(level["first"])
         if maker_slot == 0:
             maker_slot = np.int64(level["hidden_first"])
+        if guard and is_own(market, slot, maker_slot):
+            position = avoid(market, slot, maker_slot, guard, source_next, ring, position)
+            leaves = np.int64(order["leaves"])
+            continue
         maker = market.orders[at(maker_slot)]
         quantity = min(leaves, np.int64(maker["displayed"]))
         leaves -= quantity

@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from gateways.client import Sequenced
 from gateways.ouch.typed_messages import (
+    AiqCanceled,
     OrderAccepted,
     OrderCanceled,
     OrderExecuted,
@@ -35,7 +36,7 @@ class LiveOrder:
     side: str
     price: Decimal
     leaves: int
-    executed: int = 0  # shares of the whole chain: what a replace counts as well
+    executed: int = 0  # shares of the whole chain that are done: what a replace counts as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,9 @@ class Ledger:
             self._fill(message)
         elif isinstance(message, OrderCanceled):
             self._take(message.user_ref_num, message.quantity)
+        elif isinstance(message, AiqCanceled):
+            self.orders[message.user_ref_num].executed += message.decrement_shares
+            self._take(message.user_ref_num, message.decrement_shares)
         elif isinstance(message, OrderModified):
             self.orders[message.user_ref_num].leaves = message.quantity
             self.orders[message.user_ref_num].side = message.side

@@ -41,6 +41,7 @@ _CANCELLED = int(EventKind.CANCELLED)
 _MODIFIED = int(EventKind.MODIFIED)
 _ACCEPTED = int(EventKind.ACCEPTED)
 _RESTATED = int(EventKind.RESTATED)
+_SELF_MATCHED = int(EventKind.SELF_MATCHED)
 _BROKEN = int(EventKind.BROKEN)
 _PARTICIPANT = int(EventKind.PARTICIPANT)
 _SYSTEM = int(EventKind.SYSTEM)
@@ -60,6 +61,7 @@ KNOWN_COUNT = 0  # messages of the event
 KNOWN_SHOWN = 1  # 1: the feed has the order
 KNOWN_REFERENCE = 2
 KNOWN_LESS = 3  # displayed lots that the event takes away
+KNOWN_LEFT = 4  # SELF_MATCHED: displayed lots that it leaves
 KNOWN_WORDS = 8
 
 
@@ -73,6 +75,10 @@ def note(market, event, known):
         known[KNOWN_SHOWN] = is_shown(order)
         known[KNOWN_REFERENCE] = order["reference"]
         known[KNOWN_LESS] = shown_less(order, event)
+    elif kind == _SELF_MATCHED:
+        order = market.orders[at(np.int64(event["slot"]))]
+        known[KNOWN_LESS] = event["quantity"]
+        known[KNOWN_LEFT] = np.int64(order["displayed"]) - np.int64(event["quantity"])
 
 
 @kernel
@@ -143,6 +149,10 @@ def _of_order(event, position, market, known, part, buffer, offset):
     if kind == _CANCELLED and int(event["flags"]) & _DONE:
         return encode_delete(buffer, offset, time_ns, locate, named)
     if kind == _CANCELLED or kind == _MODIFIED:
+        return encode_cancel(buffer, offset, time_ns, locate, named, known[KNOWN_LESS])
+    if kind == _SELF_MATCHED:
+        if known[KNOWN_LEFT] == 0:
+            return encode_delete(buffer, offset, time_ns, locate, named)
         return encode_cancel(buffer, offset, time_ns, locate, named, known[KNOWN_LESS])
     reference = own if kind == _ACCEPTED or kind == _RESTATED else named
     slot = np.int64(event["slot"])

@@ -10,7 +10,7 @@ from gateways.order_index import find_order
 from gateways.ouch.tags import Tag
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
-from shm_exchange.messages import Reject
+from shm_exchange.messages import Reject, SelfTrade
 
 BUY, SELL, SELL_SHORT, SELL_SHORT_EXEMPT = ord("B"), ord("S"), ord("T"), ord("E")
 DAY, IMMEDIATE, GOOD_TILL_TIME = ord("0"), ord("3"), ord("6")
@@ -38,6 +38,10 @@ INVALID_TIME_IN_FORCE = int(Reject.INVALID_TIME_IN_FORCE)
 INVALID_CAPACITY = int(Reject.INVALID_CAPACITY)
 UNSUPPORTED_TAG = int(Reject.UNSUPPORTED_TAG)
 OTHER_REASON = int(Reject.OTHER)
+CANCEL_RESTING = int(SelfTrade.CANCEL_RESTING)
+CANCEL_INCOMING = int(SelfTrade.CANCEL_INCOMING)
+CANCEL_BOTH = int(SelfTrade.CANCEL_BOTH)
+DECREMENT_BOTH = int(SelfTrade.DECREMENT_BOTH)
 
 TAG_MINIMUM_QUANTITY = int(Tag.MINIMUM_QUANTITY)
 TAG_MAXIMUM_FLOOR = int(Tag.MAXIMUM_FLOOR)
@@ -57,6 +61,7 @@ TAG_STAY_ON_DISCONNECT = int(Tag.STAY_ON_DISCONNECT)
 TAG_FIRM = int(Tag.FIRM)
 TAG_TIMES_ASKED = int(Tag.TIMES_ASKED)
 TAG_SHARES_AHEAD_ASKED = int(Tag.SHARES_AHEAD_ASKED)
+TAG_SELF_TRADE_MODE = int(Tag.SELF_TRADE_MODE)
 PRIVATE = 128
 FOUR_SPACES = 0x2020_2020
 
@@ -80,6 +85,13 @@ def _expiry_fault(request):
             return INVALID_TIME_IN_FORCE
         return UNSUPPORTED_TAG + TAG_EXPIRE_TIME if seconds > EXPIRE_SECONDS_LAST else 0
     return UNSUPPORTED_TAG + TAG_EXPIRE_TIME if seconds != 0 else 0
+
+
+@cold_kernel
+def _is_mode(letter):
+    """1 for a mode of self-trade prevention."""
+    cancels = letter == CANCEL_RESTING or letter == CANCEL_INCOMING or letter == CANCEL_BOTH
+    return 1 if cancels or letter == DECREMENT_BOTH else 0
 
 
 @cold_kernel
@@ -134,6 +146,10 @@ def tag_fault(request):
         return UNSUPPORTED_TAG + TAG_TRADE_NOW
     if _has_private(request, TAG_POST_ONLY_REJECT) and request["post_only_reject"] != REJECTS:
         return UNSUPPORTED_TAG + TAG_POST_ONLY_REJECT
+    if _has_private(request, TAG_SELF_TRADE_MODE) and not _is_mode(
+        np.int64(request["self_trade_mode"])
+    ):
+        return UNSUPPORTED_TAG + TAG_SELF_TRADE_MODE
     stays = request["stay_on_disconnect"]
     if _has_private(request, TAG_STAY_ON_DISCONNECT) and stays != YES and stays != NO:
         return UNSUPPORTED_TAG + TAG_STAY_ON_DISCONNECT

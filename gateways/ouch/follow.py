@@ -20,6 +20,7 @@ ACCEPTED = int(EventKind.ACCEPTED)
 REPLACED = int(EventKind.REPLACED)
 EXECUTED = int(EventKind.EXECUTED)
 CANCELLED = int(EventKind.CANCELLED)
+SELF_MATCHED = int(EventKind.SELF_MATCHED)
 REJECTED = int(EventKind.REJECTED)
 IGNORED = int(EventKind.IGNORED)
 DONE = int(EventFlag.DONE)
@@ -72,7 +73,7 @@ def keep_books(market, desk, event):
     if kind == ACCEPTED:
         slot = np.int64(event["slot"])
         insert_order(desk.order_index, _key(event, np.int64(event["user_ref"])), slot)
-    elif kind == EXECUTED:
+    elif kind == EXECUTED or kind == SELF_MATCHED:
         if event["flags"] & DONE:
             _end_order(desk, event)
         if event["flags"] & TAKER_DONE:

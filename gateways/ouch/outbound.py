@@ -24,6 +24,7 @@ from gateways.ouch.messages import (
 from gateways.ouch.outbound_broken import encode_broken
 from gateways.ouch.outbound_frame import appendage, begin, conditional_appendage
 from gateways.ouch.outbound_mass import encode_mass, is_of_many
+from gateways.ouch.outbound_self_match import encode_self_matched
 from gateways.ouch.restated import restated
 from gateways.ouch.tag_echo import ACCEPTED_ECHO, REPLACED_ECHO, echo_tags
 from gateways.ouch.tags import Tag
@@ -49,6 +50,7 @@ _REJECTED = int(EventKind.REJECTED)
 _ACCOUNT = int(EventKind.ACCOUNT)
 _SYSTEM = int(EventKind.SYSTEM)
 _BROKEN = int(EventKind.BROKEN)
+_SELF_MATCHED = int(EventKind.SELF_MATCHED)
 _SESSIONS = int(EventKind.SESSIONS)
 _SWEEP = int(EventFlag.SWEEP)
 _LONG_FORM = int(EventFlag.LONG_FORM)
@@ -343,6 +345,8 @@ def encode(event, tags, position, which, instruments, engine, buffer, offset):
         size = _carried(event, tags, reference, instruments, buffer, offset)
     elif kind == _BROKEN:
         size = encode_broken(event, which, engine, buffer, offset)
+    elif kind == _SELF_MATCHED:
+        size = encode_self_matched(event, which, instruments, buffer, offset)
     elif is_of_many(kind):
         size = encode_mass(event, kind, instruments, buffer, offset)
     elif kind == _SESSIONS:

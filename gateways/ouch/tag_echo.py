@@ -14,7 +14,13 @@ from gateways.wire import time_of_day
 from ringbuf.bits import at, store_big_2, store_big_4, store_big_8, store_raw_4
 from ringbuf.jit import cold_kernel
 from shm_exchange.messages import EventFlag, EventKind
-from shm_exchange.order_tags import PRIVATE_SHIFT, SHARES_AHEAD_ASKED, TIMES_ASKED
+from shm_exchange.order_tags import (
+    PRIVATE_SHIFT,
+    SELF_TRADE_GROUP,
+    SELF_TRADE_MODE,
+    SHARES_AHEAD_ASKED,
+    TIMES_ASKED,
+)
 
 _PRIVATE = 128
 _GTC = int(EventFlag.GTC)
@@ -54,6 +60,8 @@ _SHARES_LOCATED = int(Tag.SHARES_LOCATED)
 _GOOD_TILL_CANCELLED = int(Tag.GOOD_TILL_CANCELLED)
 _POST_ONLY_REJECT = int(Tag.POST_ONLY_REJECT)
 _STAY_ON_DISCONNECT = int(Tag.STAY_ON_DISCONNECT)
+_SELF_TRADE_MODE = int(Tag.SELF_TRADE_MODE)
+_SELF_TRADE_GROUP = int(Tag.SELF_TRADE_GROUP)
 _RECEIVED = int(Tag.RECEIVED)
 _ENQUEUED = int(Tag.ENQUEUED)
 _MATCHED = int(Tag.MATCHED)
@@ -185,6 +193,10 @@ def echo_tags(buffer, end, event, tags, echoed):
         end = put_1(buffer, end, _POST_ONLY_REJECT, np.int64(tags[0]["post_only_reject"]))
     if flags & _STAYS:
         end = put_1(buffer, end, _STAY_ON_DISCONNECT, _YES)
+    if present & SELF_TRADE_MODE:
+        end = put_1(buffer, end, _SELF_TRADE_MODE, np.int64(tags[0]["self_match_mode"]))
+    if present & SELF_TRADE_GROUP:
+        end = put_2(buffer, end, _SELF_TRADE_GROUP, np.int64(tags[0]["self_match_group"]))
     if present & (TIMES_ASKED | SHARES_AHEAD_ASKED):
         end = _answers(buffer, end, event, tags, present)
     return end

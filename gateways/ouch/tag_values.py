@@ -33,6 +33,8 @@ USER_REF_INDEX = int(Tag.USER_REF_INDEX)
 GOOD_TILL_CANCELLED = int(Tag.GOOD_TILL_CANCELLED)
 POST_ONLY_REJECT = int(Tag.POST_ONLY_REJECT)
 STAY_ON_DISCONNECT = int(Tag.STAY_ON_DISCONNECT)
+SELF_TRADE_MODE = int(Tag.SELF_TRADE_MODE)
+SELF_TRADE_GROUP = int(Tag.SELF_TRADE_GROUP)
 TIMES_ASKED = int(Tag.TIMES_ASKED)
 SHARES_AHEAD_ASKED = int(Tag.SHARES_AHEAD_ASKED)
 
@@ -50,6 +52,8 @@ def _store_1(tag, value, request):
         request["post_only_reject"] = value
     elif tag == STAY_ON_DISCONNECT:
         request["stay_on_disconnect"] = value
+    elif tag == SELF_TRADE_MODE:
+        request["self_trade_mode"] = value
     elif tag == TIMES_ASKED:
         request["times_asked"] = value
     elif tag == SHARES_AHEAD_ASKED:
@@ -109,6 +113,9 @@ def store_tag(data, offset, tag, size, request):
         return _store_4(data, offset, tag, request)
     if size == 2 and tag == GROUP_ID:
         request["group_id"] = load_big_2(data, offset)
+        return 1
+    if size == 2 and tag == SELF_TRADE_GROUP:
+        request["self_trade_group"] = load_big_2(data, offset)
         return 1
     if size == 8 and tag == DISCRETION_PRICE:
         request["discretion_price"] = load_big_8(data, offset)

@@ -21,6 +21,8 @@ from shm_exchange.order_tags import (
     POST_ONLY,
     POST_ONLY_REJECT,
     PRIVATE_SHIFT,
+    SELF_TRADE_GROUP,
+    SELF_TRADE_MODE,
     SHARES_AHEAD_ASKED,
     SHARES_LOCATED,
     TIF_GTT,
@@ -80,6 +82,10 @@ def fill_tags(tags, request):
         row["handle_instruction"] = request["handle_instruction"]
     if present & GROUP_ID:
         row["group_id"] = request["group_id"]
+    if present & SELF_TRADE_MODE:
+        row["self_match_mode"] = request["self_trade_mode"]
+    if present & SELF_TRADE_GROUP:
+        row["self_match_group"] = request["self_trade_group"]
     if present & SHARES_LOCATED:
         row["shares_located"] = request["shares_located"]
     if present & LOCATE_BROKER:

@@ -40,6 +40,8 @@ class Tag(IntEnum):
     GOOD_TILL_CANCELLED = 128
     POST_ONLY_REJECT = 129
     STAY_ON_DISCONNECT = 130
+    SELF_TRADE_MODE = 131
+    SELF_TRADE_GROUP = 132
     CAUSE = 133
     RECEIVED = 140
     ENQUEUED = 141
@@ -86,6 +88,8 @@ TAG_FORMATS = (
     TagFormat(Tag.GOOD_TILL_CANCELLED, "a", 1, "private: `G`, with time in force `0`"),
     TagFormat(Tag.POST_ONLY_REJECT, "a", 1, "private: `R`, refuse instead of sliding"),
     TagFormat(Tag.STAY_ON_DISCONNECT, "a", 1, "private: `Y`, not cancelled on disconnect"),
+    TagFormat(Tag.SELF_TRADE_MODE, "a", 1, "private: `R` `I` `B` `D`, see self-trade prevention"),
+    TagFormat(Tag.SELF_TRADE_GROUP, "u", 2, "private: whose it is, 0: of no group"),
     TagFormat(Tag.CAUSE, "u", 1, "private, outbound: why an order was cancelled unasked"),
     TagFormat(Tag.RECEIVED, "u", 8, "private, outbound: ns since midnight, read from the socket"),
     TagFormat(Tag.ENQUEUED, "u", 8, "private, outbound: ns, its command was written"),
@@ -108,11 +112,12 @@ ENTER_TAGS = _mask(2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 24, 25, 
 REPLACE_TAGS = _mask(3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 15, 16, 17, 24, 25, 26, 28)
 CANCEL_TAGS = _mask(28)
 MASS_CANCEL_TAGS = _mask(24, 27, 28)
-ORDER_PRIVATE_TAGS = _mask(128, 129, 130, 143, 145)  # of Enter Order and Replace Order Request
+_ORDER_PRIVATE = (128, 129, 130, 131, 132, 143, 145)
+ORDER_PRIVATE_TAGS = _mask(*_ORDER_PRIVATE)  # of Enter Order and Replace Order Request
 
 OUCH_REQUEST = Record(
     name="ouch_request",
-    size=128,
+    size=136,
     doc="An inbound message, decoded. Fields that its kind does not have are unspecified; a tag's "
     "field is unspecified unless `present` says so. `raw` fields are bytes as on the wire.",
     fields=(
@@ -161,6 +166,9 @@ OUCH_REQUEST = Record(
         Field("stay_on_disconnect", "a", doc="tag 130"),
         Field("times_asked", "a", doc="tag 143"),
         Field("shares_ahead_asked", "a", doc="tag 145"),
+        Field("self_trade_group", "u2", doc="tag 132"),
+        Field("self_trade_mode", "a", doc="tag 131"),
+        Field("reserved_0", "u1", repeat=5),
     ),
 )
 OUCH_REQUEST_DTYPE = OUCH_REQUEST.dtype

@@ -52,7 +52,8 @@ def compare_books(exchange: Exchange, bench: Bench) -> None:
     for slot, order in exchange.orders.items():
         row = market.orders[slot]
         assert (order.leaves, order.shown) == (row["leaves"], row["displayed"])
-        assert order.executed == row["executed"]
+        done = (row["executed"], row["decremented"])
+        assert (order.executed, order.decremented) == done
         assert ord(order.side) == row["side"]
         identity = (row["session"], row["user_ref_index"], row["user_ref"], row["instrument"])
         assert identity == (order.session, order.channel, order.user_ref, order.instrument)

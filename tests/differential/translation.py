@@ -36,6 +36,8 @@ TAG_FIELDS = {
     24: "group_id",
     25: "shares_located",
     129: "post_only_reject",
+    131: "self_match_mode",
+    132: "self_match_group",
     143: "received_ns",
     145: "shares_ahead",
 }
@@ -153,7 +155,7 @@ def meaning(events: np.ndarray, index: int, references: list[int]) -> tuple[Any,
             *(kind.name.lower(), *owner, *about, values["quantity"]),
             *(*letters, *marks, rests, *identity, tags),
         )
-    if kind is EventKind.EXECUTED:
+    if kind in (EventKind.EXECUTED, EventKind.SELF_MATCHED):
         fields = ("taker_slot", "taker_session", "taker_user_ref_index", "taker_user_ref")
         taker = tuple(values[name] for name in fields)
         done = (bool(flags & EventFlag.DONE), bool(flags & EventFlag.TAKER_DONE))
@@ -161,7 +163,9 @@ def meaning(events: np.ndarray, index: int, references: list[int]) -> tuple[Any,
         liquidity = ord("J" if hidden else "A")
         assert (values["liquidity"], values["taker_liquidity"]) == (liquidity, ord("R"))
         reference = references[values["reference"]]
-        return ("executed", *owner, *taker, *about, values["quantity"], reference, *done, hidden)
+        name = kind.name.lower().replace("_", " ")
+        assert values["reason"] == (0 if kind is EventKind.EXECUTED else ord("Q"))
+        return (name, *owner, *taker, *about, values["quantity"], reference, *done, hidden)
     if kind is EventKind.RESTATED:
         assert values["reason"] == ord("R")
         amounts = (values["leaves"], values["displayed"], references[values["reference"]])
@@ -229,6 +233,9 @@ def market_like(exchange: Exchange) -> Market:
     for row, session in zip(market.sessions, exchange.sessions, strict=True):
         row["cancel_on_disconnect"] = session.cancel_on_disconnect
         row["firm"] = int.from_bytes(session.firm.encode(), "little")
+        row["self_trade"] = ord(session.guard.mode or "\0")
+        row["self_trade_scope"] = ord(session.guard.scope[0].upper())
+        row["self_trade_group"] = session.guard.group
     return market
 
 

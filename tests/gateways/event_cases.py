@@ -150,6 +150,9 @@ _TAKER_E = ouch(b"E", "IIQcQH", 0xFFFF_FFFD, 40, PRICE, b"R", NUMBER, 0)
 _FEED_E = itch(b"E", "QIQ", ENGINE << 48 | MAKER_REFERENCE, 40, NUMBER)
 _OWN = ENGINE << 48 | MAKER_REFERENCE
 
+_MAKER_D = ouch(b"D", "IIcIQccH", 11, 40, b"Q", 40, PRICE, b"A", b"D", 0)
+_TAKER_D = ouch(b"D", "IIcIQccH", 0xFFFF_FFFD, 40, b"Q", 40, PRICE, b"R", b"D", 0)
+_SELF = {**_TRADE, "reason": "Q"}
 _BROKEN = {**_TRADE, "reason": "C", "liquidity": 0, "taker_liquidity": 0}
 
 
@@ -292,6 +295,26 @@ CASES = [
         event(EventKind.EXECUTED, EventFlag.MAKER_HIDDEN, **_TRADE),
         {4: [_MAKER_E], 6: [_TAKER_E]},
         itch(b"P", _ADD + "Q", 0, b"B", 40, SYMBOL, PRICE, NUMBER),
+    ),
+    Case(
+        "self-matched within one session",
+        event(EventKind.SELF_MATCHED, _LONG, **{**_SELF, "taker_session": 4}),
+        {4: [_MAKER_D, _TAKER_D]},
+        itch(b"X", "QI", _OWN, 40),
+    ),
+    Case(
+        "self-matched between two sessions, all that was displayed",
+        event(EventKind.SELF_MATCHED, _LONG, **_SELF),
+        {4: [_MAKER_D], 6: [_TAKER_D]},
+        itch(b"D", "Q", _OWN),
+        {"displayed": 40},
+    ),
+    Case(
+        "self-matched with a hidden order",
+        event(EventKind.SELF_MATCHED, _LONG | _DONE | EventFlag.MAKER_HIDDEN, **_SELF),
+        {4: [_MAKER_D], 6: [_TAKER_D]},
+        b"",
+        {"display": "N"},
     ),
     Case(
         "broken between two sessions",

@@ -112,6 +112,8 @@ ALL_ENTER_TAGS = b"".join(
         value(128, b"G"),
         value(129, b"R"),
         value(130, b"Y"),
+        value(131, b"D"),
+        value(132, struct.pack(">H", 0xFFFD)),
     )
 )
 
@@ -175,7 +177,7 @@ GOOD: list[tuple[str, bytes, dict[str, int]]] = [
                 1 << tag for tag in (2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 24, 25)
             )
             + (1 << 28),
-            "present_private": 7,
+            "present_private": 31,
             "foreign_tag": 0,
         },
     ),

@@ -90,7 +90,7 @@ def test_it_reads_our_messages(case: Case) -> None:
     for which, _ in packets:
         size = _encode(case.event, NO_TAGS, POSITION, which, instruments(), ENGINE, buffer, 0)
         used, fields = answer(bytes(buffer[3:size]))
-        long_form = bool(row["flags"] & 64) and chr(buffer[3]) in "BCJMQ"
+        long_form = bool(row["flags"] & 64) and chr(buffer[3]) in "BCDJMQ"
         cancelled = chr(buffer[3]) == "C"
         appendage = 3 if cancelled and row["cause"] else 0  # it stops before tags that are ours
         assert used == size - 3 - 2 * long_form - appendage

@@ -54,8 +54,10 @@ EVERY = {
     24: 0xFFFE,
     25: "N",
     129: "R",
+    131: "B",
+    132: 0xFFFD,
 }
-IN_REPLACED = (2, 3, 5, 6, 12, 15, 16, 17, 129)
+IN_REPLACED = (2, 3, 5, 6, 12, 15, 16, 17, 129, 131, 132)
 assert USER_REF_INDEX_COUNT == 256
 
 

@@ -8,16 +8,19 @@ written in the order in which the rules are told.
 from __future__ import annotations
 
 from bisect import insort
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from tests.oracle.terms import (
     AHEAD,
     EXPIRE,
     MINIMUM,
+    OWN_GROUP,
     POST_ONLY,
     POST_OR_REJECT,
     SECOND,
+    SELF_TRADE,
+    Guard,
     Tags,
     inherited,
     reserve_of,
@@ -28,7 +31,7 @@ SLOTS_PER_SOURCE = 1 << 24
 LAST_USER_REF = 0xFFFF_FFFF
 MATCHER, SUPERVISOR = 0, 1
 NOW_FIRST = 1_000
-EXPIRED = 4  # private tag 133
+EXPIRED, SELF_MATCH = 4, 5  # private tag 133
 
 # Why a request is ignored.
 STALE, NUMBER_USED, NOT_LIVE, SUPERFLUOUS = 1, 2, 3, 4
@@ -97,7 +100,13 @@ class Order:
     shown: int = 0  # of a resting one: what trades before it loses its place
     due: int = 0  # when it ends by itself
     executed: int = 0
+    decremented: int = 0  # what it did not trade with its owner
     resting: bool = False
+
+    @property
+    def done(self) -> int:
+        """What counts of the chain's total."""
+        return self.executed + self.decremented
 
     @property
     def owner(self) -> tuple[int, int, int, int]:
@@ -136,6 +145,7 @@ class Session:
     connected: bool = False
     cancel_on_disconnect: bool = False
     firm: str = "    "
+    guard: Guard = Guard()
     disabled: set[str] = field(default_factory=set)  # by whom: "session", "firm"
     last: dict[int, int] = field(default_factory=dict)  # by channel: last UserRefNum
     resting: list[Order] = field(default_factory=list)  # what rests longest first
@@ -203,7 +213,7 @@ class Exchange:
         if fault := self._session_fault(request) or self._live_fault(request, request.user_ref):
             return self._ignore(request, fault)
         order = self.orders[request.slot]
-        left = max(0, request.quantity - order.executed)
+        left = max(0, request.quantity - order.done)
         if left >= order.leaves:
             return self._ignore(request, SUPERFLUOUS)
         self._reduce(order, left, request.reason, long_form=request.long_form)
@@ -216,7 +226,7 @@ class Exchange:
         if reason := self._closed(request.session, order.instrument):
             self._use_number(request)
             return self._reject(request, reason, returned=False)
-        left = request.quantity - (0 if request.open_quantity else order.executed)
+        left = request.quantity - (0 if request.open_quantity else order.done)
         tags = inherited(order.tags, dict(request.tags), request.tif, request.display)
         fault = self._limits_fault(order.instrument, request.price, max(1, left))
         if fault or terms_fault(tags, request.tif):
@@ -237,7 +247,7 @@ class Exchange:
         if fault := self._session_fault(request) or self._live_fault(request, request.user_ref):
             return self._ignore(request, fault)
         order = self.orders[request.slot]
-        left = min(order.leaves, max(0, request.quantity - order.executed))
+        left = min(order.leaves, max(0, request.quantity - order.done))
         side_changes = request.side != order.side
         if side_changes and "B" in (request.side, order.side):
             return self._ignore(request, SUPERFLUOUS)
@@ -416,7 +426,10 @@ class Exchange:
         if rests:
             return self._rest(order)
         while order.leaves and other and self._crosses(order, other[0]):
-            self._trade(other[0], order)
+            if self._guard(order) and self._is_own(order, other[0]):
+                self._keep_apart(other[0], order)
+            else:
+                self._trade(other[0], order)
         if not order.leaves:
             return
         if order.tif == "3":
@@ -435,8 +448,59 @@ class Exchange:
             if POST_OR_REJECT in order.tags or not possible:
                 return ord("G")
             order.price = price
-        there = sum(each.leaves for each in other if self._crosses(order, each))
-        return ord("I") if there < min(order.tags.get(MINIMUM, 0), order.leaves) else 0
+        wanted = min(order.tags.get(MINIMUM, 0), order.leaves)
+        return ord("I") if wanted and self._fillable(order, other) < wanted else 0
+
+    def _fillable(self, order: Order, other: list[Order]) -> int:
+        """How much of it others would trade at once: played with a copy of their queue."""
+        queue = [replace(each) for each in other if self._crosses(order, each)]
+        left = order.leaves
+        while queue and left:
+            maker = queue[0]
+            if (mode := self._guard(order)) and self._is_own(order, maker):
+                if mode != "R":  # what is behind it may or may not trade: it does not count
+                    break
+                queue.pop(0)
+                continue
+            left -= (quantity := min(maker.shown, left))
+            maker.leaves -= quantity
+            maker.shown -= quantity
+            if maker.shown == 0:
+                queue.pop(0)
+                if maker.leaves:
+                    maker.shown = min(maker.reserve, maker.leaves)
+                    maker.reference = len(self.events) + order.leaves - left
+                    insort(queue, maker, key=_urgency)
+        return order.leaves - left
+
+    # ------------------------------------------------------------------ self-trade prevention
+
+    def _guard(self, order: Order) -> str:
+        """What an order that comes in says of meeting its owner: a mode, or nothing."""
+        return str(order.tags.get(SELF_TRADE, self.sessions[order.session].guard.mode))
+
+    def _is_own(self, order: Order, maker: Order) -> bool:
+        """Whether a resting order is of the owner of one that comes in, as that one sees it."""
+        session, other = self.sessions[order.session], self.sessions[maker.session]
+        same_firm = session is other or (bool(session.firm.strip()) and session.firm == other.firm)
+        if own_group := order.tags.get(OWN_GROUP):
+            return same_firm and own_group == maker.tags.get(OWN_GROUP, other.guard.group)
+        if OWN_GROUP in order.tags or session.guard.scope == "session":
+            return session is other
+        if session.guard.scope == "firm":
+            return same_firm
+        return same_firm and session.guard.group == maker.tags.get(OWN_GROUP, other.guard.group)
+
+    def _keep_apart(self, maker: Order, taker: Order) -> None:
+        """They would trade, and do not."""
+        mode = self._guard(taker)
+        if mode == "D":
+            return self._meet("self matched", maker, taker)
+        why = {"long_form": True, "cause": SELF_MATCH}
+        if mode in "RB":
+            self._reduce(maker, 0, ord("Q"), **why)
+        if mode in "IB":
+            self._reduce(taker, 0, ord("Q"), **why)
 
     def _ahead(self, order: Order) -> int:
         """Lots of the order's price that trade before it if it rests now.
@@ -461,18 +525,24 @@ class Exchange:
         return taker.price <= maker.price
 
     def _trade(self, maker: Order, taker: Order) -> None:
+        self._meet("executed", maker, taker)
+
+    def _meet(self, name: str, maker: Order, taker: Order) -> None:
         quantity = min(maker.shown, taker.leaves)
         maker.shown -= quantity
         for order in (maker, taker):
             order.leaves -= quantity
-            order.executed += quantity
+            if name == "executed":
+                order.executed += quantity
+            else:
+                order.decremented += quantity
             if not order.leaves:
                 self._take_out(order)
                 del self.orders[order.slot]
         about = (maker.instrument, maker.side, maker.price, quantity, maker.reference)
         done = (maker.leaves == 0, taker.leaves == 0)
         hidden = maker.display == "N"
-        self._say("executed", *maker.owner, *taker.owner, *about, *done, hidden)
+        self._say(name, *maker.owner, *taker.owner, *about, *done, hidden)
         if maker.leaves and not maker.shown:
             self._take_out(maker)
             maker.reference = len(self.events)

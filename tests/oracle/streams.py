@@ -21,8 +21,9 @@ from tests.oracle.exchange import (
     Instrument,
     Request,
 )
+from tests.oracle.terms import Guard
 
-SESSIONS = 3
+SESSIONS = 4
 SOURCES = (2, 3)
 SLOTS = 32  # per source: few, so that they are reused and run out
 SOURCE_COUNT = 4  # slots of sources from here on do not exist
@@ -49,7 +50,9 @@ KINDS = (
     *("enable",) * 2,
     "bust",
 )
-FIRMS = ("ACME", "ACME", "SOLO")  # of the sessions
+FIRMS = ("ACME", "ACME", "SOLO", "ACME")  # of the sessions
+OWN = 7  # a group of orders of one owner
+GUARDS = (Guard(), Guard(group=OWN), Guard("D", "group", OWN), Guard("R", "firm"))
 
 _HOSTILE = {
     "kind": ("unheard of",),
@@ -89,6 +92,7 @@ class Action(NamedTuple):
     tif: str
     attributes: int  # bits: display, capacity, sweep, gtc, long form, open quantity, stay
     special: int  # what the order asks for by tags
+    guard: int  # and of meeting its owner
     hostile: tuple[str, Any] | None
 
 
@@ -126,6 +130,7 @@ def _decode(number: int, hostile_share: int) -> Action:
         tif=_TIFS[digit(len(_TIFS))],
         attributes=digit(128),
         special=digit(512),
+        guard=digit(16),
         hostile=_HOSTILE_FIELDS[digit(len(_HOSTILE_FIELDS))]
         if digit(100) < hostile_share
         else None,
@@ -147,8 +152,8 @@ def new_exchange() -> Exchange:
     """The exchange that the actions are made for."""
     narrow, wide = (Instrument(*NARROW, 1_000), Instrument(*WIDE, 999_999))
     exchange = Exchange([narrow, wide], SESSIONS, SLOTS)
-    for session, firm in zip(exchange.sessions, FIRMS, strict=True):
-        session.firm = firm
+    for session, firm, guard in zip(exchange.sessions, FIRMS, GUARDS, strict=True):
+        session.firm, session.guard = firm, guard
     return exchange
 
 
@@ -208,6 +213,10 @@ def _with_terms(request: Request, action: Action) -> Request:
         request = request._replace(tif="6")
     if special == 62:
         terms |= {24: number, 25: "Y"}
+    if action.guard < 6:
+        terms[131] = "RIBDDR"[action.guard]
+    if 5 <= action.guard < 9:
+        terms[132] = OWN if action.guard < 8 else 0
     if action.attributes & 3 == 3:  # asked about, not asked for: beside anything else
         terms |= {143: 1 + number} if number & 1 else {}
         terms |= {145: "Y"} if number & 6 else {}
@@ -310,7 +319,7 @@ def _about_many(action: Action, request: Request) -> Request:
 def _about_order(action: Action, kind: str, order: Any, exchange: Exchange) -> Request:
     session = exchange.sessions[order.session]
     following = _number_after(session.last.get(order.channel, 0), 1)
-    done = order.executed
+    done = order.done
     totals = (
         0,
         done,

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 Tags = dict[int, Any]
 
 MINIMUM, FLOOR, POST_ONLY, EXPIRE, GROUP, LOCATED = 3, 5, 12, 15, 24, 25
 POST_OR_REJECT = 129
+SELF_TRADE, OWN_GROUP = 131, 132
 TIMES, AHEAD = 143, 145  # asked of one acknowledgement
 SECOND = 1_000_000_000
 BAD_TIME_IN_FORCE, BAD_MINIMUM = 0x8003, 0x0D
+
+
+class Guard(NamedTuple):
+    """What a session is configured to do when its orders meet their owner."""
+
+    mode: str = ""  # `R` `I` `B` `D`, or nothing
+    scope: str = "session"
+    group: int = 0
 
 
 def terms_fault(tags: Tags, tif: str) -> int:

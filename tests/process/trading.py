@@ -131,6 +131,7 @@ _BRIEF = {
     "A": ("user_ref_num", "quantity"),
     "U": ("original_user_ref_num", "user_ref_num", "quantity"),
     "C": ("user_ref_num", "quantity", "reason"),
+    "D": ("user_ref_num", "decrement_shares", "liquidity_flag"),
     "E": ("user_ref_num", "quantity", "liquidity_flag"),
     "J": ("user_ref_num", "reason"),
     "M": ("user_ref_num", "side", "quantity"),

@@ -180,6 +180,30 @@ MISTAKES = {
         "127.0.0.1:9001 is used already at line 11",
         "choose another",
     ),
+    "no such mode": (
+        ('password = "secret"', 'password = "secret"\nself_trade = "cancel"'),
+        15,
+        "'cancel' is not possible",
+        "'cancel-resting'",
+    ),
+    "a firm's orders without a firm": (
+        ('password = "secret"', 'password = "secret"\nself_trade_scope = "firm"'),
+        12,
+        "self_trade_scope is `firm`",
+        "give it a `firm`",
+    ),
+    "a group's orders without a group": (
+        ('password = "secret"', 'password = "secret"\nself_trade_scope = "group"'),
+        12,
+        "self_trade_scope is `group`",
+        "give it a `self_trade_group`",
+    ),
+    "a group that does not fit": (
+        ('password = "secret"', 'password = "secret"\nself_trade_group = 65_536'),
+        15,
+        "65536 is not possible",
+        "65535",
+    ),
     "no TOML": (("id = 1", "id = "), 2, "not TOML", "correct the syntax"),
 }
 

@@ -299,7 +299,7 @@ def _messages(words: tuple[int, ...], position: int, session: int) -> list[Any]:
     if count == 0:
         return []
     sides = [MAKER]
-    if row["kind"] == int(MODULES["streams"].EXECUTED):
+    if MODULES["streams"].is_two_sided(row["kind"]):
         sides = [MAKER] if row["session"] == session else []
         sides += [TAKER] if row["taker_session"] == session else []
     return [("event", position, side, tuple(words)) for side in sides]
