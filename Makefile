@@ -10,7 +10,7 @@ BENCH_FLAGS ?=
 SECONDS ?= 600
 
 .DEFAULT_GOAL := run
-.PHONY: run demo test soak simulate fuzz bench lint layout clean
+.PHONY: run demo test soak simulate fuzz oracle bench lint layout clean
 
 run: $(VENV)/.installed
 	$(BIN)/shmx run $(ARGS)
@@ -32,6 +32,10 @@ simulate: $(VENV)/.installed-test
 # Hostile inputs against the gateways' kernels. ARGS="--inputs 1000000 --live" for a whole exchange.
 fuzz: $(VENV)/.installed-test
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+# The matcher against the naive exchange: random sequences in which every feature meets every other.
+oracle: $(VENV)/.installed-test
+	$(BIN)/python -m tests.differential --processes 2 $(ARGS)
 
 bench: $(VENV)/.installed-test
 	mkdir -p perf/results

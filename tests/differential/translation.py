@@ -97,6 +97,8 @@ def fill_command(row: np.void, request: Request, stamp_ns: int) -> None:
     row["client_order_id_0"] = words[0]
     row["client_order_id_1"] = np.int64(words[1]) << 32 >> 32
     row["client_order_id_2"] = np.int64(words[1]) << 16 >> 48
+    if request.kind == "mass cancel":
+        row["group_id"] = request.group
     if request.kind == "bust":
         row["reference"] = request.reference
         row["taker_session"], row["taker_user_ref_index"] = request.other_session, 0
@@ -138,7 +140,7 @@ def meaning(events: np.ndarray, index: int, references: list[int]) -> tuple[Any,
     """The tuple of one event. references: by position, the number that the oracle gives it."""
     event = events[index]
     kind = EventKind(int(event["kind"]))
-    values = {name: int(event[name]) for name in EVENT_DTYPE.names or ()}
+    values: dict[str, int] = dict(zip(EVENT_DTYPE.names or (), event.item(), strict=True))
     flags = values["flags"]
     owner = tuple(values[name] for name in ("slot", "session", "user_ref_index", "user_ref"))
     about = (values["instrument"], chr(values["side"]), values["price"])
@@ -214,7 +216,8 @@ def _rare(
         name = kind.name.lower().replace("_", " ")
         if kind is not EventKind.MASS_CANCELLED:
             return (name, *asked, firm)
-        return (name, *asked, values["instrument"], chr(values["side"]), firm)
+        of_orders = (values["instrument"], chr(values["side"]), firm, values["group_id"])
+        return (name, *asked, *of_orders)
     assert kind is EventKind.INSTRUMENT_STATE, kind
     return ("state", values["instrument"], values["reason"])
 
@@ -243,12 +246,14 @@ class Bench:
     """The matcher, with the same face as the naive exchange. ring_records: a small ring makes
     large commands commit in parts."""
 
-    def __init__(self, exchange: Exchange, ring_records: int = 1 << 12) -> None:
+    def __init__(
+        self, exchange: Exchange, ring_records: int = 1 << 12, commands_max: int = COMMANDS_MAX
+    ) -> None:
         self.market = market_like(exchange)
         self.events = np.zeros(0, EVENT_DTYPE)  # everything since the beginning
         self._references: list[int] = []
         self._plain = 0
-        self._commands = np.zeros(COMMANDS_MAX, COMMAND_DTYPE)
+        self._commands = np.zeros(commands_max, COMMAND_DTYPE)
         self._next = 0
         self._now = NOW_FIRST
         self._ring = Broadcast(np.zeros(32, np.int64), np.zeros(ring_records, EVENT_DTYPE))
@@ -274,7 +279,7 @@ class Bench:
         events = joined(due, events)
         self.events = joined(self.events, events)
         # These are no events of the market: the oracle's numbers do not count them.
-        plain = ~np.isin(events["kind"], UNCOUNTED)
+        plain = (events["kind"] != UNCOUNTED[0]) & (events["kind"] != UNCOUNTED[1])
         for each in plain:
             self._references.append(self._plain)
             self._plain += int(each)

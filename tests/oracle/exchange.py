@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from tests.oracle.terms import (
     AHEAD,
     EXPIRE,
+    GROUP,
     MINIMUM,
     OWN_GROUP,
     POST_ONLY,
@@ -72,6 +73,7 @@ class Request(NamedTuple):
     other_session: int = 0  # of a broken trade: the taker's; its number is `original`
     reference: int = 0  # of a broken trade: where it was said
     firm: str = "    "  # of a request about many orders; blank: about the session's own
+    group: int = 0  # of a mass cancel: of the orders that are meant; 0: all
     tags: tuple[tuple[int, Any], ...] = ()
     wait: int = 0  # ns that pass before it
 
@@ -334,13 +336,14 @@ class Exchange:
         everywhere = request.instrument == EVERY_INSTRUMENT
         if not everywhere and request.instrument >= len(self.instruments):
             return self._reject_management(request, BAD_SYMBOL)
-        asked = (request.instrument, request.side, request.firm)
+        asked = (request.instrument, request.side, request.firm, request.group)
         self._say("mass cancelled", request.session, request.channel, request.user_ref, *asked)
         for session in self._meant(request):
             for order in list(session.resting):
                 of_instrument = everywhere or order.instrument == request.instrument
                 of_side = request.side == ANY_SIDE or (request.side == "B") == (order.side == "B")
-                if of_instrument and of_side:
+                of_group = request.group in (0, order.tags.get(GROUP, 0))
+                if of_instrument and of_side and of_group:
                     self._reduce(order, 0, ord("U"), long_form=True, cause=MASS_CANCEL)
 
     def _disable(self, request: Request) -> None:

@@ -96,7 +96,7 @@ class Action(NamedTuple):
     hostile: tuple[str, Any] | None
 
 
-_HOSTILE_FIELDS = [(name, value) for name, values in _HOSTILE.items() for value in values]
+HOSTILE_FIELDS = [(name, value) for name, values in _HOSTILE.items() for value in values]
 _INSTRUMENTS = (0, 0, 0, 1)
 _SIDES, _TIFS = "BBBSTE", "0003"
 ACTIONS_MAX = 100
@@ -131,9 +131,7 @@ def _decode(number: int, hostile_share: int) -> Action:
         attributes=digit(128),
         special=digit(512),
         guard=digit(16),
-        hostile=_HOSTILE_FIELDS[digit(len(_HOSTILE_FIELDS))]
-        if digit(100) < hostile_share
-        else None,
+        hostile=HOSTILE_FIELDS[digit(len(HOSTILE_FIELDS))] if digit(100) < hostile_share else None,
     )
 
 
@@ -212,7 +210,7 @@ def _with_terms(request: Request, action: Action) -> Request:
     if 54 <= special < 62:
         request = request._replace(tif="6")
     if special == 62:
-        terms |= {24: number, 25: "Y"}
+        terms |= {24: number & 3, 25: "Y"}
     if action.guard < 6:
         terms[131] = "RIBDDR"[action.guard]
     if 5 <= action.guard < 9:
@@ -313,6 +311,7 @@ def _about_many(action: Action, request: Request) -> Request:
         instrument=EVERY_INSTRUMENT if everywhere else action.instrument,
         side=(ANY_SIDE, "B", "S", ANY_SIDE)[action.pick % 4],
         client_id=firm.encode() + bytes(10),
+        group=action.special & 3 if request.kind == "mass cancel" and action.quantity < 8 else 0,
     )
 
 
