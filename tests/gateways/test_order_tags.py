@@ -59,6 +59,7 @@ EVERY = {
 }
 IN_REPLACED = (2, 3, 5, 6, 12, 15, 16, 17, 129, 131, 132)
 assert USER_REF_INDEX_COUNT == 256
+DAY_NS = 86_400_000_000_000
 
 
 @kernel
@@ -162,3 +163,24 @@ def test_a_batch_ends_with_a_whole_group(groups: list[int | None], whole: int) -
 def test_the_record_behind_the_last_is_the_first() -> None:
     events = np.zeros(4, EVENT_DTYPE)
     assert [follower(events, index) for index in range(4)] == [1, 2, 3, 0]
+
+
+def test_what_is_asked_of_an_acknowledgement_is_answered_there() -> None:
+    """Times and shares ahead, of that request alone: a new stream does not say them again."""
+    _, tags = _filled({**EVERY, 143: "Y", 145: "Y"})
+    tags["received_ns"], tags["enqueued_ns"] = DAY_NS + 7, 3 * DAY_NS + 8
+    tags["shares_ahead"] = 1_000_000_000
+    times = {140: 7, 141: 8, 142: int(order(EventKind.ACCEPTED, 0)[0]["time_ns"]) % DAY_NS}
+    answers = times | {144: 1_000_000_000}
+    found = _appendage(EventKind.ACCEPTED, tags, EventFlag.STAYS)
+    assert found == EVERY | {130: "Y"} | answers and list(found) == sorted(found)
+    repeated = {tag: value for tag, value in EVERY.items() if tag in IN_REPLACED}
+    assert _appendage(EventKind.REPLACED, tags) == repeated | answers
+    assert _appendage(EventKind.CARRIED, tags) == EVERY
+    tags["shares_ahead"] = -1
+    assert _appendage(EventKind.ACCEPTED, tags)[144] == 0xFFFF_FFFF
+
+
+def test_who_asks_for_nothing_gets_nothing() -> None:
+    _, tags = _filled({143: "N", 145: "N"})
+    assert _appendage(EventKind.ACCEPTED, tags) == {}
