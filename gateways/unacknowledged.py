@@ -18,11 +18,12 @@ from gateways.ouch.typed_messages import (
     OrderAccepted,
     OrderModified,
     OrderReplaced,
-    OuchMessage,
     Rejected,
 )
+from gateways.ouch.typed_protection import ProtectionAnswer
+from gateways.typed import Message
 
-NUMBERED = "OUCDE"  # requests that use up a UserRefNum
+NUMBERED = "OUCDEp"  # requests that use up a UserRefNum
 _ANSWERS = (
     OrderAccepted,
     OrderReplaced,
@@ -30,6 +31,7 @@ _ANSWERS = (
     MassCancelResponse,
     DisableResponse,
     EnableResponse,
+    ProtectionAnswer,
 )
 
 
@@ -60,7 +62,7 @@ class Unacknowledged:
         """What has to be sent again after a reconnect, in order."""
         return [each.message for each in self._requests]
 
-    def acknowledge(self, message: OuchMessage, channel: int = 0) -> None:
+    def acknowledge(self, message: Message, channel: int = 0) -> None:
         """Forget what `message` shows to have been processed."""
         if isinstance(message, _ANSWERS):
             self._forget(NUMBERED, message.user_ref_num, channel)

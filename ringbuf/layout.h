@@ -236,6 +236,9 @@ _Static_assert(sizeof(struct histogram) == 9344, "size");
 #define COMMAND_FIRM 62
 #define COMMAND_FIRM_NAME 48
 #define COMMAND_GROUP_ID 52
+#define COMMAND_WINDOW_US 48
+#define COMMAND_EXECUTIONS 54
+#define COMMAND_FROZEN_US 56
 #define COMMAND_REFERENCE 48
 #define COMMAND_TAKER_SESSION 56
 #define COMMAND_TAKER_USER_REF_INDEX 58
@@ -328,6 +331,10 @@ _Static_assert(sizeof(struct order_tags) == 64, "size");
 #define EVENT_LIMIT 48
 #define EVENT_FIRM_NAME 48
 #define EVENT_GROUP_ID 52
+#define EVENT_WINDOW_US 48
+#define EVENT_EXECUTIONS 54
+#define EVENT_FROZEN_US 44
+#define EVENT_FROZEN_UNTIL_NS 56
 #define EVENT_STREAM_0 48
 #define EVENT_STREAM_1 56
 
@@ -392,6 +399,56 @@ struct expiry {
     int32_t reserved_0;
 };
 _Static_assert(sizeof(struct expiry) == 16, "size");
+
+#define PROTECTION_SIZE 80
+#define PROTECTION_WINDOW_NS 0
+#define PROTECTION_FROZEN_NS 8
+#define PROTECTION_FROZEN_UNTIL_NS 16
+#define PROTECTION_QUANTITY 24
+#define PROTECTION_NET 32
+#define PROTECTION_EXECUTION_LIMIT 40
+#define PROTECTION_QUANTITY_LIMIT 44
+#define PROTECTION_NET_LIMIT 48
+#define PROTECTION_FIRST 52
+#define PROTECTION_EXECUTIONS 56
+#define PROTECTION_SESSION 60
+#define PROTECTION_GROUP_ID 62
+#define PROTECTION_INSTRUMENT 64
+#define PROTECTION_DUE 66
+#define PROTECTION_RESERVED_0 67
+#define PROTECTION_RESERVED_1 68
+#define PROTECTION_RESERVED_2 72
+struct protection {
+    int64_t window_ns;
+    int64_t frozen_ns;
+    int64_t frozen_until_ns;
+    int64_t quantity;
+    int64_t net;
+    int32_t execution_limit;
+    int32_t quantity_limit;
+    int32_t net_limit;
+    int32_t first;
+    int32_t executions;
+    uint16_t session;
+    uint16_t group_id;
+    uint16_t instrument;
+    uint8_t due;
+    uint8_t reserved_0;
+    int32_t reserved_1;
+    int64_t reserved_2;
+};
+_Static_assert(sizeof(struct protection) == 80, "size");
+
+#define FILL_SIZE 16
+#define FILL_TIME_NS 0
+#define FILL_QUANTITY 8
+#define FILL_RESERVED_0 12
+struct fill {
+    int64_t time_ns;
+    int32_t quantity;
+    int32_t reserved_0;
+};
+_Static_assert(sizeof(struct fill) == 16, "size");
 
 #define SESSION_LINK_SIZE 8
 #define SESSION_LINK_NEXT 0
@@ -482,7 +539,7 @@ _Static_assert(sizeof(struct instrument) == 64, "size");
 #define SESSION_SELF_TRADE_SCOPE 23
 #define SESSION_FIRM 24
 #define SESSION_SELF_TRADE_GROUP 28
-#define SESSION_RESERVED_0 30
+#define SESSION_PROTECTIONS 30
 #define SESSION_RESERVED_2 32
 #define SESSION_COPIES 56
 #define SESSION_COPIES_NEXT 58
@@ -501,7 +558,7 @@ struct session {
     uint8_t self_trade_scope;
     int32_t firm;
     uint16_t self_trade_group;
-    uint16_t reserved_0;
+    uint16_t protections;
     int64_t reserved_2[3];
     uint16_t copies;
     uint16_t copies_next;
@@ -556,8 +613,11 @@ _Static_assert(sizeof(struct gateway) == 64, "size");
 #define SCALARS_MASS_GROUP 168
 #define SCALARS_MASS_SIDE 170
 #define SCALARS_RESERVED_0 171
+#define SCALARS_PROTECTIONS_DUE 172
+#define SCALARS_PROTECTION_DUE 174
 #define SCALARS_EXPIRIES 176
-#define SCALARS_RESERVED_1 184
+#define SCALARS_PROTECTION_BLOCKS 184
+#define SCALARS_PROTECTION_FIRED 188
 struct scalars {
     int64_t position;
     int64_t stamp_ns;
@@ -588,9 +648,12 @@ struct scalars {
     uint16_t mass_session;
     uint16_t mass_group;
     uint8_t mass_side;
-    uint8_t reserved_0[5];
+    uint8_t reserved_0;
+    uint16_t protections_due;
+    uint16_t protection_due;
     int64_t expiries;
-    int64_t reserved_1;
+    int32_t protection_blocks;
+    int32_t protection_fired;
 };
 _Static_assert(sizeof(struct scalars) == 192, "size");
 

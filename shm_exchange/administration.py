@@ -26,6 +26,7 @@ from shm_exchange.messages import (
     EventKind,
     Ignored,
 )
+from shm_exchange.protection_requests import manage_protection
 
 LOGIN = int(CommandKind.LOGIN)
 LOGOUT = int(CommandKind.LOGOUT)
@@ -44,6 +45,7 @@ LONG_FORM = int(EventFlag.LONG_FORM)
 MASS_CANCEL = int(CommandKind.MASS_CANCEL)
 DISABLE = int(CommandKind.DISABLE)
 ENABLE = int(CommandKind.ENABLE)
+PROTECTION = int(CommandKind.PROTECTION)
 
 EVENT_LOGGED_IN = int(EventKind.LOGGED_IN)
 EVENT_LOGGED_OUT = int(EventKind.LOGGED_OUT)
@@ -231,6 +233,8 @@ def administer(market, command, source, source_next, ring, position, limit):
         return _gateway(market, command, started, source, source_next, ring, position, limit)
     if kind == MASS_CANCEL or kind == DISABLE or kind == ENABLE:
         return manage_session(market, command, source, source_next, ring, position, limit)
+    if kind == PROTECTION:
+        return manage_protection(market, command, source, source_next, ring, position)
     if source <= SOURCE_SUPERVISOR:
         # Only the matcher itself and the supervisor may say these.
         if kind == GATEWAY_DIED:

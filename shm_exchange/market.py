@@ -25,6 +25,10 @@ from shm_exchange.messages import (
     USER_REF_INDEX_COUNT,
 )
 
+PROTECTION_BLOCK = 8  # protections of a session
+PROTECTION_BLOCKS = 1 << 10  # sessions of an engine that have any, and one unused
+FILLS_MAX = 256  # executions in a protection's window
+FOREVER = 1 << 62  # a freeze that only a reset ends
 EXPIRY_LIMIT = 1 << 20  # orders that end at a time, at one time in one engine
 NO_KEY = 1 << 40  # larger than every key: an empty side
 NO_SLOT = 0  # source 0 owns no orders, so that zeroed memory is an empty book
@@ -47,7 +51,7 @@ ORDER = Record(
     fields=(
         Field("reference", "i8", doc="position of the event that gave it its place in the queue"),
         Field("next", "i4", doc="slot of the order behind it in its level, or 0"),
-        Field("previous", "i4", doc="slot of the order before it, or 0"),
+        Field("previous", "i4", doc="slot of the order before it, or 0; matched: its minimum"),
         Field("level", "i4", doc="the level it queues in"),
         Field("price", "i4", doc="ticks"),
         Field("leaves", "i4", doc="lots still open"),
@@ -64,7 +68,7 @@ ORDER = Record(
         Field("time_in_force", "a"),
         Field("display", "a"),
         Field("capacity", "a"),
-        Field("protection_group", "u1"),
+        Field("protection_group", "u1", doc="its session's protection that counts it, or 0"),
         Field("expiry", "i4", doc="subscript in `expiries`, or 0"),
         Field("display_quantity", "i4", doc="MaxFloor of a reserve order, lots; else 0"),
     ),
@@ -77,6 +81,42 @@ EXPIRY = Record(
     fields=(
         Field("due_ns", "i8", doc="ns since the epoch"),
         Field("slot", "i4"),
+        Field("reserved_0", "i4"),
+    ),
+)
+
+PROTECTION = Record(
+    name="protection",
+    size=80,
+    doc="Market-maker protection of one group of one session. The window is a ring of FILLs.",
+    fields=(
+        Field("window_ns", "i8"),
+        Field("frozen_ns", "i8", doc="how long it freezes; 0: until a reset"),
+        Field("frozen_until_ns", "i8", doc="ns since the epoch, FOREVER: until a reset; 0: not"),
+        Field("quantity", "i8", doc="lots executed in the window"),
+        Field("net", "i8", doc="lots bought less sold in the window"),
+        Field("execution_limit", "i4", doc="0: none, as in the other limits"),
+        Field("quantity_limit", "i4"),
+        Field("net_limit", "i4", doc="long or short"),
+        Field("first", "i4", doc="subscript of the oldest fill in the window"),
+        Field("executions", "i4", doc="in the window"),
+        Field("session", "u2"),
+        Field("group_id", "u2", doc="tag 24 of its orders; 0: the row is free"),
+        Field("instrument", "u2", doc="the one whose orders it counts, or ALL_INSTRUMENTS"),
+        Field("due", "u1", doc="1: a limit is reached, and it has not fired yet"),
+        Field("reserved_0", "u1"),
+        Field("reserved_1", "i4"),
+        Field("reserved_2", "i8"),
+    ),
+)
+
+FILL = Record(
+    name="fill",
+    size=16,
+    doc="One execution in the window of a protection.",
+    fields=(
+        Field("time_ns", "i8"),
+        Field("quantity", "i4", doc="lots; sold: negative"),
         Field("reserved_0", "i4"),
     ),
 )
@@ -158,7 +198,7 @@ SESSION = Record(
         Field("self_trade_scope", "a", doc="as configured: who is the owner, `S` `F` `G`"),
         Field("firm", "i4", doc="as configured: four characters"),
         Field("self_trade_group", "u2", doc="as configured: group of its orders, or 0"),
-        Field("reserved_0", "u2"),
+        Field("protections", "u2", doc="block of its market-maker protections, or 0"),
         Field("reserved_2", "i8", repeat=3),
         Field("copies", "u2", doc="as configured: first drop copy of what it is told + 1, or 0"),
         Field("copies_next", "u2", doc="of a drop copy: the next one of its firm + 1, or 0"),
@@ -214,13 +254,28 @@ SCALARS = Record(
         Field("mass_session", "u2", doc="likewise: who asked"),
         Field("mass_group", "u2", doc="likewise, or 0"),
         Field("mass_side", "a", doc="likewise: `B` or `S`, or 0"),
-        Field("reserved_0", "u1", repeat=5),
+        Field("reserved_0", "u1"),
+        Field("protections_due", "u2", doc="protections whose limit is reached, not yet fired"),
+        Field("protection_due", "u2", doc="row of the first of them"),
         Field("expiries", "i8", doc="entries of the heap of orders that end at a time"),
-        Field("reserved_1", "i8"),
+        Field("protection_blocks", "i4", doc="blocks of protections in use"),
+        Field("protection_fired", "i4", doc="row of the protection that fired last"),
     ),
 )
 
-RECORDS = (ORDER, EXPIRY, SESSION_LINK, LEVEL, BOOK_SIDE, INSTRUMENT, SESSION, GATEWAY, SCALARS)
+RECORDS = (
+    ORDER,
+    EXPIRY,
+    PROTECTION,
+    FILL,
+    SESSION_LINK,
+    LEVEL,
+    BOOK_SIDE,
+    INSTRUMENT,
+    SESSION,
+    GATEWAY,
+    SCALARS,
+)
 
 
 class Market(NamedTuple):
@@ -242,6 +297,8 @@ class Market(NamedTuple):
     scalars: np.ndarray  # SCALARS[1]
     tags: np.ndarray  # ORDER_TAGS[as orders]: rare attributes, of orders with the flag TAGS
     expiries: np.ndarray  # EXPIRY[limit + 1]: a heap from 1 on, the earliest on top
+    protections: np.ndarray  # PROTECTION[blocks * 8], those of a session together
+    fills: np.ndarray  # FILL[as protections * 256]: the window of each, a ring
 
 
 def sparse(dtype: np.dtype | type, count: int) -> np.ndarray:
@@ -284,6 +341,8 @@ def create_market(
         scalars=np.zeros(1, SCALARS.dtype),
         tags=sparse(ORDER_TAGS.dtype, gateway_count << SLOT_BITS),
         expiries=sparse(EXPIRY.dtype, EXPIRY_LIMIT + 1),
+        protections=sparse(PROTECTION.dtype, PROTECTION_BLOCKS * PROTECTION_BLOCK),
+        fills=sparse(FILL.dtype, PROTECTION_BLOCKS * PROTECTION_BLOCK * FILLS_MAX),
     )
     market.sessions["connection"] = NONE
     market.sessions["firm"] = BLANK_FIRM

@@ -148,7 +148,7 @@ def _answer(market, command, kind, source_next, ring, position):
 
 
 @cold_kernel
-def _reject(market, command, code, source_next, ring, position):
+def reject_request(market, command, code, source_next, ring, position):
     """OUCH J; what was asked has no client order id."""
     end = emit_rejected(market, command, code, 0, source_next, ring, position)
     event = ring.records[at(position & (len(ring.records) - 1))]
@@ -177,7 +177,7 @@ def manage_session(market, command, source, source_next, ring, position, limit):
         if instrument != ALL_INSTRUMENTS and instrument >= len(market.instruments):
             code = INVALID_SYMBOL
     if code:
-        return _reject(market, command, code, source_next, ring, position)
+        return reject_request(market, command, code, source_next, ring, position)
     if kind == COMMAND_MASS_CANCEL:
         event = _answer(market, command, MASS_CANCELLED, source_next, ring, position)
         set_filter(market, event)

@@ -22,12 +22,11 @@ from shm_exchange.admission import (
     use_user_ref,
 )
 from shm_exchange.book import end_order, reduce, remove
-from shm_exchange.emit import emit_cancelled, emit_ignored, emit_order, emit_rejected, new_event
+from shm_exchange.emit import emit_cancelled, emit_ignored, emit_order, emit_rejected
 from shm_exchange.market import WORKING
 from shm_exchange.messages import (
     COMMAND_NEXT_BITS,
     SLOT_INDEX_MASK,
-    USER_REF_MAX,
     CommandFlag,
     CommandKind,
     EventFlag,
@@ -44,6 +43,7 @@ from shm_exchange.order_terms import (
     tags_fault,
     take_terms,
 )
+from shm_exchange.session_answers import query_account, refuse
 from shm_exchange.shares_ahead import say_shares_ahead
 from shm_exchange.sweep import enter_into_book
 
@@ -70,7 +70,6 @@ ORDER_FLAGS = int(CommandFlag.SWEEP | CommandFlag.GTC | CommandFlag.STAY_ON_DISC
 ACCEPTED = int(EventKind.ACCEPTED)
 REPLACED = int(EventKind.REPLACED)
 MODIFIED = int(EventKind.MODIFIED)
-ACCOUNT = int(EventKind.ACCOUNT)
 DONE = int(EventFlag.DONE)
 RESTS = int(EventFlag.RESTS)
 SLOT_RETURNED = int(EventFlag.SLOT_RETURNED)
@@ -86,6 +85,7 @@ INVALID_SLOT = int(Reject.INVALID_SLOT)
 INVALID_SYMBOL = int(Reject.INVALID_SYMBOL)
 HALTED = int(Reject.HALTED)
 ENTRY_DISABLED = int(Reject.ENTRY_DISABLED)
+PROTECTION_FROZEN = int(Reject.PROTECTION_FROZEN)
 
 
 @kernel
@@ -150,7 +150,7 @@ def enter(market, commands, index, follower, source, source_next, ring, position
         code = price_fault(market, instrument, command["price"], quantity)
         if command["flags"] & FLAG_TAGS:
             load_tags(market, commands, follower)
-            code = code if code else tags_fault(market, command, 0)
+            code = code if code else tags_fault(market, command, instrument, 0)
     if code:
         return emit_rejected(market, command, code, returned, source_next, ring, position)
     slot = np.int64(command["slot"])
@@ -208,6 +208,13 @@ def cancel(market, command, source, source_next, ring, position):
     return position + 1
 
 
+@cold_kernel
+def _reject_replace(market, command, code, source_next, ring, position):
+    """The original stays as it is; the number is used."""
+    use_user_ref(market, command)
+    return emit_rejected(market, command, np.int64(code), 0, source_next, ring, position)
+
+
 @kernel
 def replace(market, commands, index, follower, source, source_next, ring, position, limit):
     """OUCH U: a new price and total under a new number; priority is always lost.
@@ -233,8 +240,7 @@ def replace(market, commands, index, follower, source, source_next, ring, positi
     elif market.instruments[at(instrument)]["state"] != STATE_OPEN:
         code = HALTED
     if code:
-        use_user_ref(market, command)
-        return emit_rejected(market, command, code, 0, source_next, ring, position)
+        return _reject_replace(market, command, code, source_next, ring, position)
     leaves = np.int64(order["leaves"])
     done = np.int64(order["executed"]) + np.int64(order["decremented"])
     if command["flags"] & FLAG_OPEN_QUANTITY:
@@ -244,7 +250,9 @@ def replace(market, commands, index, follower, source, source_next, ring, positi
     has_tags = (command["flags"] | order["flags"]) & FLAG_TAGS
     if has_tags:
         fault = replacement_fault(market, slot, commands, index, follower)
-        bad = bad if bad else fault
+        if fault == PROTECTION_FROZEN and not bad and left > 0:
+            return _reject_replace(market, command, fault, source_next, ring, position)
+        bad = bad if bad or fault == PROTECTION_FROZEN else fault
     remove(market, slot)
     if bad or left <= 0:
         end_order(market, slot)
@@ -300,34 +308,6 @@ def modify(market, command, source, source_next, ring, position):
     event["quantity"] = leaves - left
     event["reference"] = order["reference"]
     event["leaves"] = left
-    return position + 1
-
-
-@cold_kernel
-def refuse(market, command, source, source_next, ring, position):
-    """A gateway's own reject becomes a sequenced J; its number is used."""
-    fault = session_fault(market, command, source)
-    if not fault and not use_user_ref(market, command):
-        fault = USER_REF_USED
-    if fault:
-        return emit_ignored(market, command, fault, 0, source_next, ring, position)
-    reason = np.int64(command["reason"])
-    return emit_rejected(market, command, reason, 0, source_next, ring, position)
-
-
-@cold_kernel
-def query_account(market, command, source, source_next, ring, position):
-    """OUCH Q: the next usable UserRefNum, 0 when there is none; a barrier behind what was sent."""
-    fault = session_fault(market, command, source)
-    if fault:
-        return emit_ignored(market, command, fault, 0, source_next, ring, position)
-    row = np.int64(command["session"]) * 256 + np.int64(command["user_ref_index"])
-    last = np.int64(market.user_refs[at(row)])
-    event = new_event(market, ring, position, ACCOUNT, source_next)
-    event["flags"] = LONG_FORM if command["flags"] & FLAG_LONG_FORM else 0
-    event["session"] = command["session"]
-    event["user_ref_index"] = command["user_ref_index"]
-    event["user_ref"] = 0 if last == USER_REF_MAX else last + 1
     return position + 1
 
 

@@ -55,7 +55,7 @@ class CommandKind(IntEnum):
     DISABLE = 11  # OUCH D
     ENABLE = 12  # OUCH E
     MASS_QUOTE = 13
-    PROTECTION = 14
+    PROTECTION = 14  # our `p`: side = what to do, the rest as said there
     OPEN_ORDERS = 15
     INSTRUMENT_STATE = 16  # reason = state character of ITCH H
     BUST = 17
@@ -103,8 +103,8 @@ class EventKind(IntEnum):
     DISABLED = 26  # OUCH G
     ENABLED = 27  # OUCH K
     QUOTED = 28
-    PROTECTION_SET = 29
-    PROTECTION_FIRED = 30
+    PROTECTION_SET = 29  # our `p`: the answer, side = what was done
+    PROTECTION_FIRED = 30  # our `f`: orders of a group are cancelled, and it is frozen
     OPEN_ORDERS = 31
     ROLLED = 32
     LIMITS = 34
@@ -174,6 +174,12 @@ class Reject(IntEnum):
     NO_SPACE = 0x8006  # the disk is nearly full: cancels only
     TOO_MANY_ORDERS = 0x8007  # the session's limit of open orders
     ENTRY_DISABLED = 0x8020  # the session, or its firm, has disabled order entry
+    PROTECTION_FROZEN = 0x8021  # the order's group is frozen by its protection
+    PROTECTION_ACTION = 0x8022  # of a protection: neither `S`, `R` nor `D`
+    PROTECTION_GROUP = 0x8023  # the group is 0, or has no protection to reset or delete
+    PROTECTION_WINDOW = 0x8024
+    PROTECTION_LIMIT = 0x8025  # there is none, or one is too large
+    PROTECTION_COUNT = 0x8026  # the session has as many protections as it may have
     UNSUPPORTED_TAG = 0x8100  # + the tag's number
 
 
@@ -233,6 +239,7 @@ class Continuing(IntEnum):
     DISCONNECT = 2  # orders of sessions that are gone are cancelled, from the slot on
     CARRY = 3  # orders are told to the new streams, from the slot on
     MASS_CANCEL = 10  # the orders that the filter of the last MASS_CANCELLED chooses
+    PROTECTION = 11  # the orders of the group that was frozen last; then the order in the slot
 
 
 # ---------------------------------------------------------------- byte maps
@@ -273,7 +280,11 @@ COMMAND = Record(
         # MASS_CANCEL (side: of the orders, or 0; instrument: or ALL_INSTRUMENTS), DISABLE, ENABLE,
         # PARTICIPANT
         Field("firm_name", "i4", doc="as on the wire: four characters", offset=48),
-        Field("group_id", "u2", doc="MASS_CANCEL: of the orders, tag 24; 0 = any", offset=52),
+        Field("group_id", "u2", doc="MASS_CANCEL: of orders, 0 = any; PROTECTION", offset=52),
+        # PROTECTION: price = limit of the net quantity, quantity = limit of the quantity
+        Field("window_us", "u4", doc="PROTECTION: the rolling window", offset=48),
+        Field("executions", "u2", doc="PROTECTION: limit of executions, or 0", offset=54),
+        Field("frozen_us", "u4", doc="PROTECTION: how long; 0: until a reset", offset=56),
         # BUST: the maker is above, as in its trade's event; the taker here
         Field("reference", "i8", doc="BUST: position of the trade's event", offset=48),
         Field("taker_session", "u2", doc="BUST", offset=56),
@@ -371,7 +382,13 @@ EVENT = Record(
         # BROKEN: as EXECUTED, with reference = position of the trade's event, reason as in OUCH `B`
         # MASS_CANCELLED (side and instrument as asked), DISABLED, ENABLED, PARTICIPANT
         Field("firm_name", "i4", doc="as on the wire: four characters", offset=48),
-        Field("group_id", "u2", doc="MASS_CANCELLED: as asked", offset=52),
+        Field("group_id", "u2", doc="MASS_CANCELLED, PROTECTION_*: as asked", offset=52),
+        # PROTECTION_SET: price, quantity, executions = the limits. PROTECTION_FIRED: slot = row of
+        # the protection, reason = what was reached; price, quantity, executions = how much.
+        Field("window_us", "u4", doc="PROTECTION_SET", offset=48),
+        Field("executions", "u2", doc="PROTECTION_SET, PROTECTION_FIRED", offset=54),
+        Field("frozen_us", "u4", doc="PROTECTION_SET, PROTECTION_FIRED: how long", offset=44),
+        Field("frozen_until_ns", "i8", doc="PROTECTION_*: 0: not frozen", offset=56),
         # SYSTEM: the name of the stream
         Field("stream_0", "i8", doc="SYSTEM `O`: SoupBinTCP session id, bytes 0-7", offset=48),
         Field("stream_1", "i2", doc="SYSTEM `O`: session id, bytes 8-9", offset=56),

@@ -13,6 +13,7 @@ from shm_exchange.emit import emit_cancelled
 from shm_exchange.expiry import NANOSECONDS, TOP, add_expiry, drop_expiry, has_expiry_room
 from shm_exchange.messages import (
     COMMAND_NEXT_BITS,
+    NONE,
     SOURCE_MATCHER,
     Cause,
     EventFlag,
@@ -28,6 +29,7 @@ from shm_exchange.order_tags import (
     inherit_tags,
     load_tags,
 )
+from shm_exchange.protection import HAS_MINIMUM, is_frozen, join_group, protecting
 from shm_exchange.queues import available
 from shm_exchange.self_trade import available_of_others, guard_of
 from shm_exchange.sweep import REASON_IOC, TIF_IOC, crosses
@@ -43,13 +45,14 @@ LONG_FORM = int(EventFlag.LONG_FORM)
 INVALID_TIME_IN_FORCE = int(Reject.INVALID_TIME_IN_FORCE)
 INVALID_MIN_QUANTITY = int(Reject.INVALID_MIN_QUANTITY)
 NO_CAPACITY = int(Reject.NO_CAPACITY)
+PROTECTION_FROZEN = int(Reject.PROTECTION_FROZEN)
 
 
 @cold_kernel
-def tags_fault(market, command, has_expiry):
+def tags_fault(market, command, instrument, has_expiry):
     """0, or the reject code of the tags in the scratch row, together with their command.
 
-    has_expiry: 1 when the order has a place among those that end at a time.
+    instrument: of the order; has_expiry: 1 when it has a place among those that end at a time.
     """
     tags = market.tags[SCRATCH]
     if command["time_in_force"] == TIF_GTT:
@@ -59,7 +62,11 @@ def tags_fault(market, command, has_expiry):
             return NO_CAPACITY
     if tags["minimum_quantity"] > 0 and command["time_in_force"] != TIF_IOC:
         return INVALID_MIN_QUANTITY
-    return 0
+    row = NONE
+    if tags["group_id"] != 0:
+        session = np.int64(command["session"])
+        row = protecting(market, session, np.int64(tags["group_id"]), instrument)
+    return PROTECTION_FROZEN if row != NONE and is_frozen(market, row) else 0
 
 
 @cold_kernel
@@ -76,7 +83,8 @@ def replacement_fault(market, slot, commands, index, follower):
         clear_tags(market)
     if order["flags"] & TAGS:
         inherit_tags(market, slot, command)
-    return tags_fault(market, command, 1 if order["expiry"] != 0 else 0)
+    has_expiry = 1 if order["expiry"] != 0 else 0
+    return tags_fault(market, command, np.int64(order["instrument"]), has_expiry)
 
 
 @cold_kernel
@@ -91,6 +99,12 @@ def take_terms(market, slot):
     if order["time_in_force"] == TIF_GTT:
         lifetime = np.int64(tags["expire_seconds"]) * NANOSECONDS
         add_expiry(market, slot, market.scalars[0]["stamp_ns"] + lifetime)
+    if tags["group_id"] != 0:
+        join_group(market, slot, np.int64(tags["group_id"]))
+    wanted = min(np.int64(tags["minimum_quantity"]), np.int64(order["leaves"]))
+    if wanted > 0:
+        order["previous"] = order["executed"] + wanted
+        order["protection_group"] |= HAS_MINIMUM
 
 
 @cold_kernel
@@ -98,6 +112,7 @@ def release_terms(market, slot):
     """Of an order that is replaced: the next one says anew what it is."""
     order = market.orders[at(slot)]
     order["display_quantity"] = 0
+    order["protection_group"] = 0
     if order["expiry"]:
         drop_expiry(market, slot)
 

@@ -30,6 +30,7 @@ from shm_exchange.messages import (
 from shm_exchange.order_tags import take_tags
 from shm_exchange.order_terms import release_terms, take_terms
 from shm_exchange.positions import count_broken, count_trade
+from shm_exchange.protection import count_execution, freeze, set_protection
 from shm_exchange.reserve_orders import refresh
 from shm_exchange.streams import count_messages
 
@@ -61,6 +62,8 @@ BROKEN = int(EventKind.BROKEN)
 MASS_CANCELLED = int(EventKind.MASS_CANCELLED)
 DISABLED = int(EventKind.DISABLED)
 ENABLED = int(EventKind.ENABLED)
+PROTECTION_SET = int(EventKind.PROTECTION_SET)
+PROTECTION_FIRED = int(EventKind.PROTECTION_FIRED)
 CONTINUATION = int(EventKind.CONTINUATION)
 
 DONE = int(EventFlag.DONE)
@@ -149,6 +152,9 @@ def _executed(market, event):
     taker["executed"] = taker["executed"] + quantity
     maker["executed"] = maker["executed"] + quantity
     _lower_both(market, event, quantity)
+    if maker["protection_group"] | taker["protection_group"]:
+        slots = np.int64(event["slot"]), np.int64(event["taker_slot"])
+        count_execution(market, slots[0], slots[1], quantity)
 
 
 @cold_kernel
@@ -199,6 +205,15 @@ def _modified(market, event):
 
 
 @cold_kernel
+def _of_protection(market, event, kind):
+    if kind == PROTECTION_FIRED:
+        freeze(market, np.int64(event["slot"]))
+        return
+    _see_user_ref(market, event)
+    set_protection(market, event)
+
+
+@cold_kernel
 def _apply_rare(market, event, kind, position):
     """Everything that is not about one order."""
     scalars = market.scalars[0]
@@ -240,6 +255,8 @@ def _apply_rare(market, event, kind, position):
     elif kind == DISABLED or kind == ENABLED:
         _see_user_ref(market, event)
         set_disabled(market, session, np.int64(event["firm_name"]), 1 if kind == DISABLED else 0)
+    elif kind == PROTECTION_SET or kind == PROTECTION_FIRED:
+        _of_protection(market, event, kind)
     elif kind == CONTINUED:
         scalars["continuing"] = event["slot"]
         scalars["continuing_kind"] = event["reason"]

@@ -29,7 +29,7 @@ from shm_exchange.journal_layout import (
     SNAPSHOT_VERSION,
 )
 from shm_exchange.journal_segment import Owner, sync_directory
-from shm_exchange.market import FREE, Market
+from shm_exchange.market import FILLS_MAX, FREE, PROTECTION_BLOCK, Market
 from shm_exchange.messages import SLOT_BITS, CommandFlag
 
 ORDER_SLOTS = "order_slots"  # the slots of the section "orders", in the same order
@@ -192,12 +192,15 @@ def used_counts(market: Market) -> dict[str, int]:
     """Of the arrays that fill up from the beginning: how many items were ever used."""
     scalars = market.scalars[0]
     leaves, nodes = int(scalars["leaf_next"]), int(scalars["node_next"])
+    protections = PROTECTION_BLOCK * (int(scalars["protection_blocks"]) + 1)
     return {
         "levels": 64 * leaves,
         "leaf_words": leaves,
         "node_words": nodes,
         "node_children": 64 * nodes,
         "expiries": int(scalars["expiries"]) + 1,
+        "protections": protections,
+        "fills": FILLS_MAX * protections,
     }
 
 

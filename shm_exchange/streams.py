@@ -34,6 +34,8 @@ DONE = int(EventFlag.DONE)
 MASS_CANCELLED = int(EventKind.MASS_CANCELLED)
 DISABLED = int(EventKind.DISABLED)
 ENABLED = int(EventKind.ENABLED)
+PROTECTION_SET = int(EventKind.PROTECTION_SET)
+PROTECTION_FIRED = int(EventKind.PROTECTION_FIRED)
 RESTS = int(EventFlag.RESTS)
 
 HIDDEN, ATTRIBUTED = ord("N"), ord("A")  # display
@@ -58,6 +60,8 @@ def session_messages(event, session):
     if kind == MODIFIED or kind == ACCOUNT or kind == CARRIED or kind == RESTATED:
         return 1 if event["session"] == session else 0
     if kind == MASS_CANCELLED or kind == DISABLED or kind == ENABLED:
+        return 1 if event["session"] == session else 0
+    if kind == PROTECTION_SET or kind == PROTECTION_FIRED:
         return 1 if event["session"] == session else 0
     if kind == SESSIONS:
         first = np.int64(event["session"])

@@ -12,9 +12,10 @@ from shm_exchange.beginning import carry_orders
 from shm_exchange.book import end_order, remove, rest, side_number, take
 from shm_exchange.disconnect import REASON_SYSTEM, cancel_orders
 from shm_exchange.emit import emit_cancelled, emit_order, emit_trade
-from shm_exchange.market import RESTING
+from shm_exchange.market import RESTING, WORKING
 from shm_exchange.mass import MASS_CANCEL, cancel_chosen
 from shm_exchange.messages import Cause, Continuing, EventFlag, EventKind
+from shm_exchange.protection_cancels import PROTECTION, go_on_firing, protect
 from shm_exchange.reserve_orders import emit_refresh
 from shm_exchange.self_trade import avoid, guard_of, is_own
 
@@ -55,8 +56,7 @@ def sweep(market, slot, source_next, ring, position, limit):
     guard = guard_of(market, slot)
     while leaves > 0 and other["best"] <= worst:
         if position >= limit:
-            order["leaves"] = leaves
-            order["displayed"] = leaves
+            order["leaves"] = order["displayed"] = leaves
             return emit_continued(market, slot, source_next, ring, position)
         level = market.levels[at(other["best_level"])]
         maker_slot = np.int64(level["first"])
@@ -81,6 +81,12 @@ def sweep(market, slot, source_next, ring, position, limit):
         position += 1
         if maker["displayed"] == 0 and maker["state"] == RESTING:
             position = emit_refresh(market, maker_slot, source_next, ring, position)
+        if maker["protection_group"] | order["protection_group"]:
+            position = protect(
+                market, maker_slot, slot, quantity, source_next, ring, position, limit
+            )
+            if market.scalars[0]["continuing_kind"] != 0 or order["state"] != WORKING:
+                return position
     order["displayed"] = leaves
     if leaves == 0:
         end_order(market, slot)
@@ -126,6 +132,11 @@ def resume(market, ring, position, limit):
         return carry_orders(market, slot, source_next, ring, position, limit)
     if kind == MASS_CANCEL:
         return cancel_chosen(market, slot, source_next, ring, position, limit)
+    if kind == PROTECTION:
+        position = go_on_firing(market, slot, source_next, ring, position, limit)
+        if scalars["continuing_kind"] != 0 or market.orders[at(slot)]["state"] != WORKING:
+            return position
+        return sweep(market, slot, source_next, ring, position, limit)
     return cancel_orders(market, slot, source_next, ring, position, limit)
 
 

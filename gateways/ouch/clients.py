@@ -9,7 +9,7 @@ import numpy as np
 from gateways import connection as c
 from gateways import mailbox as letters
 from gateways.mailbox import post_outward
-from gateways.ouch.codec import ACCOUNT_QUERY, OK, PRIVATE_FIRST, decode
+from gateways.ouch.codec import ACCOUNT_QUERY, OK, decode, is_question
 from gateways.ouch.inbound import (
     COMMAND_RECORDS_MAX,
     DISK_SHORT,
@@ -224,7 +224,7 @@ def _packet(pump, number, kind, offset, length, now_ns):
     if kind == UNSEQUENCED_TYPE:
         request = pump.request[0]
         result = decode(pump.connections.inbound, offset, length, request)
-        if result == OK and request["type"] >= PRIVATE_FIRST:
+        if result == OK and is_question(request["type"]):
             answer(pump, number)
             return 0
         if pump.settings[SETTING_COPIES] != 0 and _only_listens(pump, number):

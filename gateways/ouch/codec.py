@@ -29,6 +29,7 @@ from gateways.ouch.private_messages import (
 from gateways.ouch.private_messages import (
     SHARES_AHEAD_QUERY as SHARES_AHEAD_QUERY_RECORD,
 )
+from gateways.ouch.private_protection import PROTECTION_REQUEST
 from gateways.ouch.tag_values import store_tag
 from gateways.ouch.tags import (
     CANCEL_TAGS,
@@ -61,6 +62,7 @@ ACCOUNT_QUERY = ord("Q")
 LIMITS_QUERY = ord("l")
 OPEN_ORDERS_QUERY = ord("o")
 SHARES_AHEAD_QUERY = ord("a")
+PROTECTION = ord("p")  # a request like those of the specification
 PRIVATE_FIRST = ord("a")  # every letter from here on is ours
 
 _LIMITS_QUERY_SIZE = LIMITS_QUERY_RECORD.size
@@ -69,6 +71,18 @@ _OPEN_ORDERS_SIZE = OPEN_ORDERS_QUERY_RECORD.size
 _SHARES_AHEAD_SIZE = SHARES_AHEAD_QUERY_RECORD.size
 _SHARES_AHEAD_USER_REF = SHARES_AHEAD_QUERY_RECORD.offset_of("user_ref_num")
 _SHARES_AHEAD_CHANNEL = SHARES_AHEAD_QUERY_RECORD.offset_of("user_ref_index")
+
+_PROTECTION_SIZE = PROTECTION_REQUEST.size
+_PROTECTION_USER_REF = PROTECTION_REQUEST.offset_of("user_ref_num")
+_PROTECTION_CHANNEL = PROTECTION_REQUEST.offset_of("user_ref_index")
+_PROTECTION_ACTION = PROTECTION_REQUEST.offset_of("action")
+_PROTECTION_GROUP = PROTECTION_REQUEST.offset_of("group_id")
+_PROTECTION_SYMBOL = PROTECTION_REQUEST.offset_of("symbol")
+_PROTECTION_WINDOW = PROTECTION_REQUEST.offset_of("window")
+_PROTECTION_EXECUTIONS = PROTECTION_REQUEST.offset_of("executions")
+_PROTECTION_QUANTITY = PROTECTION_REQUEST.offset_of("quantity")
+_PROTECTION_NET = PROTECTION_REQUEST.offset_of("net_quantity")
+_PROTECTION_FROZEN = PROTECTION_REQUEST.offset_of("frozen_for")
 
 _ENTER_SIZE = ENTER_ORDER.size
 _ENTER_USER_REF = ENTER_ORDER.offset_of("user_ref_num")
@@ -230,6 +244,27 @@ def _finish(data, offset, length, fixed, allowed, allowed_private, request):
 
 
 @cold_kernel
+def _protection(data, offset, request):
+    """`p`. What no other message has lies in fields of tags that it does not have."""
+    request["user_ref"] = load_big_4(data, offset + _PROTECTION_USER_REF)
+    request["user_ref_index"] = data[at(offset + _PROTECTION_CHANNEL)]
+    request["side"] = data[at(offset + _PROTECTION_ACTION)]
+    request["group_id"] = load_big_2(data, offset + _PROTECTION_GROUP)
+    request["symbol"] = load_raw_8(data, offset + _PROTECTION_SYMBOL)
+    request["expire_seconds"] = load_big_4(data, offset + _PROTECTION_WINDOW)
+    request["minimum_quantity"] = load_big_2(data, offset + _PROTECTION_EXECUTIONS)
+    request["quantity"] = load_big_4(data, offset + _PROTECTION_QUANTITY)
+    request["maximum_floor"] = load_big_4(data, offset + _PROTECTION_NET)
+    request["random_reserves"] = load_big_4(data, offset + _PROTECTION_FROZEN)
+
+
+@kernel
+def is_question(kind):
+    """1 for our own letters whose message the gateway answers by itself."""
+    return 1 if kind >= PRIVATE_FIRST and kind != PROTECTION else 0
+
+
+@cold_kernel
 def _question(data, offset, length, kind, request):
     """Our own messages: of one size each."""
     if kind == LIMITS_QUERY and length == _LIMITS_QUERY_SIZE:
@@ -237,9 +272,11 @@ def _question(data, offset, length, kind, request):
     elif kind == SHARES_AHEAD_QUERY and length == _SHARES_AHEAD_SIZE:
         request["user_ref"] = load_big_4(data, offset + _SHARES_AHEAD_USER_REF)
         request["user_ref_index"] = data[at(offset + _SHARES_AHEAD_CHANNEL)]
+    elif kind == PROTECTION and length == _PROTECTION_SIZE:
+        _protection(data, offset, request)
     elif kind != OPEN_ORDERS_QUERY or length != _OPEN_ORDERS_SIZE:
         known = kind == LIMITS_QUERY or kind == SHARES_AHEAD_QUERY or kind == OPEN_ORDERS_QUERY
-        return WRONG_LENGTH if known else UNKNOWN_TYPE
+        return WRONG_LENGTH if known or kind == PROTECTION else UNKNOWN_TYPE
     return OK
 
 

@@ -30,6 +30,7 @@ from gateways.ouch.codec import (
     MASS_CANCEL,
     MODIFY,
     OK,
+    PROTECTION,
     REPLACE,
 )
 from gateways.ouch.tag_words import fill_tags, has_tags
@@ -317,7 +318,7 @@ def take_request(market, desk, request, result, position, session, generation, n
         return _enter(market, desk, request, code, position, session, generation, now_ns)
     if kind == REPLACE:
         return _replace(market, desk, request, code, position, session, generation, now_ns)
-    if kind == MASS_CANCEL or kind == DISABLE or kind == ENABLE:
+    if kind == MASS_CANCEL or kind == DISABLE or kind == ENABLE or kind == PROTECTION:
         return FOR_MANY
     if code:
         return FAULT

@@ -7,7 +7,7 @@ rejected in sequence, and its UserRefNum is used, as with an order.
 import numpy as np
 
 from gateways.ouch.checks import BUY, INVALID_SIDE, INVALID_SYMBOL, SELL, SPACE, find_instrument
-from gateways.ouch.codec import BAD_APPENDAGE, DISABLE, MASS_CANCEL, OK
+from gateways.ouch.codec import BAD_APPENDAGE, DISABLE, MASS_CANCEL, OK, PROTECTION
 from gateways.ouch.inbound import (
     COMMAND_REFUSED,
     DISK_SHORT,
@@ -17,6 +17,7 @@ from gateways.ouch.inbound import (
     UNSUPPORTED_TAG,
     blank_command,
 )
+from gateways.ouch.protection_requests import take_protection_request
 from gateways.ouch.tags import Tag
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel
@@ -78,6 +79,9 @@ def take_mass_request(market, desk, request, result, position, session, generati
     if result != OK and result != BAD_APPENDAGE and result != DISK_SHORT:
         return FAULT
     kind = request["type"]
+    if kind == PROTECTION:
+        take_protection_request(desk, request, position, session, generation, now_ns)
+        return SAID
     code = _fault(market, desk, request, result, session)
     command_kind = COMMAND_REFUSED
     if code == 0:

@@ -24,6 +24,7 @@ from gateways.ouch.messages import (
 from gateways.ouch.outbound_broken import encode_broken
 from gateways.ouch.outbound_frame import appendage, begin, conditional_appendage
 from gateways.ouch.outbound_mass import encode_mass, is_of_many
+from gateways.ouch.outbound_protection import encode_protection, is_of_protection
 from gateways.ouch.outbound_self_match import encode_self_matched
 from gateways.ouch.restated import restated
 from gateways.ouch.tag_echo import ACCEPTED_ECHO, REPLACED_ECHO, echo_tags
@@ -349,6 +350,8 @@ def encode(event, tags, position, which, instruments, engine, buffer, offset):
         size = encode_self_matched(event, which, instruments, buffer, offset)
     elif is_of_many(kind):
         size = encode_mass(event, kind, instruments, buffer, offset)
+    elif is_of_protection(kind):
+        size = encode_protection(event, kind, instruments, buffer, offset)
     elif kind == _SESSIONS:
         size = _system(event, START_OF_DAY, buffer, offset)
     elif kind == _SYSTEM and (int(event["reason"]) & 0xFF) == END_OF_DAY:

@@ -15,6 +15,7 @@ from gateways.ouch.private_messages import (
     SHARES_AHEAD_ANSWER,
 )
 from gateways.ouch.typed_messages import MESSAGES as OUCH_MESSAGES
+from gateways.ouch.typed_protection import ProtectionAnswer, ProtectionFired
 from gateways.sessions import PeerError
 from gateways.typed import Message, decode
 from ringbuf.schema import Record
@@ -33,7 +34,7 @@ class DropCopy(Message):
         if len(data) <= COPY_SIZE:
             raise PeerError(f"a copy of {len(data)} bytes")
         name = data[1:COPY_SIZE].decode("latin-1").rstrip(" ")
-        return cls(name, decode(OUCH_MESSAGES, data[COPY_SIZE:]))
+        return cls(name, decode({**OUCH_MESSAGES, **MESSAGES}, data[COPY_SIZE:]))
 
 
 @dataclass(slots=True)
@@ -123,4 +124,6 @@ MESSAGES: dict[str, type[Message]] = {
     "r": OpenOrder,
     "a": SharesAheadAnswer,
     "t": OrderTimes,
+    "p": ProtectionAnswer,
+    "f": ProtectionFired,
 }

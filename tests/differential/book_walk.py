@@ -11,9 +11,10 @@ from shm_exchange.book import (
     user_ref_weight,
 )
 from shm_exchange.expiry import expiry_weight
-from shm_exchange.market import FREE, NO_KEY, RESTING, Market
+from shm_exchange.market import FILLS_MAX, FREE, NO_KEY, RESTING, Market
 from shm_exchange.mass import disabled_weight
 from shm_exchange.messages import SLOT_BITS, CommandFlag
+from shm_exchange.protection import fill_weight, settings_weight
 
 
 def walk(market: Market, instrument: int, side: int) -> list[tuple[int, ...]]:
@@ -108,6 +109,13 @@ def hash_from_scratch(market: Market) -> int:
     for number, session in enumerate(market.sessions):
         total += int(generation_weight(number)) * int(session["generation"])
         total += int(disabled_weight(number)) * int(session["disabled"])
+    for row in np.flatnonzero(market.protections["group_id"]).tolist():
+        protection = market.protections[row]
+        total += int(settings_weight(market, row))
+        for number in range(int(protection["executions"])):
+            place = (int(protection["first"]) + number) % FILLS_MAX
+            fill = market.fills[row * FILLS_MAX + place]
+            total += int(fill_weight(row, int(fill["time_ns"]), int(fill["quantity"])))
     total &= (1 << 64) - 1
     return total - (1 << 64) if total >> 63 else total
 

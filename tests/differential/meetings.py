@@ -60,6 +60,8 @@ _PLAIN = {
     "enabled": "enable",
     "state": "state",
     "broken": "bust",
+    "protection set": "protection",
+    "protection fired": "protection fires",
 }
 _REJECTS = {CLOSED: "reject, halted", NO_ENTRY: "reject, disabled"}
 _IGNORED = {STALE: "stale", NUMBER_USED: "number used", SUPERFLUOUS: "superfluous"}

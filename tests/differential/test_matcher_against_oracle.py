@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 
 from ringbuf.jit import COMPILED
 from shm_exchange.market import BUY, SELL
-from shm_exchange.messages import EventKind
+from shm_exchange.messages import Cause, Continuing, EventKind
 from tests.differential.book_walk import (
     hash_from_scratch,
     live_slots,
@@ -21,6 +21,7 @@ from tests.differential.book_walk import (
 )
 from tests.differential.translation import Bench
 from tests.oracle.exchange import SLOTS_PER_SOURCE, Exchange, Request
+from tests.oracle.protections import Settings
 from tests.oracle.streams import (
     Action,
     hostile_actions,
@@ -136,3 +137,39 @@ def test_a_sweep_through_many_orders(ring_records: int) -> None:
     compare_books(exchange, bench)
     parts = int(np.count_nonzero(bench.events["kind"] == EventKind.CONTINUED))
     assert (parts > 0) == (ring_records == SMALL_RING)
+
+
+@pytest.mark.parametrize("ring_records", [LARGE_RING, SMALL_RING])
+def test_a_protection_of_many_orders(ring_records: int) -> None:
+    """A group of thirty orders on both sides, swept: the second trade freezes it, and in however
+    many parts its orders go, the sweep meets only what is behind them."""
+    exchange = new_exchange()
+    bench = Bench(exchange, ring_records)
+    settings = Settings("S", 7, window_us=1_000_000, executions=2)
+    requests = [*opening(), Request("protection", user_ref=1, protection=settings)]
+    for number in range(30):
+        side, price = ("S", 95 + number % 5) if number % 2 else ("B", 94)
+        requests.append(
+            Request(
+                "enter",
+                slot=2 * SLOTS_PER_SOURCE + number,
+                user_ref=number + 2,
+                side=side,
+                price=price,
+                quantity=5,
+                tags=((24, 7),),
+            )
+        )
+    other = {"source": 3, "session": 1}
+    for number, side in enumerate("SB"):
+        slot = 3 * SLOTS_PER_SOURCE + number
+        terms = {"side": side, "price": 100, "quantity": 7 + 93 * number}
+        requests.append(Request("enter", **other, slot=slot, user_ref=number + 1, **terms))
+    for request in requests:
+        assert bench.execute(request) == exchange.execute(request)
+    compare_books(exchange, bench)
+    assert int(np.count_nonzero(bench.events["kind"] == EventKind.EXECUTED)) == 3
+    assert int(np.count_nonzero(bench.events["cause"] == Cause.PROTECTION)) == 28
+    parts = bench.events["kind"] == EventKind.CONTINUED
+    firing = bench.events["reason"][parts] == Continuing.PROTECTION
+    assert bool(firing.any()) == (ring_records == SMALL_RING)

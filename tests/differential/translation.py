@@ -25,6 +25,7 @@ from shm_exchange.messages import (
 from shm_exchange.order_terms import expire_next
 from shm_exchange.tape import play
 from tests.oracle.exchange import NOW_FIRST, Exchange, Request
+from tests.oracle.protections import Settings
 from tests.oracle.streams import SESSIONS, SLOTS, SOURCE_COUNT
 
 COMMANDS_MAX = 256
@@ -60,6 +61,7 @@ KINDS = {
     "bust": CommandKind.BUST,
     "disable": CommandKind.DISABLE,
     "enable": CommandKind.ENABLE,
+    "protection": CommandKind.PROTECTION,
     "unheard of": 200,
 }
 NAMES = {int(number): name for name, number in KINDS.items()}
@@ -99,9 +101,33 @@ def fill_command(row: np.void, request: Request, stamp_ns: int) -> None:
     row["client_order_id_2"] = np.int64(words[1]) << 16 >> 48
     if request.kind == "mass cancel":
         row["group_id"] = request.group
+    if request.kind == "protection":
+        _fill_protection(row, request.protection)
     if request.kind == "bust":
         row["reference"] = request.reference
         row["taker_session"], row["taker_user_ref_index"] = request.other_session, 0
+
+
+def _fill_protection(row: np.void, asked: Settings) -> None:
+    row["side"] = ord(asked.action)
+    row["instrument"] = asked.instrument
+    row["group_id"] = asked.group
+    row["window_us"] = asked.window_us
+    row["executions"] = asked.executions
+    row["quantity"] = asked.quantity
+    row["price"] = asked.net
+    row["frozen_us"] = asked.frozen_us
+
+
+def _protection(kind: EventKind, values: dict[str, int]) -> tuple[Any, ...]:
+    amounts = (values["executions"], values["quantity"], values["price"])
+    until = (values["frozen_us"], values["frozen_until_ns"])
+    scope = (values["group_id"], values["instrument"])
+    if kind is EventKind.PROTECTION_FIRED:
+        said = (values["session"], *scope, values["reason"], *amounts, *until)
+        return ("protection fired", *said)
+    asked = (values["session"], values["user_ref_index"], values["user_ref"], chr(values["side"]))
+    return ("protection set", *asked, *scope, values["window_us"], *amounts, *until)
 
 
 def _bit(tag: int) -> int:
@@ -205,6 +231,8 @@ def _rare(
         return ("logged out", *session)
     if kind in (EventKind.GATEWAY_STARTED, EventKind.GATEWAY_DIED):
         return (kind.name.lower().replace("_", " "), values["slot"], values["user_ref"])
+    if kind in (EventKind.PROTECTION_SET, EventKind.PROTECTION_FIRED):
+        return _protection(kind, values)
     if kind is EventKind.BROKEN:
         assert long_form
         sides = ("session", "user_ref", "taker_session", "taker_user_ref", "instrument", "reason")

@@ -30,6 +30,7 @@ KINDS = {
     "cancel": 5,
     "modify": 10,
     "mass cancel": 6,
+    "protection": 6,
     "logout": 2,
     "login": 2,
     "gateway started": 3,

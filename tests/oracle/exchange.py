@@ -8,9 +8,10 @@ written in the order in which the rules are told.
 from __future__ import annotations
 
 from bisect import insort
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any, NamedTuple
 
+from tests.oracle.protections import FOREVER, FROZEN, Protection, Protections, Settings
 from tests.oracle.terms import (
     AHEAD,
     EXPIRE,
@@ -37,7 +38,11 @@ EXPIRED, SELF_MATCH = 4, 5  # private tag 133
 # Why a request is ignored.
 STALE, NUMBER_USED, NOT_LIVE, SUPERFLUOUS = 1, 2, 3, 4
 UNKNOWN_KIND, UNKNOWN_SESSION, ALREADY = 5, 6, 7
-DISCONNECT, MASS_CANCEL = 1, 2  # why an order was cancelled although nobody asked for just that
+DISCONNECT, MASS_CANCEL, PROTECTED = (
+    1,
+    2,
+    3,
+)  # why an order was cancelled although nobody asked for just that
 # Why an order is rejected: OUCH's codes, and our own for a slot.
 BAD_SLOT, BAD_SYMBOL, CLOSED, BAD_PRICE, BAD_QUANTITY = 0x8002, 0x17, 0x07, 0x1D, 0x13
 NOT_YOUR_FIRM, NO_ENTRY = 0x0C, 0x8020
@@ -76,6 +81,7 @@ class Request(NamedTuple):
     group: int = 0  # of a mass cancel: of the orders that are meant; 0: all
     tags: tuple[tuple[int, Any], ...] = ()
     wait: int = 0  # ns that pass before it
+    protection: Settings = Settings()
 
 
 @dataclass
@@ -103,6 +109,7 @@ class Order:
     due: int = 0  # when it ends by itself
     executed: int = 0
     decremented: int = 0  # what it did not trade with its owner
+    minimum: int = 0  # what the chain must have executed before anybody is protected from it
     resting: bool = False
 
     @property
@@ -170,6 +177,7 @@ class Exchange:
         self.gateways = [Gateway() for _ in range(64)]
         self.slots = slots  # how many each source owns
         self.orders: dict[int, Order] = {}  # live ones, by slot
+        self.protections = Protections()
         self.events: list[tuple[Any, ...]] = []  # everything since the beginning
         self.now = NOW_FIRST
 
@@ -236,6 +244,8 @@ class Exchange:
         if left <= 0:
             return self._reduce(order, 0, ord("U"), long_form=True)
         self._use_number(request)
+        if self._is_frozen(order.session, tags, order.instrument):
+            return self._reject(request, FROZEN, returned=False)
         self._take_out(order)
         order.user_ref = request.user_ref
         order.price = request.price
@@ -382,6 +392,44 @@ class Exchange:
     def _reject_management(self, request: Request, reason: int) -> None:
         self._reject(request._replace(client_id=b" " * 14), reason, returned=False)
 
+    # ------------------------------------------------------------------ market-maker protection
+
+    def _protection(self, request: Request) -> None:
+        if not self._may_manage(request):
+            return
+        asked = request.protection
+        if reason := self.protections.fault(request.session, asked, len(self.instruments)):
+            return self._reject_management(request, reason)
+        settings = self.protections.change(request.session, asked)
+        protection = self.protections.named(request.session, asked.group)
+        frozen_until = protection.frozen_until if protection else 0
+        said = (*astuple(settings)[1:], frozen_until if frozen_until > self.now else 0)
+        about = (request.session, request.channel, request.user_ref)
+        self._say("protection set", *about, asked.action, *said)
+
+    def _counts(self, order: Order) -> Protection | None:
+        return self.protections.of(order.session, order.tags.get(GROUP, 0), order.instrument)
+
+    def _is_frozen(self, session: int, tags: Tags, instrument: int) -> bool:
+        protection = self.protections.of(session, tags.get(GROUP, 0), instrument)
+        return protection is not None and protection.frozen_until > self.now
+
+    def _protect(self, taker: Order) -> None:
+        """Fire what is due, unless the taker has not got his minimum yet."""
+        while taker.executed >= taker.minimum and (protection := self.protections.due()):
+            settings, reached = protection.settings, protection.reached()
+            length = 1000 * settings.frozen_us
+            protection.frozen_until = self.now + length if length else FOREVER
+            about = (protection.session, settings.group, settings.instrument, reached)
+            until = (settings.frozen_us, protection.frozen_until)
+            self._say("protection fired", *about, *protection.amounts(), *until)
+            protection.executed, protection.due = [], False
+            for order in list(self.sessions[protection.session].resting):
+                if self._counts(order) is protection:
+                    self._reduce(order, 0, ord("Z"), long_form=True, cause=PROTECTED)
+        if taker.leaves and self._is_frozen(taker.session, taker.tags, taker.instrument):
+            self._reduce(taker, 0, ord("Z"), long_form=True, cause=PROTECTED)
+
     # ------------------------------------------------------------------ instruments
 
     def _state(self, request: Request) -> None:
@@ -413,6 +461,7 @@ class Exchange:
         other = self.instruments[order.instrument].queue("S" if order.side == "B" else "B")
         order.reserve = reserve_of(order.tags, order.display, order.leaves)
         order.due = self.now + order.tags[EXPIRE] * SECOND if order.tif == "6" else 0
+        order.minimum = order.executed + min(order.tags.get(MINIMUM, 0), order.leaves)
         fate = self._fate(order, other)
         crosses = bool(other) and self._crosses(order, other[0])
         rests = order.tif != "3" and not crosses and not fate
@@ -528,7 +577,12 @@ class Exchange:
         return taker.price <= maker.price
 
     def _trade(self, maker: Order, taker: Order) -> None:
+        quantity = min(maker.shown, taker.leaves)
         self._meet("executed", maker, taker)
+        for order in (maker, taker):
+            if protection := self._counts(order):
+                protection.count(self.now, quantity if order.side == "B" else -quantity)
+        self._protect(taker)
 
     def _meet(self, name: str, maker: Order, taker: Order) -> None:
         quantity = min(maker.shown, taker.leaves)
@@ -614,7 +668,10 @@ class Exchange:
         if reason := self._closed(request.session, request.instrument):
             return reason
         fault = self._limits_fault(request.instrument, request.price, request.quantity)
-        return fault or terms_fault(dict(request.tags), request.tif)
+        if fault := fault or terms_fault(dict(request.tags), request.tif):
+            return fault
+        frozen = self._is_frozen(request.session, dict(request.tags), request.instrument)
+        return FROZEN if frozen else 0
 
     def _closed(self, session: int, instrument: int) -> int:
         """Why no order can be entered or replaced now: by the session, in the instrument."""

@@ -21,6 +21,7 @@ from tests.oracle.exchange import (
     Instrument,
     Request,
 )
+from tests.oracle.protections import Settings
 from tests.oracle.terms import Guard
 
 SESSIONS = 4
@@ -49,6 +50,7 @@ KINDS = (
     "disable",
     *("enable",) * 2,
     "bust",
+    *("protection",) * 3,
 )
 FIRMS = ("ACME", "ACME", "SOLO", "ACME")  # of the sessions
 OWN = 7  # a group of orders of one owner
@@ -76,6 +78,16 @@ _HOSTILE = {
     "instrument": (2, 0xFFFF),
     "price": (-(1 << 31), -1, 0, NARROW[0] - 1, NARROW[1] + 1, WIDE[1] + 1, (1 << 31) - 1),
     "quantity": (-(1 << 31), -1, 0, 1_001, 1_000_000, (1 << 31) - 1),
+    "protection": (
+        Settings("X", 1, window_us=1, executions=1),
+        Settings("S", 0, window_us=1, executions=1),
+        Settings("R", 9),
+        Settings("S", 1, 2, window_us=1, executions=1),
+        Settings("S", 1, window_us=0, executions=1),
+        Settings("S", 1, window_us=1),
+        Settings("S", 1, window_us=1, executions=257),
+        Settings("S", 1, window_us=1, quantity=-1),
+    ),
 }
 
 
@@ -211,6 +223,8 @@ def _with_terms(request: Request, action: Action) -> Request:
         request = request._replace(tif="6")
     if special == 62:
         terms |= {24: number & 3, 25: "Y"}
+    elif special % 2 == 0:  # a group, which may be protected
+        terms[24] = 1 + number % 2
     if action.guard < 6:
         terms[131] = "RIBDDR"[action.guard]
     if 5 <= action.guard < 9:
@@ -298,7 +312,25 @@ def _about_session(action: Action, kind: str, exchange: Exchange) -> Request:
         reason=0x8003 if kind == "refused" else 0,
         **_attributes(action),
     )
+    if kind == "protection":
+        return _about_group(action, request)
     return _about_many(action, request) if kind in ("mass cancel", "disable", "enable") else request
+
+
+def _about_group(action: Action, request: Request) -> Request:
+    """A protection is set, with limits that are soon reached, or reset, or deleted."""
+    bits = action.attributes
+    asked = Settings(
+        action="SSSSSSSRRD"[(action.choice + action.price) % 10],
+        group=1 + action.special % (12 if bits & 64 else 2),
+        instrument=EVERY_INSTRUMENT if bits & 1 else action.instrument,
+        window_us=(1, 3_000_000, 60_000_000)[action.pick % 3],
+        executions=1 + action.quantity % 3 if bits & 2 else 0,
+        quantity=action.quantity if bits & 4 else 0,
+        net=action.quantity if bits & 8 or not bits & 6 else 0,
+        frozen_us=(0, 1, 1, 1, 800_000)[action.price % 5],
+    )
+    return request._replace(protection=asked, slot=0, client_id=bytes(14))
 
 
 def _about_many(action: Action, request: Request) -> Request:

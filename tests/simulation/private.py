@@ -72,6 +72,8 @@ def new_market(settings: Settings) -> Market:
         node_children=SparseWords(64 * pages),  # type: ignore[arg-type]
         tags=SparseRows(zero_row(ORDER_TAGS), 64 << 24),  # type: ignore[arg-type]
         expiries=SparseRows(zero_row(declared.EXPIRY), 1 << 10),  # type: ignore[arg-type]
+        protections=SparseRows(zero_row(declared.PROTECTION), 1 << 13),  # type: ignore[arg-type]
+        fills=SparseRows(zero_row(declared.FILL), 1 << 21),  # type: ignore[arg-type]
         user_refs=SparseWords(256 * settings.sessions),  # type: ignore[arg-type]
         positions=SparseWords(settings.sessions * INSTRUMENTS),  # type: ignore[arg-type]
         limits=SparseWords(declared.LIMIT_COUNT * settings.sessions),  # type: ignore[arg-type]
@@ -84,7 +86,7 @@ def new_market(settings: Settings) -> Market:
 
 def difference(market: Market, other: Market, *, replicas: bool) -> str:
     """Where two markets differ, or nothing. replicas: both of them count messages."""
-    for name in ("orders", "session_links", "levels", "tags", "expiries"):
+    for name in ("orders", "session_links", "levels", "tags", "expiries", "protections", "fills"):
         mine, theirs = getattr(market, name).touched(), getattr(other, name).touched()
         if mine != theirs:
             return f"{name}: {_first_difference(mine, theirs)}"
