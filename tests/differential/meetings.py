@@ -19,6 +19,7 @@ from tests.oracle.exchange import (
     MASS_CANCEL,
     NO_ENTRY,
     NUMBER_USED,
+    PROTECTED,
     SELF_MATCH,
     STALE,
     SUPERFLUOUS,
@@ -26,6 +27,7 @@ from tests.oracle.exchange import (
     Order,
     Request,
 )
+from tests.oracle.protections import FROZEN
 
 ORDER_FEATURES = {
     "minimum": lambda each: 0 < each.tags.get(3, 0),
@@ -63,9 +65,10 @@ _PLAIN = {
     "protection set": "protection",
     "protection fired": "protection fires",
 }
-_REJECTS = {CLOSED: "reject, halted", NO_ENTRY: "reject, disabled"}
+_REJECTS = {CLOSED: "reject, halted", NO_ENTRY: "reject, disabled", FROZEN: "reject, frozen"}
 _IGNORED = {STALE: "stale", NUMBER_USED: "number used", SUPERFLUOUS: "superfluous"}
 _CAUSES = {DISCONNECT: "disconnect", MASS_CANCEL: "of many", EXPIRED: "expiry"}
+_CAUSES[PROTECTED] = "protected"
 IN_PARTS, KILL = "in parts", "fill or kill"
 FEATURES = (
     *ORDER_FEATURES,

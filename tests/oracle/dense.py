@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from tests.oracle.exchange import ANY_SIDE, LAST_USER_REF, Exchange, Request
+from tests.oracle.exchange import ANY_SIDE, EVERY_INSTRUMENT, LAST_USER_REF, Exchange, Request
 from tests.oracle.streams import (
     FIRMS,
     HOSTILE_FIELDS,
@@ -30,7 +31,7 @@ KINDS = {
     "cancel": 5,
     "modify": 10,
     "mass cancel": 6,
-    "protection": 6,
+    "protection": 8,
     "logout": 2,
     "login": 2,
     "gateway started": 3,
@@ -106,6 +107,14 @@ def _request(rng: random.Random, exchange: Exchange) -> Request:
     if request.kind == "mass cancel":
         side = rng.choice((ANY_SIDE, ANY_SIDE, "B", "S"))
         request = request._replace(group=rng.choice((0, 0, 1, 2, 3)), side=side)
+    if request.kind == "protection" and not action.hostile:
+        settings = replace(
+            request.protection,
+            group=rng.choice((1, 1, 2)),
+            instrument=EVERY_INSTRUMENT,
+            frozen_us=rng.choice((0, 800_000, 2_000_000, 4_000_000)),
+        )
+        request = request._replace(protection=settings)
     if kind == "state":
         request = request._replace(reason=ord(rng.choice("HQ")))
     if rng.random() < 0.06:
@@ -143,8 +152,8 @@ def _with_terms(rng: random.Random, request: Request) -> Request:
         terms[12] = "P"
     if tif == "6":
         terms[15] = 1 + rng.randrange(5)
-    if chance(0.25):
-        terms[24] = 1 + rng.randrange(3)
+    if chance(0.5):
+        terms[24] = rng.choice((1, 1, 2, 3))
     if chance(0.08):
         terms[129] = "R"
     if chance(0.6):
