@@ -25,7 +25,7 @@ from enum import StrEnum
 from typing import ClassVar, Self
 
 from gateways.client_connection import Client, LoginRejected, Sequenced
-from gateways.client_protection import ProtectionClient
+from gateways.client_quotes import QuoteClient
 from gateways.feed_book import Book, Level
 from gateways.itch import typed_messages as itch
 from gateways.ouch import typed_messages as ouch
@@ -47,6 +47,7 @@ from gateways.ouch.private_messages import (
 from gateways.ouch.tag_text import TagValue, pack_tags
 from gateways.ouch.tags import Tag
 from gateways.ouch.typed_protection import ProtectionAnswer
+from gateways.ouch.typed_quotes import MassQuoteAnswer
 from gateways.sessions import Packet, PeerError
 from gateways.typed import Message, Price, Unknown, pack, to_price
 from gateways.unacknowledged import Request, Unacknowledged
@@ -88,7 +89,7 @@ class TimeInForce(StrEnum):
     GOOD_TILL_TIME = "6"  # needs Tag.EXPIRE_TIME
 
 
-class OuchClient(ProtectionClient):
+class OuchClient(QuoteClient):
     """An order entry session.
 
     A request returns when it is on its way, and is sent again by `reconnect` for as long as the
@@ -310,7 +311,7 @@ class OuchClient(ProtectionClient):
         return answer
 
     def _arrived(self, packet: Packet, message: Message) -> None:
-        if isinstance(message, ProtectionAnswer):
+        if isinstance(message, ProtectionAnswer | MassQuoteAnswer):
             self._unacknowledged.acknowledge(message, message.user_ref_index)
         if not isinstance(message, ouch.OuchMessage):
             return

@@ -14,13 +14,13 @@ import numpy as np
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
 from ringbuf.schema import Field, Record
+from shm_exchange.limit_kinds import Limit
 from shm_exchange.market import FREE, LIMIT_COUNT, Market, sparse
 from shm_exchange.messages import (
     COMMAND_NEXT_BITS,
     SLOT_BITS,
     CommandKind,
     EventKind,
-    Limit,
     Reject,
 )
 from shm_exchange.positions import position_row

@@ -21,9 +21,10 @@ from gateways.ouch.typed_messages import (
     Rejected,
 )
 from gateways.ouch.typed_protection import ProtectionAnswer
+from gateways.ouch.typed_quotes import MassQuoteAnswer
 from gateways.typed import Message
 
-NUMBERED = "OUCDEp"  # requests that use up a UserRefNum
+NUMBERED = "OUCDEpq"  # requests that use up a UserRefNum
 _ANSWERS = (
     OrderAccepted,
     OrderReplaced,
@@ -32,6 +33,7 @@ _ANSWERS = (
     DisableResponse,
     EnableResponse,
     ProtectionAnswer,
+    MassQuoteAnswer,
 )
 
 

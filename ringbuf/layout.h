@@ -239,6 +239,9 @@ _Static_assert(sizeof(struct histogram) == 9344, "size");
 #define COMMAND_WINDOW_US 48
 #define COMMAND_EXECUTIONS 54
 #define COMMAND_FROZEN_US 56
+#define COMMAND_ASK_SLOT 48
+#define COMMAND_ASK_PRICE 52
+#define COMMAND_ASK_QUANTITY 56
 #define COMMAND_REFERENCE 48
 #define COMMAND_TAKER_SESSION 56
 #define COMMAND_TAKER_USER_REF_INDEX 58
@@ -264,6 +267,7 @@ _Static_assert(sizeof(struct histogram) == 9344, "size");
 #define ORDER_TAGS_SHARES_AHEAD 40
 #define ORDER_TAGS_POST_ONLY_REJECT 44
 #define ORDER_TAGS_RESERVED_0 45
+#define ORDER_TAGS_QUOTE_ID 46
 #define ORDER_TAGS_RECEIVED_NS 48
 #define ORDER_TAGS_ENQUEUED_NS 56
 struct order_tags {
@@ -285,7 +289,8 @@ struct order_tags {
     uint8_t post_only;
     int32_t shares_ahead;
     uint8_t post_only_reject;
-    uint8_t reserved_0[3];
+    uint8_t reserved_0;
+    uint16_t quote_id;
     int64_t received_ns;
     int64_t enqueued_ns;
 };

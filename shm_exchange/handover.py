@@ -28,7 +28,7 @@ _CHANGE_SECONDS = 10.0
 _REFILL_SECONDS = 120.0
 _AGREE_SECONDS = 5.0
 _LOOK_SECONDS = 0.001
-_COMMAND_RECORDS_MAX = 2  # a command, and the tags of an order
+_COMMAND_RECORDS_MAX = 17  # a mass quote; an order has its tags
 _WINDOW = 1 << 15  # events before and after the change of reign that are looked at
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from shm_exchange.config import Configuration
 from shm_exchange.errors import ExchangeError
-from shm_exchange.messages import CommandKind, Limit
+from shm_exchange.limit_kinds import Limit
+from shm_exchange.messages import CommandKind
 from shm_exchange.session_limits import LARGEST, NAMES, limit_value
 from shm_exchange.supervisor_commands import new_command, offer
 from shm_exchange.wiring import Wiring

@@ -27,6 +27,7 @@ from shm_exchange.messages import (
 
 PROTECTION_BLOCK = 8  # protections of a session
 PROTECTION_BLOCKS = 1 << 10  # sessions of an engine that have any, and one unused
+QUOTE_IDS = 256  # of a session: 1 to this
 FILLS_MAX = 256  # executions in a protection's window
 FOREVER = 1 << 62  # a freeze that only a reset ends
 EXPIRY_LIMIT = 1 << 20  # orders that end at a time, at one time in one engine
@@ -198,7 +199,7 @@ SESSION = Record(
         Field("self_trade_scope", "a", doc="as configured: who is the owner, `S` `F` `G`"),
         Field("firm", "i4", doc="as configured: four characters"),
         Field("self_trade_group", "u2", doc="as configured: group of its orders, or 0"),
-        Field("protections", "u2", doc="block of its market-maker protections, or 0"),
+        Field("protections", "u2", doc="block of its protections and quotes, or 0"),
         Field("reserved_2", "i8", repeat=3),
         Field("copies", "u2", doc="as configured: first drop copy of what it is told + 1, or 0"),
         Field("copies_next", "u2", doc="of a drop copy: the next one of its firm + 1, or 0"),
@@ -258,7 +259,7 @@ SCALARS = Record(
         Field("protections_due", "u2", doc="protections whose limit is reached, not yet fired"),
         Field("protection_due", "u2", doc="row of the first of them"),
         Field("expiries", "i8", doc="entries of the heap of orders that end at a time"),
-        Field("protection_blocks", "i4", doc="blocks of protections in use"),
+        Field("protection_blocks", "i4", doc="blocks of protections and quotes in use"),
         Field("protection_fired", "i4", doc="row of the protection that fired last"),
     ),
 )
@@ -298,6 +299,7 @@ class Market(NamedTuple):
     tags: np.ndarray  # ORDER_TAGS[as orders]: rare attributes, of orders with the flag TAGS
     expiries: np.ndarray  # EXPIRY[limit + 1]: a heap from 1 on, the earliest on top
     protections: np.ndarray  # PROTECTION[blocks * 8], those of a session together
+    quotes: np.ndarray  # int32[blocks * 512]: slot of the bid and of the ask of each quote id
     fills: np.ndarray  # FILL[as protections * 256]: the window of each, a ring
 
 
@@ -342,6 +344,7 @@ def create_market(
         tags=sparse(ORDER_TAGS.dtype, gateway_count << SLOT_BITS),
         expiries=sparse(EXPIRY.dtype, EXPIRY_LIMIT + 1),
         protections=sparse(PROTECTION.dtype, PROTECTION_BLOCKS * PROTECTION_BLOCK),
+        quotes=sparse(np.int32, PROTECTION_BLOCKS * QUOTE_IDS * 2),
         fills=sparse(FILL.dtype, PROTECTION_BLOCKS * PROTECTION_BLOCK * FILLS_MAX),
     )
     market.sessions["connection"] = NONE

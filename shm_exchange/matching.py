@@ -24,6 +24,7 @@ from shm_exchange.admission import (
 from shm_exchange.book import end_order, reduce, remove
 from shm_exchange.emit import emit_cancelled, emit_ignored, emit_order, emit_rejected
 from shm_exchange.market import WORKING
+from shm_exchange.mass_quote import mass_quote
 from shm_exchange.messages import (
     COMMAND_NEXT_BITS,
     SLOT_INDEX_MASK,
@@ -60,6 +61,7 @@ REPLACE = int(CommandKind.REPLACE)
 MODIFY = int(CommandKind.MODIFY)
 REFUSED = int(CommandKind.REFUSED)
 ACCOUNT_QUERY = int(CommandKind.ACCOUNT_QUERY)
+MASS_QUOTE = int(CommandKind.MASS_QUOTE)
 FLAG_OPEN_QUANTITY = int(CommandFlag.OPEN_QUANTITY)
 FLAG_TAGS = int(CommandFlag.TAGS)
 FLAG_HIDDEN = int(CommandFlag.HIDDEN)
@@ -343,6 +345,8 @@ def match(market, commands, index, source, command_next, follower, stamp_ns, rin
         position = refuse(market, command, source, source_next, ring, position)
     elif kind == ACCOUNT_QUERY:
         position = query_account(market, command, source, source_next, ring, position)
+    elif kind == MASS_QUOTE:
+        position = mass_quote(market, commands, index, source, source_next, ring, position, limit)
     else:
         position = administer(market, command, source, source_next, ring, position, limit)
     scalars["position"] = position

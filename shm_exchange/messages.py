@@ -54,7 +54,7 @@ class CommandKind(IntEnum):
     MASS_CANCEL = 10  # OUCH C
     DISABLE = 11  # OUCH D
     ENABLE = 12  # OUCH E
-    MASS_QUOTE = 13
+    MASS_QUOTE = 13  # our `q`: each continuation is a COMMAND too: both sides of one quote
     PROTECTION = 14  # our `p`: side = what to do, the rest as said there
     OPEN_ORDERS = 15
     INSTRUMENT_STATE = 16  # reason = state character of ITCH H
@@ -102,7 +102,7 @@ class EventKind(IntEnum):
     MASS_CANCELLED = 25  # OUCH X
     DISABLED = 26  # OUCH G
     ENABLED = 27  # OUCH K
-    QUOTED = 28
+    QUOTED = 28  # our `q`: quantity = quotes; what they say follows
     PROTECTION_SET = 29  # our `p`: the answer, side = what was done
     PROTECTION_FIRED = 30  # our `f`: orders of a group are cancelled, and it is frozen
     OPEN_ORDERS = 31
@@ -180,6 +180,9 @@ class Reject(IntEnum):
     PROTECTION_WINDOW = 0x8024
     PROTECTION_LIMIT = 0x8025  # there is none, or one is too large
     PROTECTION_COUNT = 0x8026  # the session has as many protections as it may have
+    QUOTE_COUNT = 0x8030  # of a mass quote: none, too many, or too few numbers are left
+    QUOTE_ID = 0x8031  # 0, too large, or twice in one message
+    QUOTE_CROSSED = 0x8032  # its bid is not below its ask
     UNSUPPORTED_TAG = 0x8100  # + the tag's number
 
 
@@ -217,18 +220,6 @@ class SelfTrade(IntEnum):
     CANCEL_INCOMING = ord("I")
     CANCEL_BOTH = ord("B")
     DECREMENT_BOTH = ord("D")
-
-
-class Limit(IntEnum):
-    """What a session may be limited to: before a trade, in the gateway."""
-
-    ORDER_QUANTITY = 0  # lots
-    ORDER_NOTIONAL = 1  # price x quantity, units of 0.0001
-    PRICE_DEVIATION = 2  # basis points from the reference price, in the aggressive direction
-    OPEN_ORDERS = 3
-    POSITION = 4  # lots of one instrument, long or short, open orders included
-    MESSAGES = 5  # orders and replaces a second
-    SYMBOL_MESSAGES = 6  # of one instrument
 
 
 class Continuing(IntEnum):
@@ -285,6 +276,10 @@ COMMAND = Record(
         Field("window_us", "u4", doc="PROTECTION: the rolling window", offset=48),
         Field("executions", "u2", doc="PROTECTION: limit of executions, or 0", offset=54),
         Field("frozen_us", "u4", doc="PROTECTION: how long; 0: until a reset", offset=56),
+        # A continuation of MASS_QUOTE: instrument, reason = quote id; its bid above, its ask here
+        Field("ask_slot", "i4", offset=48),
+        Field("ask_price", "i4", offset=52),
+        Field("ask_quantity", "i4", offset=56),
         # BUST: the maker is above, as in its trade's event; the taker here
         Field("reference", "i8", doc="BUST: position of the trade's event", offset=48),
         Field("taker_session", "u2", doc="BUST", offset=56),
@@ -317,7 +312,8 @@ ORDER_TAGS = Record(
         Field("post_only", "a", doc="tag 12"),
         Field("shares_ahead", "i4", doc="private tag 144, lots; -1: not counted"),
         Field("post_only_reject", "a", doc="private tag 129"),
-        Field("reserved_0", "u1", repeat=3),
+        Field("reserved_0", "u1"),
+        Field("quote_id", "u2", doc="of a mass quote, or 0"),
         Field("received_ns", "i8", doc="tag 143: read from the socket, ns since the epoch"),
         Field("enqueued_ns", "i8", doc="tag 143: its command was written"),
     ),

@@ -132,6 +132,7 @@ def tags_weight(market, slot, weight):
     groups = shift_left(np.int64(tags["group_id"]), 16) | np.int64(tags["self_match_group"])
     modes = shift_left(np.int64(tags["self_match_mode"]), 8) | np.int64(tags["protection_group"])
     amounts = shift_left(np.int64(tags["display_quantity"]), 32) | np.int64(tags["expire_seconds"])
+    modes |= shift_left(np.int64(tags["quote_id"]), 48)
     return mix(weight ^ mix(amounts) ^ shift_left(groups, 16) ^ modes) | 1
 
 

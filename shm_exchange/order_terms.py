@@ -31,6 +31,7 @@ from shm_exchange.order_tags import (
 )
 from shm_exchange.protection import HAS_MINIMUM, is_frozen, join_group, protecting
 from shm_exchange.queues import available
+from shm_exchange.quotes import keep_quote
 from shm_exchange.self_trade import available_of_others, guard_of
 from shm_exchange.sweep import REASON_IOC, TIF_IOC, crosses
 from shm_exchange.withdrawal import withdraw
@@ -105,6 +106,8 @@ def take_terms(market, slot):
     if wanted > 0:
         order["previous"] = order["executed"] + wanted
         order["protection_group"] |= HAS_MINIMUM
+    if tags["quote_id"] != 0:
+        keep_quote(market, slot)
 
 
 @cold_kernel

@@ -198,18 +198,34 @@ def _row_for(market, session, group):
     if row == NONE:
         row = find_protection(market, session, 0)
     if row == NONE:
+        row = own_block(market, session) * PROTECTION_BLOCK
+    return row
+
+
+@cold_kernel
+def has_block_room(market, session):
+    """1 when the session has a block or may have one."""
+    if market.sessions[at(session)]["protections"] != 0:
+        return 1
+    return 1 if market.scalars[0]["protection_blocks"] + 1 < PROTECTION_BLOCKS else 0
+
+
+@cold_kernel
+def own_block(market, session):
+    """The block of a session's protections and quotes, taken if it has none."""
+    block = np.int64(market.sessions[at(session)]["protections"])
+    if block == 0:
         block = np.int64(market.scalars[0]["protection_blocks"]) + 1
         market.scalars[0]["protection_blocks"] = block
         market.sessions[at(session)]["protections"] = block
-        row = block * PROTECTION_BLOCK
-    return row
+    return block
 
 
 @cold_kernel
 def has_protection_room(market, session, group):
     """1 when the session has a protection of `group` or may have one more."""
     if market.sessions[at(session)]["protections"] == 0:
-        return 1 if market.scalars[0]["protection_blocks"] + 1 < PROTECTION_BLOCKS else 0
+        return has_block_room(market, session)
     known = find_protection(market, session, group) != NONE
     return 1 if known or find_protection(market, session, 0) != NONE else 0
 

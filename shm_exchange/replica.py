@@ -31,6 +31,7 @@ from shm_exchange.order_tags import take_tags
 from shm_exchange.order_terms import release_terms, take_terms
 from shm_exchange.positions import count_broken, count_trade
 from shm_exchange.protection import count_execution, freeze, set_protection
+from shm_exchange.quotes import begin_quotes
 from shm_exchange.reserve_orders import refresh
 from shm_exchange.streams import count_messages
 
@@ -63,6 +64,7 @@ MASS_CANCELLED = int(EventKind.MASS_CANCELLED)
 DISABLED = int(EventKind.DISABLED)
 ENABLED = int(EventKind.ENABLED)
 PROTECTION_SET = int(EventKind.PROTECTION_SET)
+QUOTED = int(EventKind.QUOTED)
 PROTECTION_FIRED = int(EventKind.PROTECTION_FIRED)
 CONTINUATION = int(EventKind.CONTINUATION)
 
@@ -209,6 +211,9 @@ def _of_protection(market, event, kind):
     if kind == PROTECTION_FIRED:
         freeze(market, np.int64(event["slot"]))
         return
+    if kind == QUOTED:
+        begin_quotes(market, event)
+        return
     _see_user_ref(market, event)
     set_protection(market, event)
 
@@ -255,7 +260,7 @@ def _apply_rare(market, event, kind, position):
     elif kind == DISABLED or kind == ENABLED:
         _see_user_ref(market, event)
         set_disabled(market, session, np.int64(event["firm_name"]), 1 if kind == DISABLED else 0)
-    elif kind == PROTECTION_SET or kind == PROTECTION_FIRED:
+    elif kind == PROTECTION_SET or kind == PROTECTION_FIRED or kind == QUOTED:
         _of_protection(market, event, kind)
     elif kind == CONTINUED:
         scalars["continuing"] = event["slot"]

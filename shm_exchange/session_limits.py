@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 from pydantic import Field
 
+from shm_exchange.limit_kinds import Limit
 from shm_exchange.market import LIMIT_COUNT
-from shm_exchange.messages import Limit
 from shm_exchange.settings import Table
 
 _PRICE_UNITS = 10_000  # of OUCH: four decimals

@@ -29,7 +29,7 @@ from shm_exchange.journal_layout import (
     SNAPSHOT_VERSION,
 )
 from shm_exchange.journal_segment import Owner, sync_directory
-from shm_exchange.market import FILLS_MAX, FREE, PROTECTION_BLOCK, Market
+from shm_exchange.market import FILLS_MAX, FREE, PROTECTION_BLOCK, QUOTE_IDS, Market
 from shm_exchange.messages import SLOT_BITS, CommandFlag
 
 ORDER_SLOTS = "order_slots"  # the slots of the section "orders", in the same order
@@ -201,6 +201,7 @@ def used_counts(market: Market) -> dict[str, int]:
         "expiries": int(scalars["expiries"]) + 1,
         "protections": protections,
         "fills": FILLS_MAX * protections,
+        "quotes": 2 * QUOTE_IDS * (int(scalars["protection_blocks"]) + 1),
     }
 
 

@@ -35,6 +35,7 @@ MASS_CANCELLED = int(EventKind.MASS_CANCELLED)
 DISABLED = int(EventKind.DISABLED)
 ENABLED = int(EventKind.ENABLED)
 PROTECTION_SET = int(EventKind.PROTECTION_SET)
+QUOTED = int(EventKind.QUOTED)
 PROTECTION_FIRED = int(EventKind.PROTECTION_FIRED)
 RESTS = int(EventFlag.RESTS)
 
@@ -61,7 +62,7 @@ def session_messages(event, session):
         return 1 if event["session"] == session else 0
     if kind == MASS_CANCELLED or kind == DISABLED or kind == ENABLED:
         return 1 if event["session"] == session else 0
-    if kind == PROTECTION_SET or kind == PROTECTION_FIRED:
+    if kind == PROTECTION_SET or kind == PROTECTION_FIRED or kind == QUOTED:
         return 1 if event["session"] == session else 0
     if kind == SESSIONS:
         first = np.int64(event["session"])

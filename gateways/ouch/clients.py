@@ -9,7 +9,7 @@ import numpy as np
 from gateways import connection as c
 from gateways import mailbox as letters
 from gateways.mailbox import post_outward
-from gateways.ouch.codec import ACCOUNT_QUERY, OK, decode, is_question
+from gateways.ouch.codec import ACCOUNT_QUERY, MASS_QUOTE, OK, decode, is_question
 from gateways.ouch.inbound import (
     COMMAND_RECORDS_MAX,
     DISK_SHORT,
@@ -22,6 +22,7 @@ from gateways.ouch.inbound import (
 from gateways.ouch.mass_requests import take_mass_request
 from gateways.ouch.order_times import note_times
 from gateways.ouch.questions import answer
+from gateways.ouch.quote_requests import RECORDS_MAX, take_mass_quote
 from gateways.ouch.state import (
     CLIENTS,
     COMMAND_POSITION,
@@ -64,6 +65,7 @@ LOGIN = int(CommandKind.LOGIN)
 LOGOUT = int(CommandKind.LOGOUT)
 LOGGED_IN = int(EventKind.LOGGED_IN)
 SECOND_NS = 1_000_000_000
+NO_ROOM = -1
 WRITER = 0  # process number of the matcher
 RECORDER_SHORT = PROCESS_RECORDER * PROCESS_WORDS + PROCESS_COUNTER + COUNTER_DISK_SHORT
 PACKET_LENGTH_MAX = 1024  # of a client's packet: no OUCH message comes near it
@@ -217,9 +219,31 @@ def login_ignored(pump, event, now_ns):
         close_client(pump, number, c.CLOSE_NO_SESSION, now_ns)
 
 
+@cold_kernel
+def _mass_quote(pump, number, offset, result, now_ns):
+    """Write the commands of the mass quote at `offset`: 0, or NO_ROOM."""
+    row = pump.connections.rows[at(number)]
+    position = pump.words[COMMAND_POSITION]
+    if spsc.room(pump.desk.commands, position) < RECORDS_MAX:
+        return NO_ROOM
+    pump.words[COMMAND_POSITION] = position + take_mass_quote(
+        pump.market,
+        pump.desk,
+        pump.connections.inbound,
+        offset,
+        pump.request[0],
+        result,
+        position,
+        np.int64(row["session"]),
+        np.int64(row["generation"]),
+        now_ns,
+    )
+    return 0
+
+
 @kernel
 def _packet(pump, number, kind, offset, length, now_ns):
-    """One packet of a client; a reason to close the connection, or 0."""
+    """One packet of a client; a reason to close the connection, 0, or NO_ROOM: try it again."""
     row = pump.connections.rows[at(number)]
     if kind == UNSEQUENCED_TYPE:
         request = pump.request[0]
@@ -236,6 +260,8 @@ def _packet(pump, number, kind, offset, length, now_ns):
         said = take_request(
             pump.market, pump.desk, request, result, position, session, generation, now_ns
         )
+        if said == FOR_MANY and request["type"] == MASS_QUOTE:
+            return _mass_quote(pump, number, offset, result, now_ns)
         if said == FOR_MANY:
             said = take_mass_request(
                 pump.market, pump.desk, request, result, position, session, generation, now_ns
@@ -270,6 +296,8 @@ def _read_packets(pump, number, now_ns):
         reason = c.CLOSE_VIOLATION
         if kind > 0:
             reason = _packet(pump, number, kind, payload, length, now_ns)
+            if reason == NO_ROOM:
+                return 1
             row["in_start"] = after - base
         if reason:
             close_client(pump, number, reason, now_ns)

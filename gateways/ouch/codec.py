@@ -30,6 +30,8 @@ from gateways.ouch.private_messages import (
     SHARES_AHEAD_QUERY as SHARES_AHEAD_QUERY_RECORD,
 )
 from gateways.ouch.private_protection import PROTECTION_REQUEST
+from gateways.ouch.private_quotes import MASS_QUOTE as MASS_QUOTE_RECORD
+from gateways.ouch.private_quotes import QUOTE
 from gateways.ouch.tag_values import store_tag
 from gateways.ouch.tags import (
     CANCEL_TAGS,
@@ -62,6 +64,7 @@ ACCOUNT_QUERY = ord("Q")
 LIMITS_QUERY = ord("l")
 OPEN_ORDERS_QUERY = ord("o")
 SHARES_AHEAD_QUERY = ord("a")
+MASS_QUOTE = ord("q")
 PROTECTION = ord("p")  # a request like those of the specification
 PRIVATE_FIRST = ord("a")  # every letter from here on is ours
 
@@ -71,6 +74,13 @@ _OPEN_ORDERS_SIZE = OPEN_ORDERS_QUERY_RECORD.size
 _SHARES_AHEAD_SIZE = SHARES_AHEAD_QUERY_RECORD.size
 _SHARES_AHEAD_USER_REF = SHARES_AHEAD_QUERY_RECORD.offset_of("user_ref_num")
 _SHARES_AHEAD_CHANNEL = SHARES_AHEAD_QUERY_RECORD.offset_of("user_ref_index")
+
+_MASS_QUOTE_SIZE = MASS_QUOTE_RECORD.size
+_MASS_QUOTE_USER_REF = MASS_QUOTE_RECORD.offset_of("user_ref_num")
+_MASS_QUOTE_CHANNEL = MASS_QUOTE_RECORD.offset_of("user_ref_index")
+_MASS_QUOTE_GROUP = MASS_QUOTE_RECORD.offset_of("group_id")
+_MASS_QUOTE_COUNT = MASS_QUOTE_RECORD.offset_of("count")
+_QUOTE_SIZE = QUOTE.size
 
 _PROTECTION_SIZE = PROTECTION_REQUEST.size
 _PROTECTION_USER_REF = PROTECTION_REQUEST.offset_of("user_ref_num")
@@ -258,10 +268,23 @@ def _protection(data, offset, request):
     request["random_reserves"] = load_big_4(data, offset + _PROTECTION_FROZEN)
 
 
+@cold_kernel
+def _mass_quote(data, offset, length, request):
+    """`q`: what is in front of its quotes, of which it has as many as it says."""
+    if length < _MASS_QUOTE_SIZE:
+        return WRONG_LENGTH
+    if length != _MASS_QUOTE_SIZE + _QUOTE_SIZE * np.int64(data[at(offset + _MASS_QUOTE_COUNT)]):
+        return WRONG_LENGTH
+    request["user_ref"] = load_big_4(data, offset + _MASS_QUOTE_USER_REF)
+    request["user_ref_index"] = data[at(offset + _MASS_QUOTE_CHANNEL)]
+    request["group_id"] = load_big_2(data, offset + _MASS_QUOTE_GROUP)
+    return OK
+
+
 @kernel
 def is_question(kind):
     """1 for our own letters whose message the gateway answers by itself."""
-    return 1 if kind >= PRIVATE_FIRST and kind != PROTECTION else 0
+    return 1 if kind >= PRIVATE_FIRST and kind != PROTECTION and kind != MASS_QUOTE else 0
 
 
 @cold_kernel
@@ -274,6 +297,8 @@ def _question(data, offset, length, kind, request):
         request["user_ref_index"] = data[at(offset + _SHARES_AHEAD_CHANNEL)]
     elif kind == PROTECTION and length == _PROTECTION_SIZE:
         _protection(data, offset, request)
+    elif kind == MASS_QUOTE:
+        return _mass_quote(data, offset, length, request)
     elif kind != OPEN_ORDERS_QUERY or length != _OPEN_ORDERS_SIZE:
         known = kind == LIMITS_QUERY or kind == SHARES_AHEAD_QUERY or kind == OPEN_ORDERS_QUERY
         return WRONG_LENGTH if known or kind == PROTECTION else UNKNOWN_TYPE

@@ -28,6 +28,7 @@ from gateways.ouch.codec import (
     ENABLE,
     ENTER,
     MASS_CANCEL,
+    MASS_QUOTE,
     MODIFY,
     OK,
     PROTECTION,
@@ -72,7 +73,7 @@ QUANTITY_MASK = 0x7FFF_FFFF  # a command's quantity is signed; larger totals mea
 
 DISK_SHORT = 4  # beside the results of `decode`: good, but the journal has no room to spare
 
-COMMAND_RECORDS_MAX = 2  # of one request: itself and ORDER_TAGS
+COMMAND_RECORDS_MAX = 2  # of one request: itself and ORDER_TAGS; a mass quote looks for itself
 
 # Results of `take_request`.
 SAID = 1  # a command was written
@@ -319,6 +320,8 @@ def take_request(market, desk, request, result, position, session, generation, n
     if kind == REPLACE:
         return _replace(market, desk, request, code, position, session, generation, now_ns)
     if kind == MASS_CANCEL or kind == DISABLE or kind == ENABLE or kind == PROTECTION:
+        return FOR_MANY
+    if kind == MASS_QUOTE:
         return FOR_MANY
     if code:
         return FAULT

@@ -25,6 +25,7 @@ from gateways.ouch.outbound_broken import encode_broken
 from gateways.ouch.outbound_frame import appendage, begin, conditional_appendage
 from gateways.ouch.outbound_mass import encode_mass, is_of_many
 from gateways.ouch.outbound_protection import encode_protection, is_of_protection
+from gateways.ouch.outbound_quotes import encode_quoted
 from gateways.ouch.outbound_self_match import encode_self_matched
 from gateways.ouch.restated import restated
 from gateways.ouch.tag_echo import ACCEPTED_ECHO, REPLACED_ECHO, echo_tags
@@ -50,6 +51,7 @@ _MODIFIED = int(EventKind.MODIFIED)
 _REJECTED = int(EventKind.REJECTED)
 _ACCOUNT = int(EventKind.ACCOUNT)
 _SYSTEM = int(EventKind.SYSTEM)
+_QUOTED = int(EventKind.QUOTED)
 _BROKEN = int(EventKind.BROKEN)
 _SELF_MATCHED = int(EventKind.SELF_MATCHED)
 _SESSIONS = int(EventKind.SESSIONS)
@@ -350,6 +352,8 @@ def encode(event, tags, position, which, instruments, engine, buffer, offset):
         size = encode_self_matched(event, which, instruments, buffer, offset)
     elif is_of_many(kind):
         size = encode_mass(event, kind, instruments, buffer, offset)
+    elif kind == _QUOTED:
+        size = encode_quoted(event, buffer, offset)
     elif is_of_protection(kind):
         size = encode_protection(event, kind, instruments, buffer, offset)
     elif kind == _SESSIONS:

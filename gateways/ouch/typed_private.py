@@ -16,6 +16,7 @@ from gateways.ouch.private_messages import (
 )
 from gateways.ouch.typed_messages import MESSAGES as OUCH_MESSAGES
 from gateways.ouch.typed_protection import ProtectionAnswer, ProtectionFired
+from gateways.ouch.typed_quotes import MassQuoteAnswer
 from gateways.sessions import PeerError
 from gateways.typed import Message, decode
 from ringbuf.schema import Record
@@ -125,5 +126,6 @@ MESSAGES: dict[str, type[Message]] = {
     "a": SharesAheadAnswer,
     "t": OrderTimes,
     "p": ProtectionAnswer,
+    "q": MassQuoteAnswer,
     "f": ProtectionFired,
 }

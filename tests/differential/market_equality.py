@@ -41,6 +41,7 @@ def _parts(market: Market, replica: Market) -> list[tuple[str, np.ndarray, np.nd
         "expiries": int(scalars["expiries"]) + 1,
         "protections": 8 * (int(scalars["protection_blocks"]) + 1),
         "fills": 8 * 256 * (int(scalars["protection_blocks"]) + 1),
+        "quotes": 512 * (int(scalars["protection_blocks"]) + 1),
         "leaf_words": int(scalars["leaf_next"]),
         "node_words": int(scalars["node_next"]),
         "node_children": 64 * int(scalars["node_next"]),

@@ -63,6 +63,7 @@ _PLAIN = {
     "state": "state",
     "broken": "bust",
     "protection set": "protection",
+    "quoted": "mass quote",
     "protection fired": "protection fires",
 }
 _REJECTS = {CLOSED: "reject, halted", NO_ENTRY: "reject, disabled", FROZEN: "reject, frozen"}

@@ -11,6 +11,7 @@ from ringbuf.broadcast import RECORDED, Broadcast
 from shm_exchange.expiry import expiry_is_due
 from shm_exchange.history import joined
 from shm_exchange.market import INSTRUMENT, Market, create_market
+from shm_exchange.matching import SWEEP_ROOM
 from shm_exchange.messages import (
     COMMAND,
     COMMAND_DTYPE,
@@ -28,7 +29,7 @@ from tests.oracle.exchange import NOW_FIRST, Exchange, Request
 from tests.oracle.protections import Settings
 from tests.oracle.streams import SESSIONS, SLOTS, SOURCE_COUNT
 
-COMMANDS_MAX = 256
+COMMANDS_MAX = 512
 TAG_FIELDS = {
     3: "minimum_quantity",
     5: "display_quantity",
@@ -62,6 +63,7 @@ KINDS = {
     "disable": CommandKind.DISABLE,
     "enable": CommandKind.ENABLE,
     "protection": CommandKind.PROTECTION,
+    "mass quote": CommandKind.MASS_QUOTE,
     "unheard of": 200,
 }
 NAMES = {int(number): name for name, number in KINDS.items()}
@@ -233,6 +235,9 @@ def _rare(
         return (kind.name.lower().replace("_", " "), values["slot"], values["user_ref"])
     if kind in (EventKind.PROTECTION_SET, EventKind.PROTECTION_FIRED):
         return _protection(kind, values)
+    if kind is EventKind.QUOTED:
+        said = ("session", "user_ref_index", "user_ref", "group_id", "quantity")
+        return ("quoted", *(values[name] for name in said))
     if kind is EventKind.BROKEN:
         assert long_form
         sides = ("session", "user_ref", "taker_session", "taker_user_ref", "instrument", "reason")
@@ -278,6 +283,7 @@ class Bench:
         self, exchange: Exchange, ring_records: int = 1 << 12, commands_max: int = COMMANDS_MAX
     ) -> None:
         self.market = market_like(exchange)
+        exchange.room = ring_records // 4 - SWEEP_ROOM  # of a part, as `play` cuts it
         self.events = np.zeros(0, EVENT_DTYPE)  # everything since the beginning
         self._references: list[int] = []
         self._plain = 0
@@ -297,6 +303,8 @@ class Bench:
             self._commands[number]["flags"] |= CommandFlag.TAGS
             fill_tags(self._commands[self._next : self._next + 1], request)
             self._next += 1
+        if request.kind == "mass quote":
+            self._fill_quotes(number, request)
         due = self._end_what_is_due()
         events = self._play(number, request.source)
         assert len(events) > 0, "every command yields at least one event"
@@ -313,6 +321,19 @@ class Bench:
             self._plain += int(each)
         wanted = np.flatnonzero(plain).tolist()
         return [meaning(events, index, self._references) for index in wanted]
+
+    def _fill_quotes(self, number: int, request: Request) -> None:
+        """The continuations of a mass quote."""
+        head = self._commands[number]
+        head["continuations"] = len(request.quotes)
+        head["group_id"] = request.group
+        for quote in request.quotes:
+            row = self._commands[self._next]
+            row["kind"] = CommandKind.CONTINUATION
+            row["reason"], row["instrument"] = quote.number, quote.instrument
+            row["slot"], row["price"], row["quantity"] = quote.bid
+            row["ask_slot"], row["ask_price"], row["ask_quantity"] = quote.ask
+            self._next += 1
 
     def _end_what_is_due(self) -> np.ndarray:
         """What the matcher does before the command whose stamp passes it."""

@@ -22,6 +22,7 @@ from gateways.ouch.tags import OUCH_REQUEST_DTYPE
 from gateways.risk import BUYS, ROW, SELLS, Risk, create_risk
 from ringbuf.broadcast import Broadcast
 from ringbuf.spsc import Spsc
+from shm_exchange.limit_kinds import Limit
 from shm_exchange.market import INSTRUMENT, LIMIT_COUNT, Market, create_market
 from shm_exchange.matching import match
 from shm_exchange.messages import (
@@ -31,7 +32,6 @@ from shm_exchange.messages import (
     SOURCE_SUPERVISOR,
     CommandKind,
     EventKind,
-    Limit,
 )
 from shm_exchange.slots import create_slots
 from tests.gateways.ouch_cases import cancel, enter, replace

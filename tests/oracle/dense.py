@@ -32,6 +32,7 @@ KINDS = {
     "modify": 10,
     "mass cancel": 6,
     "protection": 8,
+    "mass quote": 3,
     "logout": 2,
     "login": 2,
     "gateway started": 3,

@@ -12,6 +12,7 @@ from dataclasses import astuple, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from tests.oracle.protections import FOREVER, FROZEN, Protection, Protections, Settings
+from tests.oracle.quotes import Quote, mass_quote
 from tests.oracle.terms import (
     AHEAD,
     EXPIRE,
@@ -82,6 +83,7 @@ class Request(NamedTuple):
     tags: tuple[tuple[int, Any], ...] = ()
     wait: int = 0  # ns that pass before it
     protection: Settings = Settings()
+    quotes: tuple[Quote, ...] = ()
 
 
 @dataclass
@@ -104,6 +106,7 @@ class Order:
     gtc: bool
     stay: bool
     tags: Tags = field(default_factory=dict)
+    quote: int = 0  # of which it is a side
     reserve: int = 0  # how much of it is shown at a time; 0: all, or nothing
     shown: int = 0  # of a resting one: what trades before it loses its place
     due: int = 0  # when it ends by itself
@@ -178,6 +181,7 @@ class Exchange:
         self.slots = slots  # how many each source owns
         self.orders: dict[int, Order] = {}  # live ones, by slot
         self.protections = Protections()
+        self.room = 1 << 20  # events of a mass quote
         self.events: list[tuple[Any, ...]] = []  # everything since the beginning
         self.now = NOW_FIRST
 
@@ -193,11 +197,15 @@ class Exchange:
 
     def _enter(self, request: Request) -> None:
         free = self._slot_is_free(request)
-        if fault := self._session_fault(request) or self._number_fault(request):
-            return self._ignore(request, fault, returned=free)
-        self._use_number(request)
+        if fault := self.session_fault(request) or self.number_fault(request):
+            return self.ignore(request, fault, returned=free)
+        self.use_number(request)
         if reason := self._entry_fault(request, free):
-            return self._reject(request, reason, returned=free)
+            return self.reject(request, reason, returned=free)
+        self.admit("accepted", self.new_order(request), request)
+
+    def new_order(self, request: Request) -> Order:
+        """A live order that is in no queue yet."""
         order = Order(
             slot=request.slot,
             session=request.session,
@@ -217,97 +225,98 @@ class Exchange:
             tags=dict(request.tags),
         )
         self.orders[order.slot] = order
-        self._admit("accepted", order, request)
+        return order
 
     def _cancel(self, request: Request) -> None:
-        if fault := self._session_fault(request) or self._live_fault(request, request.user_ref):
-            return self._ignore(request, fault)
+        if fault := self.session_fault(request) or self._live_fault(request, request.user_ref):
+            return self.ignore(request, fault)
         order = self.orders[request.slot]
         left = max(0, request.quantity - order.done)
         if left >= order.leaves:
-            return self._ignore(request, SUPERFLUOUS)
-        self._reduce(order, left, request.reason, long_form=request.long_form)
+            return self.ignore(request, SUPERFLUOUS)
+        self.reduce(order, left, request.reason, long_form=request.long_form)
 
     def _replace(self, request: Request) -> None:
-        fault = self._session_fault(request) or self._live_fault(request, request.original)
-        if fault := fault or self._number_fault(request):
-            return self._ignore(request, fault)
+        fault = self.session_fault(request) or self._live_fault(request, request.original)
+        if fault := fault or self.number_fault(request):
+            return self.ignore(request, fault)
         order = self.orders[request.slot]
-        if reason := self._closed(request.session, order.instrument):
-            self._use_number(request)
-            return self._reject(request, reason, returned=False)
+        if reason := self.closed(request.session, order.instrument):
+            self.use_number(request)
+            return self.reject(request, reason, returned=False)
         left = request.quantity - (0 if request.open_quantity else order.done)
         tags = inherited(order.tags, dict(request.tags), request.tif, request.display)
-        fault = self._limits_fault(order.instrument, request.price, max(1, left))
+        fault = self.limits_fault(order.instrument, request.price, max(1, left))
         if fault or terms_fault(tags, request.tif):
-            return self._reduce(order, 0, ord("Z"), long_form=True)
+            return self.reduce(order, 0, ord("Z"), long_form=True)
         if left <= 0:
-            return self._reduce(order, 0, ord("U"), long_form=True)
-        self._use_number(request)
-        if self._is_frozen(order.session, tags, order.instrument):
-            return self._reject(request, FROZEN, returned=False)
+            return self.reduce(order, 0, ord("U"), long_form=True)
+        self.use_number(request)
+        if self.is_frozen(order.session, tags, order.instrument):
+            return self.reject(request, FROZEN, returned=False)
         self._take_out(order)
         order.user_ref = request.user_ref
         order.price = request.price
         order.leaves = left
         order.reference = len(self.events)
         order.tif, order.display, order.tags = request.tif, request.display, tags
+        order.quote = 0
         order.sweep, order.gtc, order.stay = request.sweep, request.gtc, request.stay
-        self._admit("replaced", order, request)
+        self.admit("replaced", order, request)
 
     def _modify(self, request: Request) -> None:
-        if fault := self._session_fault(request) or self._live_fault(request, request.user_ref):
-            return self._ignore(request, fault)
+        if fault := self.session_fault(request) or self._live_fault(request, request.user_ref):
+            return self.ignore(request, fault)
         order = self.orders[request.slot]
         left = min(order.leaves, max(0, request.quantity - order.done))
         side_changes = request.side != order.side
         if side_changes and "B" in (request.side, order.side):
-            return self._ignore(request, SUPERFLUOUS)
+            return self.ignore(request, SUPERFLUOUS)
         if left == order.leaves and not side_changes:
-            return self._ignore(request, SUPERFLUOUS)
+            return self.ignore(request, SUPERFLUOUS)
         if left == 0:
-            return self._reduce(order, 0, ord("U"), long_form=request.long_form)
+            return self.reduce(order, 0, ord("U"), long_form=request.long_form)
         taken, order.leaves, order.side = order.leaves - left, left, request.side
         order.shown = min(order.shown, left)
         about = (order.instrument, order.side, order.price, taken, left, order.reference)
-        self._say("modified", *order.owner, *about, request.long_form)
+        self.say("modified", *order.owner, *about, request.long_form)
 
     def _refused(self, request: Request) -> None:
-        if fault := self._session_fault(request) or self._number_fault(request):
-            return self._ignore(request, fault)
-        self._use_number(request)
-        self._reject(request, request.reason, returned=False)
+        if fault := self.session_fault(request) or self.number_fault(request):
+            return self.ignore(request, fault)
+        self.use_number(request)
+        self.reject(request, request.reason, returned=False)
 
     def _query(self, request: Request) -> None:
-        if fault := self._session_fault(request):
-            return self._ignore(request, fault)
+        if fault := self.session_fault(request):
+            return self.ignore(request, fault)
         last = self.sessions[request.session].last.get(request.channel, 0)
         following = 0 if last == LAST_USER_REF else last + 1
-        self._say("account", request.session, request.channel, following, request.long_form)
+        self.say("account", request.session, request.channel, following, request.long_form)
 
     # ------------------------------------------------------------------ requests about sessions
 
     def _login(self, request: Request) -> None:
         if request.session >= len(self.sessions):
-            return self._ignore(request, UNKNOWN_SESSION)
+            return self.ignore(request, UNKNOWN_SESSION)
         session = self.sessions[request.session]
         session.generation += 1
         session.source = request.source
         session.connected = True
-        self._say("logged in", request.session, session.generation, request.slot)
+        self.say("logged in", request.session, session.generation, request.slot)
 
     def _logout(self, request: Request) -> None:
         if request.session >= len(self.sessions):
-            return self._ignore(request, UNKNOWN_SESSION)
+            return self.ignore(request, UNKNOWN_SESSION)
         session = self.sessions[request.session]
         if session.generation != request.generation:
-            return self._ignore(request, STALE)
+            return self.ignore(request, STALE)
         if session.source != request.source:
-            return self._ignore(request, UNKNOWN_SESSION)
+            return self.ignore(request, UNKNOWN_SESSION)
         if not session.connected:
-            return self._ignore(request, ALREADY)
+            return self.ignore(request, ALREADY)
         session.connected = False
-        self._say("logged out", request.session, session.generation, request.slot)
+        self.say("logged out", request.session, session.generation, request.slot)
         self._cancel_for_the_gone()
 
     def _gateway_started(self, request: Request) -> None:
@@ -319,7 +328,7 @@ class Exchange:
         number = request.slot % 64
         gateway = self.gateways[number]
         if not gateway.alive or gateway.incarnation != request.user_ref:
-            return self._ignore(request, ALREADY)
+            return self.ignore(request, ALREADY)
         self._gateway(request, number, alive=False)
 
     def _gateway(self, request: Request, number: int, *, alive: bool) -> None:
@@ -328,7 +337,7 @@ class Exchange:
         for session in self.sessions:
             if session.connected and session.source == number:
                 session.connected = False
-        self._say(request.kind, number, request.user_ref)
+        self.say(request.kind, number, request.user_ref)
         self._cancel_for_the_gone()
 
     def _cancel_for_the_gone(self) -> None:
@@ -336,7 +345,7 @@ class Exchange:
         for session in self.sessions:
             if session.cancel_on_disconnect and not session.connected:
                 for order in [each for each in session.resting if not each.stay]:
-                    self._reduce(order, 0, ord("Z"), long_form=True, cause=DISCONNECT)
+                    self.reduce(order, 0, ord("Z"), long_form=True, cause=DISCONNECT)
 
     # ------------------------------------------------------------------ many orders at once
 
@@ -347,14 +356,14 @@ class Exchange:
         if not everywhere and request.instrument >= len(self.instruments):
             return self._reject_management(request, BAD_SYMBOL)
         asked = (request.instrument, request.side, request.firm, request.group)
-        self._say("mass cancelled", request.session, request.channel, request.user_ref, *asked)
+        self.say("mass cancelled", request.session, request.channel, request.user_ref, *asked)
         for session in self._meant(request):
             for order in list(session.resting):
                 of_instrument = everywhere or order.instrument == request.instrument
                 of_side = request.side == ANY_SIDE or (request.side == "B") == (order.side == "B")
                 of_group = request.group in (0, order.tags.get(GROUP, 0))
                 if of_instrument and of_side and of_group:
-                    self._reduce(order, 0, ord("U"), long_form=True, cause=MASS_CANCEL)
+                    self.reduce(order, 0, ord("U"), long_form=True, cause=MASS_CANCEL)
 
     def _disable(self, request: Request) -> None:
         self._allow_entry(request, "disabled")
@@ -367,7 +376,7 @@ class Exchange:
         if not self._may_manage(request):
             return
         by_whom = "firm" if request.firm.strip() else "session"
-        self._say(answer, request.session, request.channel, request.user_ref, request.firm)
+        self.say(answer, request.session, request.channel, request.user_ref, request.firm)
         for session in self._meant(request):
             if answer == "disabled":
                 session.disabled.add(by_whom)
@@ -375,10 +384,10 @@ class Exchange:
                 session.disabled.discard(by_whom)
 
     def _may_manage(self, request: Request) -> bool:
-        if fault := self._session_fault(request) or self._number_fault(request):
-            self._ignore(request, fault)
+        if fault := self.session_fault(request) or self.number_fault(request):
+            self.ignore(request, fault)
             return False
-        self._use_number(request)
+        self.use_number(request)
         if request.firm.strip() and request.firm != self.sessions[request.session].firm:
             self._reject_management(request, NOT_YOUR_FIRM)
             return False
@@ -390,7 +399,7 @@ class Exchange:
         return [each for each in self.sessions if each.firm == request.firm]
 
     def _reject_management(self, request: Request, reason: int) -> None:
-        self._reject(request._replace(client_id=b" " * 14), reason, returned=False)
+        self.reject(request._replace(client_id=b" " * 14), reason, returned=False)
 
     # ------------------------------------------------------------------ market-maker protection
 
@@ -405,12 +414,13 @@ class Exchange:
         frozen_until = protection.frozen_until if protection else 0
         said = (*astuple(settings)[1:], frozen_until if frozen_until > self.now else 0)
         about = (request.session, request.channel, request.user_ref)
-        self._say("protection set", *about, asked.action, *said)
+        self.say("protection set", *about, asked.action, *said)
 
     def _counts(self, order: Order) -> Protection | None:
         return self.protections.of(order.session, order.tags.get(GROUP, 0), order.instrument)
 
-    def _is_frozen(self, session: int, tags: Tags, instrument: int) -> bool:
+    def is_frozen(self, session: int, tags: Tags, instrument: int) -> bool:
+        """Whether orders of the group cannot be entered."""
         protection = self.protections.of(session, tags.get(GROUP, 0), instrument)
         return protection is not None and protection.frozen_until > self.now
 
@@ -422,13 +432,16 @@ class Exchange:
             protection.frozen_until = self.now + length if length else FOREVER
             about = (protection.session, settings.group, settings.instrument, reached)
             until = (settings.frozen_us, protection.frozen_until)
-            self._say("protection fired", *about, *protection.amounts(), *until)
+            self.say("protection fired", *about, *protection.amounts(), *until)
             protection.executed, protection.due = [], False
             for order in list(self.sessions[protection.session].resting):
                 if self._counts(order) is protection:
-                    self._reduce(order, 0, ord("Z"), long_form=True, cause=PROTECTED)
-        if taker.leaves and self._is_frozen(taker.session, taker.tags, taker.instrument):
-            self._reduce(taker, 0, ord("Z"), long_form=True, cause=PROTECTED)
+                    self.reduce(order, 0, ord("Z"), long_form=True, cause=PROTECTED)
+        if taker.leaves and self.is_frozen(taker.session, taker.tags, taker.instrument):
+            self.reduce(taker, 0, ord("Z"), long_form=True, cause=PROTECTED)
+
+    def _mass_quote(self, request: Request) -> None:
+        mass_quote(self, request)
 
     # ------------------------------------------------------------------ instruments
 
@@ -438,7 +451,7 @@ class Exchange:
         if request.instrument >= len(self.instruments):
             return self._unknown(request)
         self.instruments[request.instrument].state = chr(request.reason)
-        self._say("state", request.instrument, request.reason)
+        self.say("state", request.instrument, request.reason)
 
     def _bust(self, request: Request) -> None:
         """No order changes: it is told to those who traded, who the supervisor says they are."""
@@ -447,16 +460,16 @@ class Exchange:
         ):
             return self._unknown(request)
         if max(request.session, request.other_session) >= len(self.sessions):
-            return self._ignore(request, UNKNOWN_SESSION)
+            return self.ignore(request, UNKNOWN_SESSION)
         sides = (request.session, request.user_ref, request.other_session, request.original)
-        self._say("broken", *sides, request.instrument, request.reason, request.reference)
+        self.say("broken", *sides, request.instrument, request.reason, request.reference)
 
     def _unknown(self, request: Request) -> None:
-        self._ignore(request, UNKNOWN_KIND)
+        self.ignore(request, UNKNOWN_KIND)
 
     # ------------------------------------------------------------------ matching
 
-    def _admit(self, name: str, order: Order, request: Request) -> None:
+    def admit(self, name: str, order: Order, request: Request) -> None:
         """Announce an order, let it trade, then rest it or cancel what is left."""
         other = self.instruments[order.instrument].queue("S" if order.side == "B" else "B")
         order.reserve = reserve_of(order.tags, order.display, order.leaves)
@@ -472,9 +485,9 @@ class Exchange:
         if AHEAD in order.tags:
             order.tags[AHEAD] = self._ahead(order)
         tags = tuple(sorted(order.tags.items()))
-        self._say(name, *order.owner, *about, *attributes, rests, *identity, tags)
+        self.say(name, *order.owner, *about, *attributes, rests, *identity, tags)
         if fate:
-            return self._reduce(order, 0, fate, long_form=True)
+            return self.reduce(order, 0, fate, long_form=True)
         if rests:
             return self._rest(order)
         while order.leaves and other and self._crosses(order, other[0]):
@@ -485,10 +498,10 @@ class Exchange:
         if not order.leaves:
             return
         if order.tif == "3":
-            return self._reduce(order, 0, ord("I"), long_form=True)
+            return self.reduce(order, 0, ord("I"), long_form=True)
         self._rest(order)
         about = (order.instrument, order.side, order.price, order.leaves, order.reference)
-        self._say("rested", *order.owner, *about)
+        self.say("rested", *order.owner, *about)
 
     def _fate(self, order: Order, other: list[Order]) -> int:
         """Why an order is cancelled at once, or 0. A post-only one may get another price."""
@@ -550,9 +563,9 @@ class Exchange:
             return self._meet("self matched", maker, taker)
         why = {"long_form": True, "cause": SELF_MATCH}
         if mode in "RB":
-            self._reduce(maker, 0, ord("Q"), **why)
+            self.reduce(maker, 0, ord("Q"), **why)
         if mode in "IB":
-            self._reduce(taker, 0, ord("Q"), **why)
+            self.reduce(taker, 0, ord("Q"), **why)
 
     def _ahead(self, order: Order) -> int:
         """Lots of the order's price that trade before it if it rests now.
@@ -569,7 +582,7 @@ class Exchange:
         """Orders that end by themselves, the earliest first."""
         mortal = [order for order in self.orders.values() if 0 < order.due <= self.now]
         for order in sorted(mortal, key=lambda order: (order.due, order.slot)):
-            self._reduce(order, 0, ord("T"), long_form=True, cause=EXPIRED)
+            self.reduce(order, 0, ord("T"), long_form=True, cause=EXPIRED)
 
     def _crosses(self, taker: Order, maker: Order) -> bool:
         if taker.side == "B":
@@ -599,15 +612,15 @@ class Exchange:
         about = (maker.instrument, maker.side, maker.price, quantity, maker.reference)
         done = (maker.leaves == 0, taker.leaves == 0)
         hidden = maker.display == "N"
-        self._say(name, *maker.owner, *taker.owner, *about, *done, hidden)
+        self.say(name, *maker.owner, *taker.owner, *about, *done, hidden)
         if maker.leaves and not maker.shown:
             self._take_out(maker)
             maker.reference = len(self.events)
             self._rest(maker)
             about = (maker.instrument, maker.side, maker.price)
-            self._say("restated", *maker.owner, *about, maker.leaves, maker.shown, maker.reference)
+            self.say("restated", *maker.owner, *about, maker.leaves, maker.shown, maker.reference)
 
-    def _reduce(
+    def reduce(
         self, order: Order, left: int, reason: int, *, long_form: bool = False, cause: int = 0
     ) -> None:
         """Lower what is open to `left`; 0 ends the order. cause: 0 when its client asked."""
@@ -619,7 +632,7 @@ class Exchange:
             del self.orders[order.slot]
         about = (order.instrument, order.side, order.price, taken, left, order.reference)
         how = (reason, cause, left == 0, was_resting, long_form)
-        self._say("cancelled", *order.owner, *about, *how)
+        self.say("cancelled", *order.owner, *about, *how)
 
     def _rest(self, order: Order) -> None:
         order.resting = True
@@ -635,7 +648,8 @@ class Exchange:
 
     # ------------------------------------------------------------------ checks
 
-    def _session_fault(self, request: Request) -> int:
+    def session_fault(self, request: Request) -> int:
+        """Why a request of the session from there is ignored, or 0."""
         if request.session >= len(self.sessions):
             return UNKNOWN_SESSION
         session = self.sessions[request.session]
@@ -643,11 +657,13 @@ class Exchange:
             return STALE
         return 0 if session.source == request.source else UNKNOWN_SESSION
 
-    def _number_fault(self, request: Request) -> int:
+    def number_fault(self, request: Request) -> int:
+        """NUMBER_USED, or 0."""
         last = self.sessions[request.session].last.get(request.channel, 0)
         return 0 if request.user_ref > last else NUMBER_USED
 
-    def _use_number(self, request: Request) -> None:
+    def use_number(self, request: Request) -> None:
+        """The number is the session's last one."""
         self.sessions[request.session].last[request.channel] = request.user_ref
 
     def _live_fault(self, request: Request, user_ref: int) -> int:
@@ -656,30 +672,34 @@ class Exchange:
         return 0 if order is not None and order.owner == asked else NOT_LIVE
 
     def _slot_is_free(self, request: Request) -> bool:
-        source, index = divmod(request.slot, SLOTS_PER_SOURCE)
-        own = request.slot > 0 and source == request.source and index < self.slots
-        return own and request.slot not in self.orders
+        return self.owns_free(request.source, request.slot)
+
+    def owns_free(self, source: int, slot: int) -> bool:
+        """Whether a slot is the source's own and holds no order."""
+        owner, index = divmod(slot, SLOTS_PER_SOURCE)
+        return slot > 0 and owner == source and index < self.slots and slot not in self.orders
 
     def _entry_fault(self, request: Request, slot_is_free: bool) -> int:
         if not slot_is_free:
             return BAD_SLOT
         if request.instrument >= len(self.instruments):
             return BAD_SYMBOL
-        if reason := self._closed(request.session, request.instrument):
+        if reason := self.closed(request.session, request.instrument):
             return reason
-        fault = self._limits_fault(request.instrument, request.price, request.quantity)
+        fault = self.limits_fault(request.instrument, request.price, request.quantity)
         if fault := fault or terms_fault(dict(request.tags), request.tif):
             return fault
-        frozen = self._is_frozen(request.session, dict(request.tags), request.instrument)
+        frozen = self.is_frozen(request.session, dict(request.tags), request.instrument)
         return FROZEN if frozen else 0
 
-    def _closed(self, session: int, instrument: int) -> int:
+    def closed(self, session: int, instrument: int) -> int:
         """Why no order can be entered or replaced now: by the session, in the instrument."""
         if self.sessions[session].disabled:
             return NO_ENTRY
         return 0 if self.instruments[instrument].state == "T" else CLOSED
 
-    def _limits_fault(self, instrument: int, price: int, quantity: int) -> int:
+    def limits_fault(self, instrument: int, price: int, quantity: int) -> int:
+        """What is outside the instrument's limits, or 0."""
         limits = self.instruments[instrument]
         if not limits.price_min <= price <= limits.price_max:
             return BAD_PRICE
@@ -687,17 +707,20 @@ class Exchange:
 
     # ------------------------------------------------------------------ what is said
 
-    def _say(self, name: str, *values: Any) -> None:
+    def say(self, name: str, *values: Any) -> None:
+        """An event."""
         self.events.append((name, *values))
 
-    def _ignore(self, request: Request, reason: int, *, returned: bool = False) -> None:
+    def ignore(self, request: Request, reason: int, *, returned: bool = False) -> None:
+        """The request had no effect."""
         owner = (request.slot, request.session, request.channel, request.user_ref)
-        self._say("ignored", request.kind, reason, *owner, returned)
+        self.say("ignored", request.kind, reason, *owner, returned)
 
-    def _reject(self, request: Request, reason: int, *, returned: bool) -> None:
+    def reject(self, request: Request, reason: int, *, returned: bool) -> None:
+        """The request is rejected."""
         owner = (request.slot, request.session, request.channel, request.user_ref)
         about = (request.client_id, True)  # it answers `O` or `U`: always the long form
-        self._say("rejected", request.kind, reason, *owner, returned, *about)
+        self.say("rejected", request.kind, reason, *owner, returned, *about)
 
 
 def _urgency(order: Order) -> tuple[int, bool, int]:

@@ -71,6 +71,10 @@ class Protections:
     def __init__(self) -> None:
         self.by_session: dict[int, list[Protection | None]] = {}  # in the order of their first one
 
+    def take_block(self, session: int) -> None:
+        """A session's eight places, for whatever it needs them."""
+        self.by_session.setdefault(session, [None] * PLACES)
+
     def named(self, session: int, group: int) -> Protection | None:
         """A session's protection of a group."""
         for each in self.by_session.get(session, []):

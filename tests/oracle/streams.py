@@ -22,6 +22,7 @@ from tests.oracle.exchange import (
     Request,
 )
 from tests.oracle.protections import Settings
+from tests.oracle.quotes import Quote, Side
 from tests.oracle.terms import Guard
 
 SESSIONS = 4
@@ -51,6 +52,7 @@ KINDS = (
     *("enable",) * 2,
     "bust",
     *("protection",) * 3,
+    *("mass quote",) * 3,
 )
 FIRMS = ("ACME", "ACME", "SOLO", "ACME")  # of the sessions
 OWN = 7  # a group of orders of one owner
@@ -312,9 +314,31 @@ def _about_session(action: Action, kind: str, exchange: Exchange) -> Request:
         reason=0x8003 if kind == "refused" else 0,
         **_attributes(action),
     )
+    if kind == "mass quote":
+        return _quotes(action, request, exchange)
     if kind == "protection":
         return _about_group(action, request)
     return _about_many(action, request) if kind in ("mass cancel", "disable", "enable") else request
+
+
+def _quotes(action: Action, request: Request, exchange: Exchange) -> Request:
+    """One to three quotes; of some a side is missing, some are crossed or of no instrument."""
+    base = request.source * SLOTS_PER_SOURCE
+    free = [base + n for n in range(SLOTS) if base + n and base + n not in exchange.orders]
+    quotes = []
+    for each in range(1 + action.choice % 3):
+        seed = _spread(action.special + 1000 * each + 77 * action.pick)
+        instrument = seed % 12 // 9 if seed % 97 else 2
+        middle = 98 + seed // 16 % 8 if instrument == 0 else 100 + seed // 16 % 5000
+        spread = seed // 128 % 6 - (0 if seed // 2048 % 8 else 3)
+        sides = []
+        for price in (middle, middle + spread):
+            quantity = seed // 4096 % 20 if seed // (7 + price % 2) % 5 else 0
+            sides.append(Side(free.pop() if quantity and free else 0, price, quantity))
+        number = 1 + seed // 8192 % 4 if seed % 89 else 257
+        quotes.append(Quote(number, instrument, *sides))
+    group = action.special % 3
+    return request._replace(quotes=tuple(quotes), group=group, slot=0, client_id=bytes(14))
 
 
 def _about_group(action: Action, request: Request) -> Request:

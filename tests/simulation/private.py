@@ -74,6 +74,7 @@ def new_market(settings: Settings) -> Market:
         expiries=SparseRows(zero_row(declared.EXPIRY), 1 << 10),  # type: ignore[arg-type]
         protections=SparseRows(zero_row(declared.PROTECTION), 1 << 13),  # type: ignore[arg-type]
         fills=SparseRows(zero_row(declared.FILL), 1 << 21),  # type: ignore[arg-type]
+        quotes=SparseWords(1 << 19),  # type: ignore[arg-type]
         user_refs=SparseWords(256 * settings.sessions),  # type: ignore[arg-type]
         positions=SparseWords(settings.sessions * INSTRUMENTS),  # type: ignore[arg-type]
         limits=SparseWords(declared.LIMIT_COUNT * settings.sessions),  # type: ignore[arg-type]
@@ -90,7 +91,7 @@ def difference(market: Market, other: Market, *, replicas: bool) -> str:
         mine, theirs = getattr(market, name).touched(), getattr(other, name).touched()
         if mine != theirs:
             return f"{name}: {_first_difference(mine, theirs)}"
-    words = ("leaf_words", "node_words", "node_children", "user_refs", "limits")
+    words = ("leaf_words", "node_words", "node_children", "user_refs", "limits", "quotes")
     for name in words + (("positions",) if replicas else ()):
         mine, theirs = getattr(market, name).touched(), getattr(other, name).touched()
         if mine != theirs:

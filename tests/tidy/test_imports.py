@@ -33,6 +33,8 @@ GATEWAYS_MAY_USE = {
         "positions",
         "presence",
         "queues",
+        "quotes",
+        "limit_kinds",
         "shares_ahead",
         "recovery",
         "replica",
