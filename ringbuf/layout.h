@@ -92,7 +92,8 @@ _Static_assert(sizeof(struct doorbells) == 64, "size");
 #define CONTROL_WORDS_STOP 0
 #define CONTROL_WORDS_HANDOVER 8
 #define CONTROL_WORDS_BEGIN_ANEW 16
-#define CONTROL_WORDS_RESERVED_0 24
+#define CONTROL_WORDS_SNAPSHOT 24
+#define CONTROL_WORDS_RESERVED_0 32
 #define CONTROL_WORDS_EPOCH 128
 #define CONTROL_WORDS_ATTEMPTING 136
 #define CONTROL_WORDS_CRASHED 144
@@ -104,7 +105,8 @@ struct control_words {
     int64_t stop;
     int64_t handover;
     int64_t begin_anew;
-    int64_t reserved_0[13];
+    int64_t snapshot;
+    int64_t reserved_0[12];
     int64_t epoch;
     int64_t attempting;
     int64_t crashed;

@@ -172,7 +172,15 @@ CONTROL_WORDS = Record(
             doc="1 + position from which all sequences of messages begin anew, because some that "
             "were given out may be missing; 0: they go on",
         ),
-        Field("reserved_0", "i8", repeat=13),
+        Field(
+            "snapshot",
+            "i8",
+            writer="the supervisor",
+            order="relaxed",
+            doc="position that the newest snapshot is to have reached: the recorder takes one "
+            "before it is due",
+        ),
+        Field("reserved_0", "i8", repeat=12),
         Field(
             "epoch",
             "i8",
@@ -329,6 +337,7 @@ FRAME_DIGEST = combined_digest(*RECORDS)
 STOP = CONTROL_WORDS.offset_of("stop") // WORD_SIZE
 EPOCH = CONTROL_WORDS.offset_of("epoch") // WORD_SIZE
 HANDOVER = CONTROL_WORDS.offset_of("handover") // WORD_SIZE
+SNAPSHOT = CONTROL_WORDS.offset_of("snapshot") // WORD_SIZE
 BEGIN_ANEW = CONTROL_WORDS.offset_of("begin_anew") // WORD_SIZE
 CRASHED = CONTROL_WORDS.offset_of("crashed") // WORD_SIZE
 SUSPECT = CONTROL_WORDS.offset_of("suspect") // WORD_SIZE

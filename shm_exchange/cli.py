@@ -12,44 +12,34 @@ from __future__ import annotations
 
 import errno
 import importlib
-import json
-import os
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
+from shm_exchange.cli_journal import journal
+from shm_exchange.cli_options import (
+    DEFAULT_NAME,
+    default_state_directory,
+    in_state,
+    named,
+    of_engine,
+    show,
+    with_json,
+)
+
 _PACKAGES = ("ringbuf", "shm_exchange", "gateways")
-DEFAULT_NAME = "main"
 _FLOW_MESSAGES = 100_000
 _HALTS = ("cancel-only", "halted", "closed")
 _BUSTS = ("erroneous", "consent", "supervisory", "external")
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-def _check_name(context: click.Context, option: click.Parameter, name: str | None) -> str | None:
-    from shm_exchange.config import is_name
-
-    if name is not None and not is_name(name):
-        raise click.BadParameter("use 1 to 32 letters, digits, _ and -.", context, option)
-    return name
-
-
-_name = click.option("--name", callback=_check_name, help="Of the exchange; `main` by default.")
 _config = click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
     help="A TOML file; without it the built-in configuration.",
-)
-_state = click.option(
-    "--state",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Where journal and snapshots are.",
-)
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-_engine = click.option(
-    "--engine", type=click.IntRange(1), metavar="ID", help="Of the engine; the first by default."
 )
 _flow = click.argument("flow", metavar="FLOW.npz", type=click.Path(path_type=Path))
 
@@ -66,8 +56,8 @@ def commands() -> None:
 
 @commands.command()
 @_config
-@_state
-@_name
+@in_state
+@named
 def run(config: Path | None, state: Path | None, name: str | None) -> None:
     """Run the exchange in the foreground.
 
@@ -85,19 +75,19 @@ def run(config: Path | None, state: Path | None, name: str | None) -> None:
 
 
 @commands.command()
-@_name
-@_json
+@named
+@with_json
 def status(name: str | None, as_json: bool) -> None:
     """Show roles, positions, lags and rates of an exchange."""
     from shm_exchange import status as reader
 
-    _print(reader.collect(name or DEFAULT_NAME), as_json)
+    show(reader.collect(name or DEFAULT_NAME), as_json)
 
 
 @commands.command()
-@_name
-@_engine
-@_json
+@named
+@of_engine
+@with_json
 def promote(name: str | None, engine: int | None, as_json: bool) -> None:
     """Let a standby succeed the matcher, as planned.
 
@@ -106,13 +96,27 @@ def promote(name: str | None, engine: int | None, as_json: bool) -> None:
     """
     from shm_exchange import handover
 
-    _print(handover.promote(name or DEFAULT_NAME, engine), as_json)
+    show(handover.promote(name or DEFAULT_NAME, engine), as_json)
 
 
 @commands.command()
-@_name
-@_engine
-@_json
+@named
+@of_engine
+@with_json
+def snapshot(name: str | None, engine: int | None, as_json: bool) -> None:
+    """Take a snapshot now: the next start has nothing to replay.
+
+    Returns when it is on disk. Trading goes on meanwhile.
+    """
+    from shm_exchange import snapshot_request
+
+    show(snapshot_request.take(name or DEFAULT_NAME, engine), as_json)
+
+
+@commands.command()
+@named
+@of_engine
+@with_json
 def drill(name: str | None, engine: int | None, as_json: bool) -> None:
     """Promote a standby, and check that nothing is amiss.
 
@@ -121,15 +125,15 @@ def drill(name: str | None, engine: int | None, as_json: bool) -> None:
     from shm_exchange import handover
 
     report = handover.drill(name or DEFAULT_NAME, engine)
-    _print(report, as_json)
+    show(report, as_json)
     sys.exit(0 if report["passed"] else 1)
 
 
 @commands.command()
 @click.argument("session")
 @click.argument("changes", metavar="LIMIT=VALUE...", nargs=-1, required=True)
-@_name
-@_json
+@named
+@with_json
 def limits(session: str, changes: tuple[str, ...], name: str | None, as_json: bool) -> None:
     """Change what a session may ask, while it trades.
 
@@ -142,15 +146,15 @@ def limits(session: str, changes: tuple[str, ...], name: str | None, as_json: bo
     pairs = (each.partition("=")[::2] for each in changes)
     wanted = {key: None if value == "default" else value for key, value in pairs}
     directory = Path(presence.find(name or DEFAULT_NAME)["state_directory"])
-    _print(ask(directory, {"do": limit_change.DO, "session": session, "limits": wanted}), as_json)
+    show(ask(directory, {"do": limit_change.DO, "session": session, "limits": wanted}), as_json)
 
 
 @commands.command()
 @click.argument("symbol")
 @click.option("--state", type=click.Choice(_HALTS), default="halted", show_default=True)
 @click.option("--reason", default="", metavar="TEXT", help="1 to 4 letters and digits.")
-@_name
-@_json
+@named
+@with_json
 def halt(symbol: str, state: str, reason: str, name: str | None, as_json: bool) -> None:
     """Stop trading in an instrument.
 
@@ -158,30 +162,33 @@ def halt(symbol: str, state: str, reason: str, name: str | None, as_json: bool) 
     """
     from shm_exchange import market_operations
 
-    _print(market_operations.change_state(name or DEFAULT_NAME, symbol, state, reason), as_json)
+    show(market_operations.change_state(name or DEFAULT_NAME, symbol, state, reason), as_json)
 
 
 @commands.command()
 @click.argument("symbol")
-@_name
-@_json
+@named
+@with_json
 def resume(symbol: str, name: str | None, as_json: bool) -> None:
     """Open an instrument for trading again."""
     from shm_exchange.market_operations import OPEN, change_state
 
-    _print(change_state(name or DEFAULT_NAME, symbol, OPEN), as_json)
+    show(change_state(name or DEFAULT_NAME, symbol, OPEN), as_json)
 
 
 @commands.command()
 @click.argument("match_number", type=click.IntRange(0))
 @click.option("--reason", type=click.Choice(_BUSTS), default="erroneous", show_default=True)
-@_name
-@_json
+@named
+@with_json
 def bust(match_number: int, reason: str, name: str | None, as_json: bool) -> None:
     """Break a trade: both sides and the feed are told, once."""
     from shm_exchange import market_operations
 
-    _print(market_operations.bust(name or DEFAULT_NAME, match_number, reason), as_json)
+    show(market_operations.bust(name or DEFAULT_NAME, match_number, reason), as_json)
+
+
+commands.add_command(journal)
 
 
 @commands.command()
@@ -194,10 +201,10 @@ def bust(match_number: int, reason: str, name: str | None, as_json: bool) -> Non
     metavar="R",
     help="Messages per second; without it as fast as possible.",
 )
-@_name
+@named
 @click.option("--instrument", default="AAPL", show_default=True, help="That the flow is for.")
 @click.option("--allow-resting", is_flag=True, help="Go on when the instrument has orders already.")
-@_json
+@with_json
 def replay(
     flow: Path, config: Path | None, name: str | None, as_json: bool, **options: Any
 ) -> None:
@@ -212,85 +219,19 @@ def replay(
     driver = importlib.import_module("gateways.replay")
     name = name or (configuration.exchange.name if configuration else DEFAULT_NAME)
     report = driver.run(flow, configuration=configuration, name=name, **options)
-    _print(report, as_json)
+    show(report, as_json)
     sys.exit(0 if report["feed_matches_book"] else 1)
-
-
-@commands.group(no_args_is_help=False)
-def journal() -> None:
-    """Verify, print and prune what is on disk.
-
-    Beside a running exchange, too.
-    """
-
-
-def _of_journal(command: Any) -> Any:
-    """The options that name a journal."""
-    engine = click.option("--engine", type=click.IntRange(1), metavar="E", help="Only this one.")
-    return _name(_state(engine(command)))
-
-
-@journal.command()
-@_of_journal
-@_json
-def verify(name: str | None, state: Path | None, engine: int | None, as_json: bool) -> None:
-    """Prove every block and every snapshot; exit code 1 when one is damaged."""
-    from shm_exchange import journal_commands
-
-    directory = state or default_state_directory(name or DEFAULT_NAME)
-    engines = journal_commands.engines_of(directory, engine)
-    rows = [journal_commands.verify(directory, each) for each in engines]
-    _print({"state": str(directory), "journals": rows}, as_json)
-    sys.exit(1 if any(each["fault"] for each in rows) else 0)
-
-
-@journal.command()
-@_of_journal
-@click.option("--from", "start", type=click.IntRange(0), default=0, metavar="P", help="Position.")
-@click.option("--to", "stop", type=click.IntRange(0), metavar="P", help="Position behind the last.")
-def dump(
-    name: str | None, state: Path | None, engine: int | None, start: int, stop: int | None
-) -> None:
-    """Print events, one JSON object a line."""
-    from shm_exchange import journal_commands
-
-    directory = state or default_state_directory(name or DEFAULT_NAME)
-    for each in journal_commands.engines_of(directory, engine):
-        for row in journal_commands.dump(directory, each, start, stop):
-            click.echo(json.dumps(row))
-
-
-@journal.command()
-@_of_journal
-@click.option(
-    "--before",
-    type=click.IntRange(0),
-    metavar="P",
-    help="Remove what lies before this position, although streams need it.",
-)
-@click.option("--dry-run", is_flag=True, help="Say what would be removed.")
-@_json
-def prune(
-    name: str | None, state: Path | None, engine: int | None, as_json: bool, **options: Any
-) -> None:
-    """Remove segments that nobody needs any more."""
-    from shm_exchange import journal_commands
-
-    directory = state or default_state_directory(name or DEFAULT_NAME)
-    engines = journal_commands.engines_of(directory, engine)
-    rows = [journal_commands.prune(directory, each, **options) for each in engines]
-    _print({"state": str(directory), "journals": rows}, as_json)
 
 
 @commands.command()
 @_flow
-@_json
+@with_json
 def conformance(flow: Path, as_json: bool) -> None:
     """Print the hash of what the matcher reports for a flow."""
     from shm_exchange.conformance import check
     from shm_exchange.flow import load
 
-    _print(check(load(flow))._asdict(), as_json)
+    show(check(load(flow))._asdict(), as_json)
 
 
 @commands.group(no_args_is_help=False)
@@ -338,26 +279,6 @@ def check_config(file: Path) -> None:
         for name in ("engines", "instruments", "gateways", "sessions")
     )
     click.echo(f"{file}: valid. {counts}")
-
-
-def default_state_directory(name: str) -> Path:
-    """Where an exchange keeps its state when nobody says: the user's state folder."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "shm-exchange" / name
-
-
-def _print(result: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(result, default=_plain))
-        return
-    from shm_exchange import screen
-
-    screen.show(result)
-
-
-def _plain(value: Any) -> Any:
-    """numpy's scalars as Python's; anything else as text."""
-    return value.item() if hasattr(value, "item") else str(value)
 
 
 def _fail(message: str, code: int) -> NoReturn:

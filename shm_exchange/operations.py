@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
-from shm_exchange import handover, limit_change, market_operations
+from shm_exchange import handover, limit_change, market_operations, snapshot_request
 from shm_exchange.admin import Command
 from shm_exchange.children import Post
 from shm_exchange.config import Configuration
@@ -22,5 +22,6 @@ def of(
     return {
         handover.DO: partial(handover.begin, posts, wirings),
         limit_change.DO: partial(limit_change.begin, configuration, wirings, ring_matcher),
+        snapshot_request.DO: partial(snapshot_request.begin, wirings),
         **market_operations.requests(configuration, wirings, ring_matcher),
     }

@@ -183,14 +183,17 @@ class SnapshotWorker(_Worker):
     interpreter's lock, and the appends would wait for it (seconds were measured).
     """
 
-    def __init__(self, recorder: Recorder, snapshotter: Snapshotter) -> None:
+    def __init__(self, recorder: Recorder, snapshotter: Snapshotter, words: np.ndarray) -> None:
+        """words: the engine's control words, which say when an operator wants one."""
         super().__init__("snapshots")
         self._recorder = recorder
+        self._words = words
         self.snapshotter = snapshotter
 
     def step(self) -> None:
         """Apply a bounded batch, or rest."""
         journal = self._recorder.journal
+        self.snapshotter.wanted_position = int(self._words[layout.SNAPSHOT])
         if self.snapshotter.step(journal.position, journal.durable, time.time_ns()) == 0:
             self.stop.wait(0.01)
 
@@ -203,7 +206,7 @@ class Process:
         self._recorder = recorder
         self._disk = context.configuration.exchange.durability == "disk"
         self._sync = SyncWorker(recorder, context, disk=self._disk)
-        self._snapshots = SnapshotWorker(recorder, snapshotter)
+        self._snapshots = SnapshotWorker(recorder, snapshotter, context.control.words)
         capacity = len(recorder.ring.records)
         self._many = capacity // 8
         self._nap_seconds = min(GATHER_SECONDS, capacity // 4 / EVENTS_PER_SECOND_MAX)

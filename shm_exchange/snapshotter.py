@@ -37,6 +37,7 @@ class Snapshotter:
         self.count = 0  # snapshots written
         self.failures = 0  # snapshots for which the disk had no room
         self.paused = False  # no snapshots: the disk has no room to spare
+        self.wanted_position = 0  # an operator wants a snapshot from here or later
         self.market: Market | None = None
         self._history = History(ring, directory, owner)
         self._ring = ring
@@ -62,7 +63,9 @@ class Snapshotter:
         before = self.position
         self.position = catch_up(self.market, self._history, self.position, stop)
         since = self.position - max(self.snapshot_position, self._failed_position)
-        due = since >= self._every and not self.paused
+        asked = self.snapshot_position < self.wanted_position <= self.position
+        asked = asked and self._failed_position < self.position
+        due = (since >= self._every or asked) and not self.paused
         if due and self.position == self._commit and self.position <= durable:
             self._write(now_ns)
             return 1

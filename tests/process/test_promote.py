@@ -20,6 +20,9 @@ import pytest
 
 from gateways.client import Side
 from shm_exchange.admin import SOCKET
+from shm_exchange.journal_segment import Owner
+from shm_exchange.presence import read_identity
+from shm_exchange.snapshot import snapshot_paths, verify_snapshot
 from tests.process.conftest import ENGINES, ROOT, Exchange
 from tests.process.test_takeover import PORTION, drain, engine, feed_orders
 from tests.process.trading import order_client, play, ports, running
@@ -90,6 +93,18 @@ def test_a_drill_says_that_all_is_well(market: Exchange) -> None:
         assert after["agreement"] is True
 
 
+def test_a_snapshot_when_an_operator_wants_one(market: Exchange) -> None:
+    """It has all that was published, and is there when the command returns."""
+    before = engine(market)["published"]
+    outcome = shmx(market, "snapshot", "--json")
+    assert outcome.returncode == 0, outcome.stderr
+    found = json.loads(outcome.stdout)
+    assert found["engine"] == 1 and found["position"] >= before > 0
+    newest, path = snapshot_paths(market.state, 1)[0]
+    assert newest >= found["position"]
+    verify_snapshot(path, Owner.of(read_identity(market.state), 1))
+
+
 def test_status_says_whether_replicas_agree(market: Exchange) -> None:
     """After a pause of the market everybody has compared the same hash."""
     found = market.wait_until(
@@ -127,6 +142,7 @@ def test_a_stopped_standby_is_not_promoted(market: Exchange, command: str) -> No
 def test_an_engine_that_is_not_there(market: Exchange) -> None:
     """Named with those that are."""
     assert "there is no engine 9 here; known are: 1" in refused(market, "promote", "--engine", "9")
+    assert "there is no engine 9 here; known are: 1" in refused(market, "snapshot", "--engine", "9")
 
 
 def test_without_a_standby_nobody_is_promoted(exchange: Callable[..., Exchange]) -> None:

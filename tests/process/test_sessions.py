@@ -212,7 +212,7 @@ def test_logins_that_are_never_completed_keep_nobody(here: int) -> None:
     for half in halves[::2]:
         half.socket.close()
     with RawClient(here) as client:
-        client.log_in("S11").messages(1)
+        assert client.log_in("S11").messages(1)[0][:1] == b"S"
     for half in halves[1::2]:
         half.socket.close()
 

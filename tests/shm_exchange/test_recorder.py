@@ -245,6 +245,23 @@ def test_snapshotter(tmp_path: Path) -> None:
     assert same_market(again.market or fresh_market(), replica_at(end))
 
 
+def test_snapshot_that_is_wanted(tmp_path: Path) -> None:
+    """Goal: one that is asked for is taken once, as soon as what it is to have is durable."""
+    ring = make_ring(CAPACITY)
+    recorder = begin(tmp_path, ring)
+    snapshotter = Snapshotter(ring, tmp_path, OWNER, fresh_market, every=1000)
+    snapshotter.wanted_position = 20
+    for position, synced in ((0, 0), (16, 16), (24, 16), (24, 24), (40, 40)):
+        publish_events(ring, recorder.journal.position, position - recorder.journal.position)
+        recorder.step(NOW_NS)
+        recorder.sync()
+        while snapshotter.step(position, synced, NOW_NS):
+            pass
+        assert snapshotter.snapshot_position == (24 if synced >= 24 else 0)
+    assert snapshotter.count == 1
+    recorder.journal.abandon()
+
+
 def test_snapshot_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Goal: a snapshot that finds no room is left out; the recorder lives on."""
     ring = make_ring(CAPACITY)

@@ -1,0 +1,53 @@
+"""Shell: what several commands of `shmx` share: options, and how a result is printed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+DEFAULT_NAME = "main"
+
+
+def _check_name(context: click.Context, option: click.Parameter, name: str | None) -> str | None:
+    from shm_exchange.config import is_name
+
+    if name is not None and not is_name(name):
+        raise click.BadParameter("use 1 to 32 letters, digits, _ and -.", context, option)
+    return name
+
+
+named = click.option("--name", callback=_check_name, help="Of the exchange; `main` by default.")
+in_state = click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where journal and snapshots are.",
+)
+with_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+of_engine = click.option(
+    "--engine", type=click.IntRange(1), metavar="ID", help="Of the engine; the first by default."
+)
+
+
+def default_state_directory(name: str) -> Path:
+    """Where an exchange keeps its state when nobody says: the user's state folder."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "shm-exchange" / name
+
+
+def show(result: dict[str, Any], as_json: bool) -> None:
+    """Print a result: as one JSON object, or for a reader."""
+    if as_json:
+        click.echo(json.dumps(result, default=_plain))
+        return
+    from shm_exchange import screen
+
+    screen.show(result)
+
+
+def _plain(value: Any) -> Any:
+    """numpy's scalars as Python's; anything else as text."""
+    return value.item() if hasattr(value, "item") else str(value)
