@@ -27,7 +27,11 @@ from gateways.ouch.state import (
     CLIENTS,
     COMMAND_POSITION,
     COMMAND_PUBLISHED,
+    CONTENDED_NS,
+    CONTENTION_NS,
     FAULTS,
+    LAST_HEARD,
+    MESSAGES_CONTENDED,
     MESSAGES_PER_PASS,
     PENDING,
     ROWS_USED,
@@ -279,12 +283,25 @@ def _packet(pump, number, kind, offset, length, now_ns):
 
 
 @kernel
+def _portion(pump, number, now_ns):
+    """How many packets of a connection one pass handles: fewer when it is not the only one.
+
+    A pass lasts as long as the largest portion, and whoever sends one order waits for a pass.
+    """
+    words = pump.words
+    if words[LAST_HEARD] != number + 1:
+        words[LAST_HEARD] = number + 1
+        words[CONTENDED_NS] = now_ns + CONTENTION_NS
+    return MESSAGES_CONTENDED if now_ns < words[CONTENDED_NS] else MESSAGES_PER_PASS
+
+
+@kernel
 def _read_packets(pump, number, now_ns):
     """Handle a bounded number of packets from the buffer; 1 when some may be left."""
     row = pump.connections.rows[at(number)]
     base = number * c.inbound_size(pump.connections)
     end = base + np.int64(row["in_end"])
-    for _ in range(MESSAGES_PER_PASS):
+    for _ in range(_portion(pump, number, now_ns)):
         if spsc.room(pump.desk.commands, pump.words[COMMAND_POSITION]) < COMMAND_RECORDS_MAX:
             return 1
         offset = base + np.int64(row["in_start"])

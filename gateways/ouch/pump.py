@@ -10,6 +10,7 @@ import numpy as np
 from gateways import connection as c
 from gateways import mailbox as letters
 from gateways.mailbox import take_inward
+from gateways.ouch.backpressure import awaited, is_full, visible
 from gateways.ouch.clients import (
     close_client,
     count_refusal,
@@ -26,8 +27,8 @@ from gateways.ouch.state import (
     BELL,
     CLIENTS,
     COMMAND_POSITION,
-    COMMAND_PUBLISHED,
     COMMANDS_AWAITED,
+    CONTENDED_NS,
     EPOLL_EVENT_SIZE,
     EVENTS_PER_PASS,
     FAULTS,
@@ -43,8 +44,6 @@ from gateways.ouch.state import (
     SETTING_GRACE_NS,
     SETTING_POLICY,
     SETTING_PROCESS,
-    SETTING_SOURCE,
-    SETTING_VISIBLE,
     TAKEN_DUE,
     TIMED_COUNT,
     UNSETTLED,
@@ -132,7 +131,8 @@ def _poll_sockets(pump, now_ns, timeout_ms):
     """Serve the sockets that are ready; return how many, the doorbell included.
 
     The client served last is asked first, by a `recv` of its own: while it trades, order by order,
-    that saves the two calls by which epoll would find it and forget it again.
+    that saves the two calls by which epoll would find it and forget it again. When others trade
+    too, epoll is asked each time.
     """
     number = pump.words[LAST_SERVED] - 1 if timeout_ms == 0 else -1
     done = 0
@@ -146,7 +146,8 @@ def _poll_sockets(pump, now_ns, timeout_ms):
             done += 1
         elif number >= 0:
             done += _serve_socket(pump, number, now_ns)
-        if place < 0 and (done == 0 or pump.words[LOOPS] % PASSES_PER_POLL == 0):
+        is_due = pump.words[LOOPS] % PASSES_PER_POLL == 0 or now_ns < pump.words[CONTENDED_NS]
+        if place < 0 and (done == 0 or is_due):
             epoll = pump.settings[SETTING_EPOLL]
             count = epoll_wait(epoll, address(pump.ready, 0), READY_PER_PASS, timeout_ms)
             if timeout_ms:
@@ -156,31 +157,13 @@ def _poll_sockets(pump, now_ns, timeout_ms):
 
 
 @kernel
-def visible(pump):
-    """Count of events that may be told: those published or, in disk mode, those on disk."""
-    return load_acquire(pump.ring.cursors, pump.settings[SETTING_VISIBLE])
-
-
-@kernel
-def _is_behind(pump):
-    return visible(pump) - np.int64(pump.market.scalars[0]["position"]) > EVENTS_PER_PASS
-
-
-@kernel
-def _awaited(pump):
-    """Count of published commands whose events we have not seen."""
-    gateway = pump.market.gateways[at(pump.settings[SETTING_SOURCE])]
-    return pump.words[COMMAND_PUBLISHED] - gateway["command_next"]
-
-
-@kernel
 def _await_answers(pump):
     """Look at the event ring for a moment while a few commands are on their way.
 
     Their events come sooner than another pass over the sockets would end.
     """
-    awaited = _awaited(pump)
-    if awaited <= 0 or awaited > COMMANDS_AWAITED or pump.words[PENDING]:
+    count = awaited(pump)
+    if count <= 0 or count > COMMANDS_AWAITED or pump.words[PENDING]:
         return
     position = np.int64(pump.market.scalars[0]["position"])
     for _ in range(LOOKS_AWAITING):
@@ -269,7 +252,7 @@ def _send_output(pump, now_ns):
 def _tick(pump, now_ns):
     """Heartbeats, silent clients, and what the process says of itself."""
     # Whoever did not listen, because it was stopped or is behind, calls nobody silent.
-    deaf = now_ns - pump.words[NEXT_TIMER_NS] > DEAF_NS or _is_behind(pump)
+    deaf = now_ns - pump.words[NEXT_TIMER_NS] > DEAF_NS or is_full(pump)
     pump.words[NEXT_TIMER_NS] = now_ns + TIMER_INTERVAL_NS
     for number in range(pump.words[ROWS_USED]):
         row = pump.connections.rows[at(number)]
@@ -315,7 +298,7 @@ def step(pump, timeout_ms):
     _read_letters(pump, now_ns)
     done = 0
     # Whoever asks faster than the answers can be sent waits: else the matcher would lap us.
-    if not _is_behind(pump):
+    if not is_full(pump):
         done = _poll_sockets(pump, now_ns, timeout_ms)
         if pump.words[PENDING]:
             _serve_pending(pump, now_ns)
@@ -383,7 +366,7 @@ def run(pump):
         if _nobody_matches(pump):
             return SUCCEEDS
         idle_count = 0 if done else idle_count + LOOKS_PER_PASS
-        if done and _awaited(pump) == 0:
+        if done and awaited(pump) == 0:
             give_way(policy)
         if done or not idle(policy, idle_count):
             continue

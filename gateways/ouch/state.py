@@ -26,6 +26,8 @@ FAULTS = 10
 LAST_SERVED = 11  # the connection that was served last: its number + 1, or 0
 WRITER_DEAD_NS = 12  # since when the matcher is known to be dead, or 0
 TIMED_COUNT = 13  # orders in `timed`
+LAST_HEARD = 14  # the connection whose input was handled last: its number + 1, or 0
+CONTENDED_NS = 15  # until then connections are taken to compete for us
 WORD_COUNT = 16
 
 # Subscripts of OrderPump.settings
@@ -43,6 +45,9 @@ SETTING_COUNT = 10
 WORDS_PER_LINE = 32
 EVENTS_PER_PASS = 256  # events that one pass copies and applies
 MESSAGES_PER_PASS = 64  # messages of one connection that one pass reads
+MESSAGES_CONTENDED = 8  # the same while others send too: who sends one message waits for a pass
+CONTENTION_NS = 10_000_000  # how long two connections that take turns are remembered
+COMMANDS_UNDER_WAY = 128  # with more, no input is read: what waits in the ring waits for everybody
 READY_PER_PASS = 64  # sockets that one pass serves
 PASSES_PER_POLL = 8  # how often epoll is asked while the client served last goes on sending
 COMMANDS_AWAITED = 16  # while so few commands are on their way, their events are waited for

@@ -91,9 +91,11 @@ MODULES["stream"].LOGIN_ACCEPTED_SIZE = MODULES["stream"].MESSAGE_SIZE_MAX = 1
 MODULES["pump"].write_server_heartbeat = _heartbeat
 MODULES["pump"].HEADER_SIZE = 1
 # One pass takes less, so that a pass can be met by others.
-MODULES["pump"].EVENTS_PER_PASS = MODULES["stream"].EVENTS_PER_PASS = 8
+MODULES["pump"].EVENTS_PER_PASS = MODULES["backpressure"].EVENTS_PER_PASS = 8
+MODULES["stream"].EVENTS_PER_PASS = 8
 MODULES["pump"].LOOKS_AWAITING = 2
-MODULES["clients"].MESSAGES_PER_PASS = 4
+MODULES["clients"].MESSAGES_PER_PASS, MODULES["clients"].MESSAGES_CONTENDED = 4, 2
+MODULES["backpressure"].COMMANDS_UNDER_WAY = 16
 
 
 # ---------------------------------------------------------------- private memory
