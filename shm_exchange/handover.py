@@ -28,7 +28,9 @@ _CHANGE_SECONDS = 10.0
 _REFILL_SECONDS = 120.0
 _AGREE_SECONDS = 5.0
 _LOOK_SECONDS = 0.001
-_COMMAND_RECORDS_MAX = 17  # a mass quote; an order has its tags
+_COMMAND_RECORDS_MAX = 2  # a command, and the tags of an order
+_QUOTE_RECORDS_MAX = 17  # a mass quote, and its quotes
+_OF_QUOTES = (EventKind.QUOTED, EventKind.REJECTED, EventKind.IGNORED)  # its first event
 _WINDOW = 1 << 15  # events before and after the change of reign that are looked at
 
 
@@ -181,9 +183,13 @@ def is_contiguous(events: np.ndarray) -> bool:
     events = events[events["kind"] != EventKind.CONTINUATION]
     sources = events["source_next"] >> COMMAND_NEXT_BITS
     nexts = events["source_next"] & COMMAND_NEXT_MASK
-    steps = [np.diff(nexts[sources == each]) for each in np.unique(sources)]
-    good = [bool(((each >= 0) & (each <= _COMMAND_RECORDS_MAX)).all()) for each in steps]
-    return all(good) and bool((np.diff(events["time_ns"]) >= 0).all())
+    may_be_long = np.isin(events["kind"], _OF_QUOTES)
+    limits = np.where(may_be_long, _QUOTE_RECORDS_MAX, _COMMAND_RECORDS_MAX)
+    good = True
+    for each in np.unique(sources):
+        steps = np.diff(nexts[sources == each])
+        good &= bool(((steps >= 0) & (steps <= limits[sources == each][1:])).all())
+    return good and bool((np.diff(events["time_ns"]) >= 0).all())
 
 
 def _is_refilled(row: Mapping[str, Any], found: Mapping[str, Any]) -> bool:

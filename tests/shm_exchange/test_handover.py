@@ -19,11 +19,12 @@ def events(rows: list[tuple[int, int]]) -> np.ndarray:
     """Events with rising stamps; a continuation, which has none of this, is in the middle."""
     made = np.zeros(len(rows) + 1, EVENT_DTYPE)
     made["kind"] = EventKind.ACCEPTED
-    made["kind"][5] = EventKind.CONTINUATION
+    middle = min(5, len(rows))
+    made["kind"][middle] = EventKind.CONTINUATION
     made["source_next"] = np.insert(
-        [(source << COMMAND_NEXT_BITS) | following for source, following in rows], 5, 77
+        [(source << COMMAND_NEXT_BITS) | following for source, following in rows], middle, 77
     )
-    made["time_ns"] = np.insert(np.arange(len(rows)) // 2, 5, 0)
+    made["time_ns"] = np.insert(np.arange(len(rows)) // 2, middle, 0)
     return made
 
 
@@ -40,6 +41,18 @@ def test_a_source_that_goes_back_or_jumps(place: int, step: int) -> None:
     source, following = EVENTS[place]
     rows = [*EVENTS[:place], (source, following + step), *EVENTS[place + 1 :]]
     assert not is_contiguous(events(rows))
+
+
+def test_a_mass_quote_may_be_long() -> None:
+    """Seventeen records are one of those, eighteen are a gap; of an order so many are none."""
+    for step, kind, expected in (
+        (17, EventKind.QUOTED, True),
+        (18, EventKind.QUOTED, False),
+        (17, EventKind.ACCEPTED, False),
+    ):
+        made = events([(2, 5), (2, 5 + step)])
+        made["kind"][1] = kind
+        assert is_contiguous(made) is expected
 
 
 def test_a_stamp_that_falls() -> None:
