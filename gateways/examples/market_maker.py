@@ -4,13 +4,15 @@
 
 Its ledger comes from its own stream, read from number 1, so it may be stopped and started at any
 time. A lost gateway costs it nothing but a reconnect: it goes on at the next one of the list. What
-it was filled is leant against: the more it has bought, the lower it quotes.
+it was filled is leant against: the more it has bought, the lower it quotes. Its orders are a group,
+which the matcher withdraws and freezes for a moment when too much of it trades at once.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -18,9 +20,14 @@ from decimal import Decimal
 from gateways.client import ItchClient, Level, OuchClient, Side
 from gateways.examples.following import Address, follow, parse_addresses
 from gateways.examples.ledger import Ledger, LiveOrder
+from gateways.ouch.tags import Tag
 from gateways.ouch.typed_messages import OrderAccepted, OrderReplaced, Rejected
+from gateways.ouch.typed_protection import ProtectionFired
 
 SIDES = (Side.BUY, Side.SELL)
+GROUP = 1
+# How much may trade within 100 ms, in sizes of a quote, and for how long nothing is quoted then.
+WINDOW_US, SIZES_MAX, FROZEN_US = 100_000, 4, 200_000
 
 
 @dataclass
@@ -56,9 +63,11 @@ class MarketMaker:
     ledger: Ledger = field(default_factory=Ledger)
     requests: int = 0
     interval_seconds: float = 0.05
+    protections_fired: int = 0
 
     def __post_init__(self) -> None:
         self.quotes = [Quote(terms, side) for terms in self.instruments for side in SIDES]
+        self._quiet_until = 0.0  # of the monotonic clock
 
     async def run(self, order_gateways: Sequence[Address], feeds: Sequence[Address]) -> None:
         """Follow both streams and quote."""
@@ -77,7 +86,10 @@ class MarketMaker:
             self._hear(item.message)
 
     def _hear(self, message: object) -> None:
-        """Requests that were answered are pending no more."""
+        """Requests that were answered are pending no more; while frozen there are none."""
+        if isinstance(message, ProtectionFired):
+            self.protections_fired += 1
+            self._quiet_until = time.monotonic() + message.frozen_for / 1e6
         if not isinstance(message, OrderAccepted | OrderReplaced | Rejected):
             return
         for quote in self.quotes:
@@ -88,9 +100,14 @@ class MarketMaker:
 
     async def _quote(self) -> None:
         await self.clear()
+        limit = SIZES_MAX * max(each.size for each in self.instruments)
+        await self._send(
+            self.client.protect(GROUP, window_us=WINDOW_US, quantity=limit, frozen_us=FROZEN_US)
+        )
         while True:
             for quote in self.quotes:
-                await self._improve(quote)
+                if time.monotonic() >= self._quiet_until:
+                    await self._improve(quote)
             await asyncio.sleep(self.interval_seconds)
 
     async def clear(self) -> None:
@@ -149,7 +166,8 @@ class MarketMaker:
 
     async def _enter(self, quote: Quote, price: Decimal, size: int) -> None:
         quote.user_ref, quote.replaces, quote.pending = self.client.next_user_ref, 0, True
-        await self._send(self.client.enter(quote.side, size, quote.terms.symbol, price))
+        symbol, tags = quote.terms.symbol, {int(Tag.GROUP_ID): GROUP}
+        await self._send(self.client.enter(quote.side, size, symbol, price, tags=tags))
 
     async def _replace(self, quote: Quote, order: LiveOrder, price: Decimal, size: int) -> None:
         quote.replaces, quote.pending = order.user_ref, True
