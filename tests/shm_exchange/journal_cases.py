@@ -12,7 +12,13 @@ from shm_exchange.flow import generate
 from shm_exchange.flow_commands import Player, Tape, market_of, tape_of
 from shm_exchange.history import ring_slices
 from shm_exchange.journal_segment import Owner
-from shm_exchange.market import RESTING, Market
+from shm_exchange.market import (
+    FILLS_MAX,
+    PROTECTION_BLOCK,
+    QUOTE_IDS,
+    RESTING,
+    Market,
+)
 from shm_exchange.messages import EVENT_DTYPE, CommandFlag
 from shm_exchange.snapshot import live_slots
 
@@ -91,6 +97,8 @@ def same_market(left: Market, right: Market) -> bool:
         return False
     leaves = int(max(left.scalars[0]["leaf_next"], right.scalars[0]["leaf_next"])) + 1
     nodes = int(max(left.scalars[0]["node_next"], right.scalars[0]["node_next"])) + 1
+    scalars = left.scalars[0], right.scalars[0]
+    blocks = 1 + int(max(each["protection_blocks"] for each in scalars))  # 0 is nobody's
     used = {
         "orders": 0,
         "session_links": 0,
@@ -100,6 +108,9 @@ def same_market(left: Market, right: Market) -> bool:
         "leaf_words": leaves,
         "node_words": nodes,
         "node_children": 64 * nodes,
+        "protections": PROTECTION_BLOCK * blocks,
+        "quotes": 2 * QUOTE_IDS * blocks,
+        "fills": FILLS_MAX * PROTECTION_BLOCK * blocks,
     }
     for name in Market._fields:
         count = used.get(name, len(getattr(left, name)))
