@@ -21,7 +21,7 @@ from tests.oracle.streams import new_exchange
 
 SEQUENCES_PER_MARKET = 25
 COMMANDS_MAX = SEQUENCES_PER_MARKET * (dense.COMMANDS + 8) * 4
-RINGS = (64, 64, 64, 64, 64, 1 << 12)  # in a small one many commands are done in parts
+RINGS = (64, 128, 64, 128, 64, 1 << 12)  # in a small one many commands are done in parts
 
 
 class Difference(AssertionError):

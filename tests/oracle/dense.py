@@ -12,12 +12,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from tests.oracle.exchange import ANY_SIDE, EVERY_INSTRUMENT, LAST_USER_REF, Exchange, Request
+from tests.oracle.exchange import (
+    ANY_SIDE,
+    EVERY_INSTRUMENT,
+    LAST_USER_REF,
+    SLOTS_PER_SOURCE,
+    Exchange,
+    Request,
+)
+from tests.oracle.quotes import Quote, Side
 from tests.oracle.streams import (
     FIRMS,
     HOSTILE_FIELDS,
     OWN,
     SESSIONS,
+    SLOTS,
     SOURCES,
     WAIT,
     Action,
@@ -32,7 +41,7 @@ KINDS = {
     "modify": 10,
     "mass cancel": 6,
     "protection": 8,
-    "mass quote": 3,
+    "mass quote": 13,
     "logout": 2,
     "login": 2,
     "gateway started": 3,
@@ -116,11 +125,28 @@ def _request(rng: random.Random, exchange: Exchange) -> Request:
             frozen_us=rng.choice((0, 800_000, 2_000_000, 4_000_000)),
         )
         request = request._replace(protection=settings)
+    if request.kind == "mass quote" and not action.hostile:
+        request = request._replace(quotes=_quotes(rng, request, exchange), group=rng.randrange(4))
     if kind == "state":
         request = request._replace(reason=ord(rng.choice("HQ")))
     if rng.random() < 0.06:
         request = request._replace(wait=WAIT)
     return request
+
+
+def _quotes(rng: random.Random, request: Request, exchange: Exchange) -> tuple[Quote, ...]:
+    """One or two quotes, mostly good ones."""
+    base = request.source * SLOTS_PER_SOURCE
+    free = [base + n for n in range(1, SLOTS) if base + n not in exchange.orders]
+    quotes = []
+    for number in rng.sample(range(1, 5), 1 + rng.randrange(2)):
+        bid = 96 + rng.randrange(6)
+        sides = [
+            Side(free.pop() if free else 0, price, rng.randrange(20))
+            for price in (bid, bid + rng.randrange(4))
+        ]
+        quotes.append(Quote(number, 0, *sides))
+    return tuple(quotes)
 
 
 def _spoilt(rng: random.Random, request: Request, exchange: Exchange) -> Request:
