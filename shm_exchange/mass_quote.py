@@ -94,7 +94,7 @@ def _side_fault(market, quote, side, source):
         return 0
     if not _is_offered(market, slot, source):
         return INVALID_SLOT
-    return np.int64(price_fault(market, np.int64(quote["instrument"]), price, quantity))
+    return np.int64(price_fault(market, np.int64(quote["instrument"]), np.int32(price), quantity))
 
 
 @cold_kernel
