@@ -18,8 +18,12 @@ run: $(VENV)/.installed
 demo: $(VENV)/.installed
 	$(BIN)/python -m shm_exchange.demo $(ARGS)
 
+KERNELS := tests/tidy/test_kernels.py
+
+# Kernels first: with an empty cache the exchange that it starts compiles what all others load.
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_FLAGS)
+	$(BIN)/python -m pytest $(TEST_FLAGS) $(KERNELS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_FLAGS) --ignore $(KERNELS)
 
 # Long: everything is killed in every way under load. ARGS="--matcher-kills 100" for one part.
 soak: $(VENV)/.installed-test
