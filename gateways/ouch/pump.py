@@ -38,6 +38,7 @@ from gateways.ouch.state import (
     NEXT_TIMER_NS,
     PASSES_PER_POLL,
     PENDING,
+    POLLED,
     READY_PER_PASS,
     ROWS_USED,
     SETTING_EPOLL,
@@ -252,7 +253,8 @@ def _send_output(pump, now_ns):
 def _tick(pump, now_ns):
     """Heartbeats, silent clients, and what the process says of itself."""
     # Whoever did not listen, because it was stopped or is behind, calls nobody silent.
-    deaf = now_ns - pump.words[NEXT_TIMER_NS] > DEAF_NS or is_full(pump)
+    deaf = now_ns - pump.words[NEXT_TIMER_NS] > DEAF_NS or pump.words[POLLED] == 0
+    pump.words[POLLED] = 0
     pump.words[NEXT_TIMER_NS] = now_ns + TIMER_INTERVAL_NS
     for number in range(pump.words[ROWS_USED]):
         row = pump.connections.rows[at(number)]
@@ -299,6 +301,7 @@ def step(pump, timeout_ms):
     done = 0
     # Whoever asks faster than the answers can be sent waits: else the matcher would lap us.
     if not is_full(pump):
+        pump.words[POLLED] = 1
         done = _poll_sockets(pump, now_ns, timeout_ms)
         if pump.words[PENDING]:
             _serve_pending(pump, now_ns)

@@ -28,7 +28,8 @@ WRITER_DEAD_NS = 12  # since when the matcher is known to be dead, or 0
 TIMED_COUNT = 13  # orders in `timed`
 LAST_HEARD = 14  # the connection whose input was handled last: its number + 1, or 0
 CONTENDED_NS = 15  # until then connections are taken to compete for us
-WORD_COUNT = 16
+POLLED = 16  # sockets were asked since the last tick
+WORD_COUNT = 17
 
 # Subscripts of OrderPump.settings
 SETTING_SOURCE = 0
@@ -89,7 +90,7 @@ class OrderPump(NamedTuple):
     lock: np.ndarray  # int32[32], the writer lock
     succession: np.ndarray  # int64[1]: 1 while our copy takes over, or has; the Python side's
     settings: np.ndarray  # int64[10]
-    words: np.ndarray  # int64[16]
+    words: np.ndarray  # int64[17]
     clock: np.ndarray  # int64[2]
     request: np.ndarray  # OUCH_REQUEST[1]
     letter: np.ndarray  # LETTER[1]: being read or written

@@ -6,6 +6,7 @@ clients that are written from the specification of SoupBinTCP with `struct` alon
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -27,6 +28,7 @@ from tests.process.trading import (
     packet,
     ports,
     running,
+    throw_away,
 )
 
 IOC = b"3"
@@ -316,6 +318,31 @@ def test_a_stalled_matcher_costs_no_connection(market: Exchange, here: int) -> N
             os.kill(matcher, signal.SIGCONT)
         answers = client.messages(2 * count)
     assert user_refs(answers)[::2] == list(range(1, count + 1))
+
+
+def test_a_flood_hides_no_silent_client(here: int) -> None:
+    """Whoever says nothing is closed in its time, however much another one asks for."""
+    orders = immediate(1, 20_000, b"A05")
+    with RawClient(here) as silent, RawClient(here) as client:
+        silent.log_in("S18", sequence=0, timeout_ms=1000)
+        client.log_in("S17", sequence=0)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(throw_away, client.socket)
+            silent.socket.settimeout(0.01)
+            deadline = time.monotonic() + 20
+            while (is_open := not is_closed(silent.socket)) and time.monotonic() < deadline:
+                client.send(orders)
+            client.socket.shutdown(socket.SHUT_RDWR)
+    assert not is_open
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Whether its end has come; what it says is thrown away."""
+    with contextlib.suppress(TimeoutError):
+        while connection.recv(4096):
+            pass
+        return True
+    return False
 
 
 # ---------------------------------------------------------------- replays

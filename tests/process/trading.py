@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import socket
@@ -164,6 +165,13 @@ def login(
     """A login request of SoupBinTCP 3.00, or 4.10 with a heartbeat timeout."""
     payload = f"{username:<6}{password:<10}{session:>10}{sequence:>20}".encode("ascii")
     return packet(b"L", payload + (b"" if timeout_ms is None else b"%5d" % timeout_ms))
+
+
+def throw_away(connection: socket.socket) -> None:
+    """Read whatever comes until the end."""
+    with contextlib.suppress(OSError):
+        while connection.recv(1 << 18):
+            pass
 
 
 def packet(kind: bytes, payload: bytes = b"") -> bytes:
