@@ -8,7 +8,7 @@ is part of the state (`stage`, `instruments_listed`, `sessions_known`), so a suc
 
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel
-from shm_exchange.emit import emit_order, new_event
+from shm_exchange.emit import emit_continued, emit_order
 from shm_exchange.market import STAGE_MARKET, STAGE_MESSAGES, STAGE_NONE, STAGE_SYSTEM
 from shm_exchange.messages import CommandFlag, Continuing, EventFlag, EventKind
 from shm_exchange.order_tags import emit_tags
@@ -16,7 +16,6 @@ from shm_exchange.queues import first_from, following
 
 TAGS = int(CommandFlag.TAGS)
 CARRIED = int(EventKind.CARRIED)
-CONTINUED = int(EventKind.CONTINUED)
 ROLLED = int(EventKind.ROLLED)
 RESTS = int(EventFlag.RESTS)
 CARRY = int(Continuing.CARRY)
@@ -71,14 +70,7 @@ def carry_orders(market, slot, source_next, ring, position, limit):
         slot = first_from(market, 0, 0)
     while slot != 0:
         if position >= limit:
-            event = new_event(market, ring, position, CONTINUED, source_next)
-            event["slot"] = slot
-            event["reason"] = CARRY
-            scalars = market.scalars[0]
-            scalars["continuing"] = slot
-            scalars["continuing_kind"] = CARRY
-            scalars["continuing_next"] = source_next
-            return position + 1
+            return emit_continued(market, slot, CARRY, source_next, ring, position)
         event = emit_order(market, slot, CARRIED, source_next, ring, position)
         carry(market, market.orders[at(slot)], event)
         position += 1

@@ -9,12 +9,11 @@ import numpy as np
 
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel
-from shm_exchange.emit import new_event
-from shm_exchange.messages import Cause, CommandFlag, Continuing, EventKind
+from shm_exchange.emit import emit_continued
+from shm_exchange.messages import Cause, CommandFlag, Continuing
 from shm_exchange.session_orders import following
 from shm_exchange.withdrawal import withdraw
 
-CONTINUED = int(EventKind.CONTINUED)
 STAY = int(CommandFlag.STAY_ON_DISCONNECT)
 DISCONNECT = int(Continuing.DISCONNECT)
 REASON_SYSTEM = ord("Z")
@@ -45,18 +44,6 @@ def _is_gone(session):
 
 
 @cold_kernel
-def _emit_continued(market, slot, source_next, ring, position):
-    event = new_event(market, ring, position, CONTINUED, source_next)
-    event["slot"] = slot
-    event["reason"] = DISCONNECT
-    scalars = market.scalars[0]
-    scalars["continuing"] = slot
-    scalars["continuing_kind"] = DISCONNECT
-    scalars["continuing_next"] = source_next
-    return position + 1
-
-
-@cold_kernel
 def cancel_orders(market, slot, source_next, ring, position, limit):
     """Cancel the orders of all sessions that are gone, from the one in `slot` on (0: all).
 
@@ -73,7 +60,7 @@ def cancel_orders(market, slot, source_next, ring, position, limit):
             behind = following(market.session_links, session, slot)
             if not market.orders[at(slot)]["flags"] & STAY:
                 if position >= limit:
-                    return _emit_continued(market, slot, source_next, ring, position)
+                    return emit_continued(market, slot, DISCONNECT, source_next, ring, position)
                 withdraw(market, slot, REASON_SYSTEM, CAUSE_DISCONNECT, source_next, ring, position)
                 position += 1
             slot = behind

@@ -9,6 +9,7 @@ from shm_exchange.messages import CommandFlag, EventFlag, EventKind
 REJECTED = int(EventKind.REJECTED)
 IGNORED = int(EventKind.IGNORED)
 CANCELLED = int(EventKind.CANCELLED)
+CONTINUED = int(EventKind.CONTINUED)
 EXECUTED = int(EventKind.EXECUTED)
 DONE = int(EventFlag.DONE)
 TAKER_DONE = int(EventFlag.TAKER_DONE)
@@ -59,6 +60,23 @@ def emit_order(market, slot, kind, source_next, ring, position):
     event["time_in_force"] = order["time_in_force"]
     event["display"] = order["display"]
     return event
+
+
+@cold_kernel
+def emit_continued(market, slot, kind, source_next, ring, position):
+    """CONTINUED at `position`: the command goes on with the order in `slot`, in another part.
+
+    kind: of messages.Continuing. What goes on is remembered in the market. Returns the position
+    behind the event.
+    """
+    event = new_event(market, ring, position, CONTINUED, source_next)
+    event["slot"] = slot
+    event["reason"] = kind
+    scalars = market.scalars[0]
+    scalars["continuing"] = slot
+    scalars["continuing_kind"] = kind
+    scalars["continuing_next"] = source_next
+    return position + 1
 
 
 @kernel

@@ -20,7 +20,7 @@ from shm_exchange.attestation import attestation
 from shm_exchange.emit import new_event
 from shm_exchange.expiry import expiry_is_due
 from shm_exchange.market import Market
-from shm_exchange.matching import SWEEP_ROOM, match, refuse_poisoned
+from shm_exchange.matching import SWEEP_ROOM, match
 from shm_exchange.messages import (
     COMMAND_NEXT_BITS,
     COMMAND_NEXT_MASK,
@@ -28,6 +28,7 @@ from shm_exchange.messages import (
     EventKind,
 )
 from shm_exchange.order_terms import expire_next
+from shm_exchange.poison import refuse_poisoned
 from shm_exchange.sweep import resume
 
 WORDS_PER_SOURCE = 32  # of SPSC_CURSORS, and of a PROCESS line

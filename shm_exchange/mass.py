@@ -11,7 +11,7 @@ from ringbuf.bits import at, mix
 from ringbuf.jit import cold_kernel
 from shm_exchange.admission import session_fault, use_user_ref
 from shm_exchange.book import add_to_hash
-from shm_exchange.emit import emit_ignored, emit_rejected, new_event
+from shm_exchange.emit import emit_continued, emit_ignored, emit_rejected, new_event
 from shm_exchange.messages import (
     ALL_INSTRUMENTS,
     BLANK_FIRM,
@@ -31,7 +31,6 @@ from shm_exchange.withdrawal import withdraw
 MASS_CANCELLED = int(EventKind.MASS_CANCELLED)
 DISABLED = int(EventKind.DISABLED)
 ENABLED = int(EventKind.ENABLED)
-CONTINUED = int(EventKind.CONTINUED)
 COMMAND_MASS_CANCEL = int(CommandKind.MASS_CANCEL)
 COMMAND_DISABLE = int(CommandKind.DISABLE)
 MASS_CANCEL = int(Continuing.MASS_CANCEL)
@@ -94,18 +93,6 @@ def _is_chosen(market, slot):
 
 
 @cold_kernel
-def _emit_continued(market, slot, source_next, ring, position):
-    event = new_event(market, ring, position, CONTINUED, source_next)
-    event["slot"] = slot
-    event["reason"] = MASS_CANCEL
-    scalars = market.scalars[0]
-    scalars["continuing"] = slot
-    scalars["continuing_kind"] = MASS_CANCEL
-    scalars["continuing_next"] = source_next
-    return position + 1
-
-
-@cold_kernel
 def cancel_chosen(market, slot, source_next, ring, position, limit):
     """Cancel what the filter says, from the order in `slot` on (0: from the first).
 
@@ -125,7 +112,7 @@ def cancel_chosen(market, slot, source_next, ring, position, limit):
             behind = following(market.session_links, session, slot)
             if _is_chosen(market, slot):
                 if position >= limit:
-                    return _emit_continued(market, slot, source_next, ring, position)
+                    return emit_continued(market, slot, MASS_CANCEL, source_next, ring, position)
                 withdraw(market, slot, REASON_USER, CAUSE_MASS_CANCEL, source_next, ring, position)
                 position += 1
             slot = behind

@@ -171,7 +171,7 @@ def _return_slot(market, command, slot, user_ref, source, source_next, ring, pos
 
 
 @cold_kernel
-def _return_slots(market, commands, index, count, source, source_next, ring, position):
+def return_slots(market, commands, index, count, source, source_next, ring, position):
     """Every slot of a message that was not carried out."""
     command = commands[at(index)]
     number = np.int64(command["user_ref"])
@@ -280,7 +280,7 @@ def mass_quote(market, commands, index, source, source_next, ring, position, lim
         if code:
             position = reject_request(market, command, code, source_next, ring, position)
     if fault or code:
-        return _return_slots(market, commands, index, count, source, source_next, ring, position)
+        return return_slots(market, commands, index, count, source, source_next, ring, position)
     event = new_event(market, ring, position, QUOTED, source_next)
     event["flags"] = LONG_FORM
     event["session"] = command["session"]

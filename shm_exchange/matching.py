@@ -78,8 +78,6 @@ SLOT_RETURNED = int(EventFlag.SLOT_RETURNED)
 LONG_FORM = int(EventFlag.LONG_FORM)
 
 USER_REF_USED = int(Ignored.USER_REF_USED)
-IGNORED_POISONED = int(Ignored.POISONED)
-REJECT_POISONED = int(Reject.POISONED)
 NOT_LIVE = int(Ignored.NOT_LIVE)
 SUPERFLUOUS = int(Ignored.SUPERFLUOUS)
 
@@ -351,27 +349,3 @@ def match(market, commands, index, source, command_next, follower, stamp_ns, rin
         position = administer(market, command, source, source_next, ring, position, limit)
     scalars["position"] = position
     return position
-
-
-@cold_kernel
-def refuse_poisoned(market, commands, index, source, command_next, stamp_ns, ring, position, blind):
-    """Instead of `match`, for a command that has ended two matchers: one event that says so.
-
-    Its user gets a `J` of its own. blind: even that ended a matcher; it is ignored unread.
-    """
-    command = commands[at(index)]
-    scalars = market.scalars[0]
-    scalars["stamp_ns"] = stamp_ns
-    market.gateways[at(source)]["command_next"] = command_next
-    source_next = (source << COMMAND_NEXT_BITS) | command_next
-    kind = command["kind"]
-    answers = 1 if not blind and (kind == ENTER or kind == REPLACE or kind == REFUSED) else 0
-    returned = 0
-    if answers and kind == ENTER and offered_slot_is_free(market, command, source):
-        returned = SLOT_RETURNED
-    if answers and not session_fault(market, command, source) and use_user_ref(market, command):
-        end = emit_rejected(market, command, REJECT_POISONED, returned, source_next, ring, position)
-    else:
-        end = emit_ignored(market, command, IGNORED_POISONED, returned, source_next, ring, position)
-    scalars["position"] = end
-    return end

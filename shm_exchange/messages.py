@@ -210,7 +210,7 @@ class Cause(IntEnum):
     OPERATOR = 6  # a halt, or an operator's own request
     KILL_SWITCH = 7
     ROLL = 8
-    POISONED = 9  # its sweep ended two matchers
+    POISONED = 9  # it ended two matchers while it was being matched
 
 
 class SelfTrade(IntEnum):

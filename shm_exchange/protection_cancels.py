@@ -11,7 +11,7 @@ from ringbuf.bits import at
 from ringbuf.jit import cold_kernel
 from shm_exchange.book import end_order
 from shm_exchange.disconnect import REASON_SYSTEM
-from shm_exchange.emit import emit_cancelled, new_event
+from shm_exchange.emit import emit_cancelled, emit_continued, new_event
 from shm_exchange.market import PROTECTION_BLOCK, WORKING
 from shm_exchange.messages import NONE, Cause, Continuing, EventFlag, EventKind
 from shm_exchange.protection import (
@@ -25,24 +25,11 @@ from shm_exchange.protection import (
 from shm_exchange.session_orders import following
 from shm_exchange.withdrawal import withdraw
 
-CONTINUED = int(EventKind.CONTINUED)
 PROTECTION_FIRED = int(EventKind.PROTECTION_FIRED)
 PROTECTION = int(Continuing.PROTECTION)
 CAUSE_PROTECTION = int(Cause.PROTECTION)
 DONE = int(EventFlag.DONE)
 LONG_FORM = int(EventFlag.LONG_FORM)
-
-
-@cold_kernel
-def _emit_continued(market, slot, source_next, ring, position):
-    event = new_event(market, ring, position, CONTINUED, source_next)
-    event["slot"] = slot
-    event["reason"] = PROTECTION
-    scalars = market.scalars[0]
-    scalars["continuing"] = slot
-    scalars["continuing_kind"] = PROTECTION
-    scalars["continuing_next"] = source_next
-    return position + 1
 
 
 @cold_kernel
@@ -76,7 +63,7 @@ def _withdraw_group(market, row, slot, source_next, ring, position, limit):
         behind = following(market.session_links, session, each)
         if market.orders[at(each)]["protection_group"] == group:
             if position >= limit:
-                return _emit_continued(market, slot, source_next, ring, position)
+                return emit_continued(market, slot, PROTECTION, source_next, ring, position)
             withdraw(market, each, REASON_SYSTEM, CAUSE_PROTECTION, source_next, ring, position)
             position += 1
         each = behind
@@ -111,7 +98,7 @@ def _fire(market, slot, source_next, ring, position, limit):
         return position
     while scalars["protections_due"] != 0:
         if position >= limit:
-            return _emit_continued(market, slot, source_next, ring, position)
+            return emit_continued(market, slot, PROTECTION, source_next, ring, position)
         row = np.int64(scalars["protection_due"])
         position = _emit_fired(market, row, source_next, ring, position)
         position = _withdraw_group(market, row, slot, source_next, ring, position, limit)

@@ -53,6 +53,17 @@ def behind(market, slot):
 
 
 @cold_kernel
+def first_within(market, number, key, worst):
+    """The first order of the first occupied level of a side from `key` to `worst`, or 0."""
+    level = level_from(market, number, key) if key <= worst else 0
+    if level == 0:
+        return 0
+    first = first_of(market, level)
+    price = np.int64(market.orders[at(first)]["price"])
+    return first if price ^ market.sides[at(number)]["mirror"] <= worst else 0
+
+
+@cold_kernel
 def first_from(market, number, key):
     """The first order of the first occupied level from `key` of side `number` on, or 0."""
     while number < len(market.sides):
@@ -88,16 +99,12 @@ def available(market, slot, wanted):
     worst = np.int64(order["price"]) ^ side["mirror"]
     key = np.int64(side["best"])
     total = np.int64(0)
-    while key <= worst and total < wanted:
-        level = level_from(market, number, key)
-        if level == 0:
+    while total < wanted:
+        maker = first_within(market, number, key, worst)
+        if maker == 0:
             break
-        maker = first_of(market, level)
-        key = np.int64(market.orders[at(maker)]["price"]) ^ side["mirror"]
-        if key > worst:
-            break
+        key = (np.int64(market.orders[at(maker)]["price"]) ^ side["mirror"]) + 1
         while maker and total < wanted:
             total += np.int64(market.orders[at(maker)]["leaves"])
             maker = behind(market, maker)
-        key += 1
     return min(total, wanted)

@@ -58,7 +58,6 @@ from shm_exchange.messages import (
     COMMAND_NEXT_BITS,
     SOURCE_MATCHER,
     CommandKind,
-    Continuing,
     EventKind,
 )
 from shm_exchange.replica import apply
@@ -72,7 +71,6 @@ SYSTEM = int(CommandKind.SYSTEM)
 SESSIONS = int(CommandKind.SESSIONS)
 PARTICIPANT = int(CommandKind.PARTICIPANT)
 GATEWAY_DIED = int(CommandKind.GATEWAY_DIED)
-SWEEP = int(Continuing.SWEEP)
 STRIKES_MAX = 2  # so many matchers may a command end
 ROLL = int(CommandKind.ROLL)
 
@@ -242,8 +240,8 @@ def _finish(engine):
     """End the command that the last writer was in the middle of, unless that is what killed it."""
     scalars = engine.market.scalars[0]
     poison = engine.settings[SETTING_POISON]
-    is_sweep = scalars["continuing_kind"] == SWEEP
-    if is_sweep and poison != 0 and scalars["continuing_next"] == poison:
+    is_unfinished = scalars["continuing_kind"] != 0
+    if is_unfinished and poison != 0 and scalars["continuing_next"] == poison:
         position = np.int64(scalars["position"])
         _wait_for_room(engine, position)
         position = give_up(engine.market, engine.ring, position)

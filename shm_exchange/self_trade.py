@@ -14,7 +14,7 @@ from shm_exchange.emit import emit_cancelled, emit_trade
 from shm_exchange.market import RESTING
 from shm_exchange.messages import BLANK_FIRM, Cause, EventFlag, EventKind, SelfTrade
 from shm_exchange.order_tags import SELF_TRADE_GROUP, SELF_TRADE_MODE, TAGS
-from shm_exchange.queues import behind, first_of, level_from
+from shm_exchange.queues import behind, first_within
 from shm_exchange.reserve_orders import emit_refresh
 from shm_exchange.withdrawal import withdraw
 
@@ -147,14 +147,11 @@ def available_of_others(market, slot, mode, wanted):
     worst = np.int64(order["price"]) ^ side["mirror"]
     key = np.int64(side["best"])
     total = np.int64(0)
-    while key <= worst and total < wanted:
-        level = level_from(market, number, key)
-        if level == 0:
+    while total < wanted:
+        maker = first_within(market, number, key, worst)
+        if maker == 0:
             break
-        maker = first_of(market, level)
-        key = np.int64(market.orders[at(maker)]["price"]) ^ side["mirror"]
-        if key > worst:
-            break
+        key = (np.int64(market.orders[at(maker)]["price"]) ^ side["mirror"]) + 1
         # What is in reserve trades behind everything that is displayed, and before the hidden.
         shown = total
         while maker and shown < wanted:
@@ -168,5 +165,4 @@ def available_of_others(market, slot, mode, wanted):
                 total += np.int64(row["leaves"])
                 shown += np.int64(row["displayed"])
             maker = behind(market, maker)
-        key += 1
     return min(total, wanted)

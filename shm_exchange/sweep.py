@@ -11,10 +11,10 @@ from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.beginning import carry_orders
 from shm_exchange.book import end_order, remove, rest, side_number, take
 from shm_exchange.disconnect import REASON_SYSTEM, cancel_orders
-from shm_exchange.emit import emit_cancelled, emit_order, emit_trade
+from shm_exchange.emit import emit_cancelled, emit_continued, emit_order, emit_trade, new_event
 from shm_exchange.market import RESTING, WORKING
 from shm_exchange.mass import MASS_CANCEL, cancel_chosen
-from shm_exchange.messages import Cause, Continuing, EventFlag, EventKind
+from shm_exchange.messages import Cause, Continuing, EventFlag, EventKind, Ignored
 from shm_exchange.protection_cancels import PROTECTION, go_on_firing, protect
 from shm_exchange.reserve_orders import emit_refresh
 from shm_exchange.self_trade import avoid, guard_of, is_own
@@ -22,12 +22,13 @@ from shm_exchange.self_trade import avoid, guard_of, is_own
 TIF_IOC = ord("3")
 REASON_IOC = ord("I")
 CAUSE_POISONED = int(Cause.POISONED)
+IGNORED_POISONED = int(Ignored.POISONED)
+IGNORED = int(EventKind.IGNORED)
 
 SWEEP = int(Continuing.SWEEP)
 CARRY = int(Continuing.CARRY)
 
 RESTED = int(EventKind.RESTED)
-CONTINUED = int(EventKind.CONTINUED)
 DONE = int(EventFlag.DONE)
 LONG_FORM = int(EventFlag.LONG_FORM)  # everything that does not answer `X`, `M` or `Q` has it
 RESTS = int(EventFlag.RESTS)
@@ -57,7 +58,7 @@ def sweep(market, slot, source_next, ring, position, limit):
     while leaves > 0 and other["best"] <= worst:
         if position >= limit:
             order["leaves"] = order["displayed"] = leaves
-            return emit_continued(market, slot, source_next, ring, position)
+            return emit_continued(market, slot, SWEEP, source_next, ring, position)
         level = market.levels[at(other["best_level"])]
         maker_slot = np.int64(level["first"])
         if maker_slot == 0:
@@ -105,19 +106,6 @@ def sweep(market, slot, source_next, ring, position, limit):
 
 
 @cold_kernel
-def emit_continued(market, slot, source_next, ring, position):
-    """Say that the command of `slot` is not finished; remember it."""
-    event = emit_order(market, slot, CONTINUED, source_next, ring, position)
-    event["leaves"] = market.orders[at(slot)]["leaves"]
-    event["reason"] = SWEEP
-    scalars = market.scalars[0]
-    scalars["continuing"] = slot
-    scalars["continuing_kind"] = SWEEP
-    scalars["continuing_next"] = source_next
-    return position + 1
-
-
-@cold_kernel
 def resume(market, ring, position, limit):
     """Go on with the command that did not fit into a batch, by the writer or its successor."""
     scalars = market.scalars[0]
@@ -142,15 +130,28 @@ def resume(market, ring, position, limit):
 
 @cold_kernel
 def give_up(market, ring, position):
-    """Take back what is left of an order whose sweep has ended two matchers."""
+    """End a command that has ended two matchers in a later part: one event that says so.
+
+    What is left of an order that was being matched is taken back. What a cancel of many orders had
+    not reached yet stays in the market: nobody knows which order it was that could not be
+    withdrawn.
+    """
     scalars = market.scalars[0]
     slot = np.int64(scalars["continuing"])
+    kind = np.int64(scalars["continuing_kind"])
+    source_next = np.int64(scalars["continuing_next"])
     scalars["continuing"] = 0
     scalars["continuing_kind"] = 0
     order = market.orders[at(slot)]
     leaves = np.int64(order["leaves"])
-    end_order(market, slot)
-    source_next = np.int64(scalars["continuing_next"])
+    is_matched = (kind == SWEEP or kind == PROTECTION) and order["state"] == WORKING
+    if is_matched:
+        end_order(market, slot)
+    if not is_matched or leaves == 0:
+        event = new_event(market, ring, position, IGNORED, source_next)
+        event["reason"] = IGNORED_POISONED
+        event["slot"] = slot
+        return position + 1
     flags = DONE | LONG_FORM
     reason = REASON_SYSTEM
     event = emit_cancelled(market, slot, leaves, reason, flags, source_next, ring, position)

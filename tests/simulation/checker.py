@@ -6,6 +6,7 @@ committed, and runs the same commands through plain matching, one after the othe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ringbuf.broadcast import CLAIMED, NO_GATE, PUBLISHED, RECORDED
@@ -16,6 +17,7 @@ from shm_exchange.messages import (
     COMMAND_NEXT_BITS,
     COMMAND_NEXT_MASK,
     EVENT,
+    Cause,
     CommandFlag,
     CommandKind,
     EventKind,
@@ -44,11 +46,12 @@ _ANSWERS = {
     int(EventKind.REJECTED): int(Reject.POISONED),
     int(EventKind.IGNORED): int(Ignored.POISONED),
 }
+_POISONED = int(Cause.POISONED)
 STRIKES = 2  # so many matchers may a command end
 _MATCH = MODULES["matching"].match
 _RESUME = MODULES["sweep"].resume
 _GIVE_UP = MODULES["sweep"].give_up
-_REFUSE = MODULES["matching"].refuse_poisoned
+_REFUSE = MODULES["poison"].refuse_poisoned
 _ATTESTATION = MODULES["attestation"].attestation
 _STAY = int(CommandFlag.STAY_ON_DISCONNECT)
 _APPLY = MODULES["replica"].apply
@@ -80,6 +83,7 @@ class Checker:
         self.disk: Any = None
         self.bound: list[int | None] = [None] * settings.sessions  # where it is logged in
         self.deaths: dict[int, int] = {}  # matchers that a command has ended, by `attempting`
+        self._spared: set[tuple[int, int]] = set()  # (slot, user_ref): a cancel was given up
         self._expected: list[tuple[int, ...]] = []
         self._ring = OneRing(capacity)
         self._command = Records(COMMAND_FIELDS, 8, 256)
@@ -161,8 +165,10 @@ class Checker:
             return []
         if scalars["continuing_kind"] != 0:
             struck = self.deaths.get(scalars["continuing_next"], 0)
-            if struck >= STRIKES and event["kind"] == int(EventKind.CANCELLED):
+            says_so = event["kind"] == int(EventKind.IGNORED) or event["cause"] == _POISONED
+            if struck >= STRIKES and says_so:
                 end = _GIVE_UP(market, self._ring, position)
+                self._spared |= {(slot, order["user_ref"]) for slot, order in self._left()}
             else:
                 end = _RESUME(market, self._ring, position, limit)
             scalars["position"] = end
@@ -209,11 +215,17 @@ class Checker:
         """Cancel on disconnect: whose session is gone has no order that did not opt out."""
         if event["kind"] not in _GOING and event["kind"] != int(EventKind.CANCELLED):
             return
+        for slot, order in self._left():
+            if (slot, order["user_ref"]) not in self._spared:
+                self.fail(f"order {slot:x} of session {order['session']} stays: nobody is there")
+
+    def _left(self) -> Iterator[tuple[int, Row]]:
+        """Orders that did not opt out, of sessions that are gone."""
         for slot, order in self.market.orders.rows.items():  # type: ignore[attr-defined]
             session = order["session"]
             goes = self.settings.cancels(session) and self.bound[session] is None
             if order["state"] and goes and not order["flags"] & _STAY:
-                self.fail(f"order {slot:x} of session {session} stays: nobody is logged in")
+                yield slot, order
 
     def _match_command(self, position: int, event: Row, limit: int) -> int:
         source = event["source_next"] >> COMMAND_NEXT_BITS

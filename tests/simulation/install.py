@@ -114,7 +114,7 @@ _KERNELS = (
     "shm_exchange.mass", "shm_exchange.protection", "shm_exchange.protection_cancels",
     "shm_exchange.protection_requests", "shm_exchange.session_answers",
     "gateways.ouch.protection_requests", "gateways.ouch.quote_requests",
-    "shm_exchange.quotes", "shm_exchange.mass_quote",
+    "shm_exchange.quotes", "shm_exchange.mass_quote", "shm_exchange.poison",
     "shm_exchange.beginning",
     "shm_exchange.limits", "shm_exchange.positions", "gateways.risk",
     "shm_exchange.drop_copy", "gateways.ouch.copies",

@@ -123,6 +123,12 @@ def suspect_waits_for_its_turn(modules: dict[str, Any]) -> None:
     _edit(modules["engine"], "step", "suspect = engine.settings[SETTING_SUSPECT]", "suspect = 0")
 
 
+def only_sweeps_are_given_up(modules: dict[str, Any]) -> None:
+    """A cancel of many orders that ends its matcher in a later part ends every successor."""
+    before = 'is_unfinished = scalars["continuing_kind"] != 0'
+    _edit(modules["reign"], "_finish", before, 'is_unfinished = scalars["continuing_kind"] == 1')
+
+
 def handover_leaves_half_a_command(modules: dict[str, Any]) -> None:
     """A writer gives up the lock without having committed what it matched."""
     before = "    if position != begin:\n"
@@ -151,6 +157,7 @@ FAULTS = {
         refusal_is_committed_later,
         death_is_charged_twice,
         suspect_waits_for_its_turn,
+        only_sweeps_are_given_up,
         handover_leaves_half_a_command,
         orders_of_the_dead_stay,
     )

@@ -9,7 +9,7 @@ from ringbuf import layout
 from ringbuf.broadcast import Broadcast
 from shm_exchange import engine as states
 from shm_exchange.market import Market
-from shm_exchange.messages import COMMAND, COMMAND_NEXT_BITS, EVENT, Continuing
+from shm_exchange.messages import COMMAND, COMMAND_NEXT_BITS, EVENT
 from shm_exchange.wiring import (
     PROCESS_RECORDER,
     PROCESS_SOURCE_FIRST,
@@ -45,8 +45,8 @@ class Exchange:
         self.policies: dict[int, int] = {}
         self.sweeps = 0.1  # how many orders take more than one part
         self.poison = 0  # how many of the next commands end their matchers
-        self.poisoned: set[int] = set()
-        self.tasted: set[int] = set()  # those not poisoned stay so
+        self.poisoned: set[tuple[int, bool]] = set()  # the command; whether in a later part
+        self.tasted: set[tuple[int, bool]] = set()  # those not poisoned stay so
         _Poison.exchange = self
 
     # ------------------------------------------------------------ recovery
@@ -191,15 +191,17 @@ class _Poison:
     exchange: Exchange
 
     @classmethod
-    def taste(cls, attempt: int) -> None:
+    def taste(cls, attempt: int, *, is_later_part: bool = False) -> None:
         """The matcher begins with a command, or goes on with it."""
         exchange = cls.exchange
         machine, words = exchange.machine, exchange.shared.words.words
-        if exchange.poison and attempt not in exchange.tasted and machine.random.random() < 0.4:
+        taste = (attempt, is_later_part)
+        chance = 0.9 if is_later_part else 0.4  # few commands have later parts
+        if exchange.poison and taste not in exchange.tasted and machine.random.random() < chance:
             exchange.poison -= 1
-            exchange.poisoned.add(attempt)
-        exchange.tasted.add(attempt)
-        if attempt in exchange.poisoned:
+            exchange.poisoned.add(taste)
+        exchange.tasted.add(taste)
+        if taste in exchange.poisoned:
             assert words[layout.ATTEMPTING] == attempt
             if machine.random.random() < 0.5:
                 words[layout.CRASHED] = words[layout.EPOCH]  # what the crash handler does
@@ -220,8 +222,7 @@ def _match(market: Any, commands: Any, index: int, source: int, after: int, *res
 
 
 def _resume(market: Any, *rest: Any) -> Any:
-    if market.scalars[0]["continuing_kind"] == int(Continuing.SWEEP):
-        _Poison.taste(market.scalars[0]["continuing_next"])
+    _Poison.taste(market.scalars[0]["continuing_next"], is_later_part=True)
     return _RESUME(market, *rest)
 
 

@@ -59,7 +59,8 @@ class Scenario:
         self.traders = [Trader(self.exchange, number) for number in range(settings.sessions)]
         self.requests = random.choice((10, 20, 30, 60, 100))
         self.harm = [random.choice(FAULTS) for _ in range(random.choice((0, 1, 1, 2, 2, 3, 4, 6)))]
-        self.exchange.sweeps = 0.2 if "parts" in self.harm else random.choice((0.05, 0.1, 0.2))
+        often = "parts" in self.harm or "poison" in self.harm
+        self.exchange.sweeps = 0.2 if often else random.choice((0.05, 0.1, 0.2))
         self.hot = 0  # processes that are to die a few accesses behind a store that matters
         # Writers that are to die while a command is in the middle.
         self.parts = 4 * self.harm.count("parts")

@@ -30,6 +30,7 @@ FAULTS = (
     "refusal_is_committed_later",
     "death_is_charged_twice",
     "suspect_waits_for_its_turn",
+    "only_sweeps_are_given_up",
     "handover_leaves_half_a_command",
     "orders_of_the_dead_stay",
 )
