@@ -275,15 +275,24 @@ class Exchange:
         command = self.desk.commands.records[(self.asked - 1) & 1023]
         return int(command["reason"]) if command["kind"] == CommandKind.REFUSED else 0
 
-    def check(self) -> None:
-        """The gateway's numbers are the model's; a gateway that starts now finds the same."""
-        risk, model = self.desk.risk, self.model
-        assert risk.sessions[ROW * LIMITED] == len(model.orders())
+    def counted(self) -> list[int]:
+        """The gateway's numbers: open orders, then of each instrument exposures and position."""
+        risk = self.desk.risk
+        numbers = [risk.sessions[ROW * LIMITED]]
         for instrument in range(len(SYMBOLS)):
             row = ROW * instrument
-            assert risk.exposures[row + BUYS] == model.exposure(instrument, "B")
-            assert risk.exposures[row + SELLS] == model.exposure(instrument, "S")
-            assert self.replica.positions[instrument] == model.positions[instrument]
+            numbers += [risk.exposures[row + BUYS], risk.exposures[row + SELLS]]
+            numbers.append(self.replica.positions[instrument])
+        return [int(number) for number in numbers]
+
+    def expected(self) -> list[int]:
+        """The same numbers by the model."""
+        model = self.model
+        numbers = [len(model.orders())]
+        for instrument in range(len(SYMBOLS)):
+            numbers += [model.exposure(instrument, "B"), model.exposure(instrument, "S")]
+            numbers.append(model.positions[instrument])
+        return numbers
 
     def check_successor(self) -> None:
         """A gateway that starts now finds the same numbers. Everything is answered."""
@@ -331,7 +340,7 @@ def test_limits_against_a_naive_model(actions: list[tuple[str, int, str, int, in
     exchange = Exchange(limits)
     for action in actions:
         perform(exchange, action)
-        exchange.check()
+        assert exchange.counted() == exchange.expected()
     exchange.answer(len(actions))
-    exchange.check()
+    assert exchange.counted() == exchange.expected()
     exchange.check_successor()

@@ -57,14 +57,15 @@ def test_a_disk_that_fills_up(tmp_path: Path, request: pytest.FixtureRequest) ->
     it = Exchange(tmp_path, CONFIGURATION, f"pt{os.getpid()}x{next(_numbers)}")
     with small_disk(it.state, 12 << 20):
         try:
+            it.start()
+            assert it.status()["engines"][0]["disk"] == "ok"
             _fill_up(it)
+            assert it.stop() == 0
         finally:
             it.destroy()
 
 
 def _fill_up(it: Exchange) -> None:
-    it.start()
-    assert it.status()["engines"][0]["disk"] == "ok"
     ballast = fill(it.state)
     with RawClient(ports(it)[0]) as client:
         client.log_in("T01")
@@ -119,7 +120,6 @@ def _fill_up(it: Exchange) -> None:
         assert client.log_in("T01", sequence=0).next_sequence == total + 1
         client.say(cancel(number))
         assert [each[:1] for each in barrier(client)] == [b"C"]
-    assert it.stop() == 0
 
 
 def in_small_memory(it: Exchange, size: int) -> subprocess.CompletedProcess[str]:
