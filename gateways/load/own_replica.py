@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from gateways.load.rebuilt_book import USED, RebuiltBook
 from gateways.startup import stream_name
-from ringbuf.broadcast import Broadcast
 from shm_exchange import wiring
 from shm_exchange.config import Configuration
 from shm_exchange.history import History
 from shm_exchange.journal_segment import Owner
+from shm_exchange.lent import lend_ring
 from shm_exchange.market import RESTING, Market
 from shm_exchange.messages import COMMAND_NEXT_BITS, SLOT_BITS
 from shm_exchange.recovery import catch_up, empty_market, recover
@@ -29,28 +29,6 @@ BOOK_ROW = np.dtype(
 )
 
 
-class _Lent:
-    """Memory of a read-only array under the type of a writable one.
-
-    To a compiled kernel the two are different types, and it would be compiled a second time. The
-    pages stay protected: a store would end the process.
-    """
-
-    def __init__(self, array: np.ndarray) -> None:
-        self._array = array
-        size = array.size * array.itemsize
-        self.__array_interface__: dict[str, Any] = {
-            "shape": (size,),
-            "typestr": "|u1",
-            "data": (array.ctypes.data, False),
-            "version": 3,
-        }
-
-
-def _lend(array: np.ndarray) -> np.ndarray:
-    return np.asarray(_Lent(array)).view(array.dtype)
-
-
 class OwnReplica:
     """A market as of some position, and the means to move it on. Use as a context manager."""
 
@@ -60,7 +38,7 @@ class OwnReplica:
         """Up to what is published now. Raises SegmentError, LayoutError or JournalError."""
         self.engine = engine
         self._wiring = wiring.attach(name, engine, read_only=True)
-        ring = Broadcast(*map(_lend, self._wiring.ring))
+        ring = lend_ring(self._wiring.ring)
         identity = int(self._wiring.segments[0].header[0]["identity"])
         owner = Owner.of(identity, engine)
         self.market = empty_market(configuration, engine)

@@ -26,6 +26,7 @@ GATEWAYS_MAY_USE = {
         "history",
         "instruments",
         "journal_segment",
+        "lent",
         "market",
         "messages",
         "drop_copy",

@@ -1,0 +1,1 @@
+"""Programs that look at a running exchange through `shm_exchange.view`: something to start from."""
