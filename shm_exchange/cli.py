@@ -18,9 +18,11 @@ from typing import Any, NoReturn
 
 import click
 
+from shm_exchange.cli_host import doctor
 from shm_exchange.cli_journal import journal
 from shm_exchange.cli_options import (
     DEFAULT_NAME,
+    configured,
     default_state_directory,
     in_state,
     named,
@@ -36,11 +38,6 @@ _BUSTS = ("erroneous", "consent", "supervisory", "external")
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-_config = click.option(
-    "--config",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="A TOML file; without it the built-in configuration.",
-)
 _flow = click.argument("flow", metavar="FLOW.npz", type=click.Path(path_type=Path))
 
 
@@ -55,7 +52,7 @@ def commands() -> None:
 
 
 @commands.command()
-@_config
+@configured
 @in_state
 @named
 def run(config: Path | None, state: Path | None, name: str | None) -> None:
@@ -189,11 +186,12 @@ def bust(match_number: int, reason: str, name: str | None, as_json: bool) -> Non
 
 
 commands.add_command(journal)
+commands.add_command(doctor)
 
 
 @commands.command()
 @_flow
-@_config
+@configured
 @click.option("--sessions", type=click.IntRange(1), default=1, show_default=True, metavar="N")
 @click.option(
     "--rate",

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from shm_exchange.config import Configuration
 
 DEFAULT_NAME = "main"
 
@@ -26,6 +29,11 @@ in_state = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="Where journal and snapshots are.",
 )
+configured = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A TOML file; without it the built-in configuration.",
+)
 with_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 of_engine = click.option(
     "--engine", type=click.IntRange(1), metavar="ID", help="Of the engine; the first by default."
@@ -36,6 +44,14 @@ def default_state_directory(name: str) -> Path:
     """Where an exchange keeps its state when nobody says: the user's state folder."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "shm-exchange" / name
+
+
+def state_directory_of(configuration: Configuration, chosen: Path | None) -> Path:
+    """Where an exchange of this configuration keeps its state; `chosen` overrides it."""
+    named = configuration.exchange.state_directory
+    return chosen or (
+        Path(named) if named else default_state_directory(configuration.exchange.name)
+    )
 
 
 def show(result: dict[str, Any], as_json: bool) -> None:

@@ -15,8 +15,12 @@ def waiting_policy(configuration: Configuration, core_count: int) -> str:
     chosen = configuration.exchange.waiting
     if chosen != "auto":
         return chosen
-    hot = len(configuration.gateways) + sum(1 + each.standbys for each in configuration.engines)
-    return "spin" if core_count >= hot + 1 else "park"
+    return "spin" if core_count >= hot_processes(configuration) + 1 else "park"
+
+
+def hot_processes(configuration: Configuration) -> int:
+    """How many processes would each keep a core busy: all but the recorders."""
+    return len(configuration.gateways) + sum(1 + each.standbys for each in configuration.engines)
 
 
 def matcher_cores(configuration: Configuration, cores: Collection[int]) -> dict[int, int | None]:
@@ -35,6 +39,12 @@ def matcher_cores(configuration: Configuration, cores: Collection[int]) -> dict[
             chosen[engine.id] = free.pop()
             spare -= 1
     return chosen
+
+
+def pinned_cores(configuration: Configuration, cores: Collection[int]) -> set[int]:
+    """Every core that some role is kept on, named or chosen."""
+    chosen = {core for core in matcher_cores(configuration, cores).values() if core is not None}
+    return chosen | set(_named_cores(configuration))
 
 
 def check_cores(configuration: Configuration, cores: Collection[int]) -> None:
