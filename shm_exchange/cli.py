@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import click
 
+from shm_exchange.cli_configuration import check_config, print_config
 from shm_exchange.cli_host import doctor
 from shm_exchange.cli_journal import journal
 from shm_exchange.cli_options import (
@@ -187,6 +188,8 @@ def bust(match_number: int, reason: str, name: str | None, as_json: bool) -> Non
 
 commands.add_command(journal)
 commands.add_command(doctor)
+commands.add_command(check_config)
+commands.add_command(print_config)
 
 
 @commands.command()
@@ -263,20 +266,6 @@ def generate(flow: Path, messages: int, seed: int) -> None:
     generated = flows.generate(messages, seed)
     flows.save(flow, generated)
     click.echo(f"{flow}: {generated.messages} messages")
-
-
-@commands.command("check-config")
-@click.argument("file", type=click.Path(path_type=Path))
-def check_config(file: Path) -> None:
-    """Validate a configuration, every error with its line."""
-    from shm_exchange.config import load
-
-    configuration = load(file)
-    counts = ", ".join(
-        f"{name}: {len(getattr(configuration, name))}"
-        for name in ("engines", "instruments", "gateways", "sessions")
-    )
-    click.echo(f"{file}: valid. {counts}")
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -254,8 +254,8 @@ def built_in() -> Configuration:
 
 # ---------------------------------------------------------------- reading a file
 
-_SINGLE: dict[str, type[Table]] = {"exchange": Exchange, "metrics": Metrics}
-_REPEATED: dict[str, type[Table]] = {
+SINGLE_TABLES: dict[str, type[Table]] = {"exchange": Exchange, "metrics": Metrics}
+REPEATED_TABLES: dict[str, type[Table]] = {
     "engine": Engine,
     "instrument": Instrument,
     "gateway": Gateway,
@@ -294,21 +294,21 @@ def _models(rows: list[tuple[Location, Any]]) -> tuple[Any, ...]:
 
 def _fit_tables(document: Document) -> Found:
     """Every table that is valid by itself, with its place in the file."""
-    found: Found = {name: [] for name in (*_SINGLE, *_REPEATED)}
+    found: Found = {name: [] for name in (*SINGLE_TABLES, *REPEATED_TABLES)}
     for name, value in document.tables.items():
         if name not in found:
             document.add((name,), f"unknown table `{name}`; {suggestion(name, list(found))}")
-        elif name in _SINGLE and not isinstance(value, dict):
+        elif name in SINGLE_TABLES and not isinstance(value, dict):
             document.add((name,), f"`{name}` is one table; write [{name}]")
-        elif name in _REPEATED and not isinstance(value, list):
+        elif name in REPEATED_TABLES and not isinstance(value, list):
             document.add((name,), f"there may be several `{name}`; write [[{name}]]")
-        elif name in _SINGLE:
-            model = document.fit(_SINGLE[name], value, (name,))
+        elif name in SINGLE_TABLES:
+            model = document.fit(SINGLE_TABLES[name], value, (name,))
             found[name] += [((name,), model)] if model else []
         else:
             for number, row in enumerate(value):
                 location: Location = (name, number)
-                model = document.fit(_REPEATED[name], row, location)
+                model = document.fit(REPEATED_TABLES[name], row, location)
                 found[name] += [(location, model)] if model else []
     return found
 

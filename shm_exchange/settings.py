@@ -122,6 +122,11 @@ def read(path: Path) -> Document:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         problem = Problem(0, f"cannot be read: {reason}; name a file that you may read")
         raise ConfigurationError(name, [problem]) from error
+    return parse(name, text)
+
+
+def parse(name: str, text: str) -> Document:
+    """Parse what a file says. Raises ConfigurationError when it is not TOML."""
     try:
         tables = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
