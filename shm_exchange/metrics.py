@@ -9,107 +9,21 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.registry import Collector
 
 from shm_exchange.addresses import split_address
 from shm_exchange.config import Configuration
 from shm_exchange.errors import ExchangeError
+from shm_exchange.metric_families import ExchangeCollector, Source
 
 _SCRAPERS_MAX = 8
 _TIMEOUT_SECONDS = 5.0
 _POLL_SECONDS = 0.1  # how long `close` may wait for the listener
-
-Source = Callable[[], dict[str, Any]]  # what `status.describe` returns, and `restarts`
-
-# name -> (key of an engine's or a process's row, help); counters end in _total when exported.
-_ENGINE_COUNTERS = {
-    "shmx_events_published": ("published", "Events that the matcher has committed"),
-    "shmx_events_recorded": ("recorded", "Events that the recorder has written"),
-    "shmx_events_durable": ("durable", "Events that survive a loss of power"),
-}
-_PROCESS_COUNTERS = {
-    "shmx_process_loops": ("loops", "Passes of the process's loop"),
-    "shmx_process_work": ("work", "Records that the process has handled"),
-    "shmx_process_errors": ("errors", "Faults of peers that the process has seen"),
-}
-_PROCESS_GAUGES = {
-    "shmx_process_lag_events": ("lag", "Events published that the process has not handled"),
-    "shmx_process_clients": ("clients", "Connections of the process"),
-    "shmx_process_attested_events": ("attested", "Where its replica last agreed with the matcher"),
-    "shmx_process_differs_events": ("differs", "Where its replica differed from the matcher, or 0"),
-}
-
-
-class _Exchange(Collector):
-    """Turns one look at shared memory into metrics."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
-    def collect(self) -> Iterable[Metric]:
-        """Called for each scrape."""
-        found = self._source()
-        ready = int(found["state"] == "ready")
-        yield GaugeMetricFamily("shmx_ready", "1 when every role is ready", value=ready)
-        restarts = CounterMetricFamily(
-            "shmx_restarts", "Times that a role was started again", labels=["role"]
-        )
-        for role, count in found["restarts"].items():
-            restarts.add_metric([role], count)
-        yield restarts
-        yield from self._engines(found["engines"])
-        yield from self._processes(found["processes"])
-
-    def _engines(self, rows: list[dict[str, Any]]) -> Iterator[Metric]:
-        for name, (key, text) in _ENGINE_COUNTERS.items():
-            family = CounterMetricFamily(name, text, labels=["engine"])
-            for row in rows:
-                if row[key] is not None:
-                    family.add_metric([str(row["id"])], row[key])
-            yield family
-        epoch = GaugeMetricFamily("shmx_epoch", "Number of the matcher's reign", labels=["engine"])
-        for row in rows:
-            epoch.add_metric([str(row["id"])], row["epoch"])
-        yield epoch
-        agreement = GaugeMetricFamily(
-            "shmx_agreement",
-            "1 when every replica agrees with the matcher's state hashes, 0 when one differs",
-            labels=["engine"],
-        )
-        for row in rows:
-            if row["agreement"] is not None:
-                agreement.add_metric([str(row["id"])], int(row["agreement"]))
-        yield agreement
-
-    def _processes(self, rows: list[dict[str, Any]]) -> Iterator[Metric]:
-        labels = ["engine", "role", "process"]
-        families: list[tuple[str, Metric]] = [
-            *(
-                (key, CounterMetricFamily(name, text, labels=labels))
-                for name, (key, text) in _PROCESS_COUNTERS.items()
-            ),
-            *(
-                (key, GaugeMetricFamily(name, text, labels=labels))
-                for name, (key, text) in _PROCESS_GAUGES.items()
-            ),
-        ]
-        age = GaugeMetricFamily(
-            "shmx_process_heartbeat_age_seconds", "Since the process last said so", labels=labels
-        )
-        for row in rows:
-            values = [str(row["engine"]), row["role"], str(row["process"])]
-            age.add_metric(values, row["heartbeat_age_ms"] / 1e3)
-            for key, family in families:
-                family.add_metric(values, row[key] or 0)  # type: ignore[attr-defined]
-        yield age
-        yield from (family for _, family in families)
 
 
 def instruments_json(configuration: Configuration) -> bytes:
@@ -194,7 +108,7 @@ class MetricsServer:
     ) -> None:
         """is_alive: whether the supervisor's loop goes round."""
         registry = CollectorRegistry()
-        registry.register(_Exchange(source))
+        registry.register(ExchangeCollector(source))
         instruments = instruments_json(configuration)
 
         def health(good: bool, text: str) -> tuple[int, str, bytes]:

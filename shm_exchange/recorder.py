@@ -44,6 +44,7 @@ from shm_exchange.recording import (
 from shm_exchange.recovery import empty_market, warm_up
 from shm_exchange.roles import EXIT_DONE, RoleContext
 from shm_exchange.snapshotter import Snapshotter
+from shm_exchange.sync_times import SyncTimes
 from shm_exchange.wiring import PROCESS_MATCHER, PROCESS_SOURCE_FIRST, PROCESS_STANDBY_FIRST
 
 SYNC_EVERY_NS = 5_000_000  # durability "memory": the window that a loss of power may cost
@@ -64,6 +65,7 @@ class Recorder:
         self.journal = journal
         self.full = False  # the disk has no room; the matcher will wait for us
         self.full_count = 0  # how often that began
+        self.sync_times = SyncTimes()
         self._data = ring.records.view(np.uint8).data
         self._retry_ns = 0
 
@@ -112,7 +114,9 @@ class Recorder:
 
     def sync(self) -> int:
         """Force to disk what is appended, say so, and return the durable position."""
+        began_ns = time.monotonic_ns()
         durable = self.journal.sync()
+        self.sync_times.observe(time.monotonic_ns() - began_ns)
         durable_until(self.ring, durable)
         return durable
 
@@ -297,6 +301,8 @@ class Process:
             snapshotter.snapshot_position,
             snapshotter.count,
             int(recorder.journal.short),
+            *recorder.sync_times.words(),
+            snapshotter.snapshot_time_ns,
         )
         beat(self._context.line, self._values)
 

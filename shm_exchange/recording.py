@@ -18,7 +18,12 @@ COUNTER_FULL = 1  # 1 while the disk has no room
 COUNTER_REPLICA = 2  # position of its replica
 COUNTER_SNAPSHOT = 3  # position of the newest snapshot
 COUNTER_SNAPSHOTS = 4  # snapshots written
-COUNTER_COUNT = 6  # with wiring.COUNTER_DISK_SHORT
+COUNTER_SYNCS = 6  # syncs of the journal; 5 is wiring.COUNTER_DISK_SHORT
+COUNTER_SYNC_NS = 7  # how long they took in all
+COUNTER_SYNC_LAST_NS = 8  # the last one
+COUNTER_SYNC_LONGEST_NS = 9  # the longest one
+COUNTER_SNAPSHOT_TIME_NS = 10  # when the newest snapshot was written, since the epoch; 0: none
+COUNTER_COUNT = 11
 
 
 @kernel
@@ -49,7 +54,7 @@ def take_gate(ring, position):
 
 @kernel
 def beat(words, values):
-    """Say what a recorder has done. words: its PROCESS line, int64[32]; values: int64[11]."""
+    """Say what a recorder has done. words: its PROCESS line, int64[32]; values: int64[16]."""
     counters.beat(
         words,
         0,

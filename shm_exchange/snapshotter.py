@@ -34,6 +34,7 @@ class Snapshotter:
         """every: events between two snapshots."""
         self.position = 0  # of the replica
         self.snapshot_position = 0  # of the newest snapshot
+        self.snapshot_time_ns = 0  # when that was written, since the epoch; 0: there is none
         self.count = 0  # snapshots written
         self.failures = 0  # snapshots for which the disk had no room
         self.paused = False  # no snapshots: the disk has no room to spare
@@ -87,6 +88,7 @@ class Snapshotter:
         self.position = self._commit = found.position
         if found.snapshot is not None:
             self.snapshot_position = found.position - found.replayed
+            self.snapshot_time_ns = _written_ns(found.snapshot)
         self.market = market
         return 1
 
@@ -102,5 +104,14 @@ class Snapshotter:
             self._failed_position = self.position
             return
         self.snapshot_position = self.position
+        self.snapshot_time_ns = now_ns
         self.count += 1
         remove_old_snapshots(self._directory, self._owner.engine, self._kept)
+
+
+def _written_ns(path: Path) -> int:
+    """When a snapshot was written, as far as anybody remembers."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:  # removed since it was loaded, as a newer one is there
+        return 0

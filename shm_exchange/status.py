@@ -18,9 +18,8 @@ from ringbuf.broadcast import DURABLE, NO_GATE, PUBLISHED, RECORDED
 from ringbuf.errors import SegmentError
 from shm_exchange import presence, wiring
 from shm_exchange.errors import NotRunningError
+from shm_exchange.status_storage import disk_of, journal_of, rings_of
 from shm_exchange.wiring import (
-    COUNTER_DISK_FULL,
-    COUNTER_DISK_SHORT,
     COUNTER_STREAM,
     PROCESS_MATCHER,
     PROCESS_RECORDER,
@@ -37,8 +36,9 @@ def collect(name: str) -> dict[str, Any]:
     """The state of a running exchange. Raises NotRunningError.
 
     engines: epoch, positions, rate (events per second), who plays which role, whether all replicas
-    agree with the matcher. gateways: sessions
-    and lag (events published but not handled yet). processes: every role's own line.
+    agree with the matcher. gateways: sessions and lag (events published but not handled yet).
+    processes: every role's own line. rings: how full each is. journals: syncs, snapshots, disk.
+    restarts: how often each role was started again.
     """
     running = presence.find(name)
     with attached(name, running) as wirings:
@@ -98,6 +98,14 @@ def describe(
         "engines": engines,
         "gateways": gateways,
         "processes": processes,
+        "rings": [row for number, each in wirings.items() for row in rings_of(number, each)],
+        "journals": [
+            journal_of(number, each, now_ns)
+            for number, each in wirings.items()
+            if int(each.ring.cursors[RECORDED]) != NO_GATE
+        ],
+        "restarts": running.get("restarts", {}),
+        "state_directory": running.get("state_directory"),
     }
 
 
@@ -112,7 +120,7 @@ def _engine(number: int, engine: Wiring, everybody: list[dict[str, Any]]) -> dic
         "published": published(engine),
         "recorded": None if recorded == NO_GATE else recorded,
         "durable": int(cursors[DURABLE]),
-        "disk": None if recorded == NO_GATE else _disk(processes[PROCESS_RECORDER]["counter"]),
+        "disk": None if recorded == NO_GATE else disk_of(processes[PROCESS_RECORDER]["counter"]),
         "matcher_pid": living_pid(processes[PROCESS_MATCHER]),
         "standby_pids": [pid for row in standbys if (pid := living_pid(row)) is not None],
         "recorder_pid": living_pid(processes[PROCESS_RECORDER]),
@@ -133,13 +141,6 @@ def _agreement(replicas: list[dict[str, Any]]) -> bool | None:
     if any(each["differs"] is not None for each in replicas):
         return False
     return True if any(each["attested"] is not None for each in replicas) else None
-
-
-def _disk(counters: np.ndarray) -> str:
-    """Whether the journal has room: `ok`, `short` (new orders are refused) or `full`."""
-    if counters[COUNTER_DISK_FULL]:
-        return "full"
-    return "short" if counters[COUNTER_DISK_SHORT] else "ok"
 
 
 def _stream(gateways: np.ndarray) -> str | None:
@@ -180,6 +181,7 @@ def _processes(number: int, engine: Wiring, now_ns: int) -> Iterator[dict[str, A
             "state": layout.STATE_NAMES[row["state"]],
             "position": position,
             "lag": max(0, published(engine) - position),
+            "uptime_s": max(0, now_ns - int(row["started_ns"])) // 1_000_000_000,
             "heartbeat_age_ms": max(0, now_ns - int(row["heartbeat_ns"])) // 1_000_000,
             "loops": int(row["loops"]),
             "work": int(row["work"]),

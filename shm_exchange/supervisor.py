@@ -169,8 +169,7 @@ class Supervisor:
             return
 
         def source() -> dict[str, Any]:
-            found = status.describe(self._running, self._wirings, time.time_ns())
-            return found | {"restarts": self._running["restarts"]}
+            return status.describe(self._running, self._wirings, time.time_ns())
 
         def is_alive() -> bool:
             return time.monotonic() - self._beat < _HANGING_SECONDS
@@ -278,6 +277,7 @@ class Supervisor:
             "pid": os.getpid(),
             "state": self._state,
             "metrics": self._metrics.address if self._metrics else None,
+            "state_directory": str(self._claim.state_directory),
             "engines": [
                 {"id": each.id, "standbys": each.standbys, "recorder": each.recorder}
                 for each in self._configuration.engines

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from ringbuf import layout
 from shm_exchange import wiring
-from shm_exchange.metrics import _Exchange
+from shm_exchange.metric_families import ExchangeCollector
 from shm_exchange.status import describe
 from shm_exchange.wiring import (
     PROCESS_MATCHER,
@@ -70,8 +69,7 @@ def seen(engine: Wiring) -> tuple[str, bool | None, int | None]:
 def metrics(engine: Wiring) -> list[str]:
     """The lines of the metrics."""
     registry = CollectorRegistry()
-    source: dict[str, Any] = {"restarts": {}}
-    registry.register(_Exchange(lambda: source | describe(RUNNING, {1: engine}, 0)))
+    registry.register(ExchangeCollector(lambda: describe(RUNNING, {1: engine}, 0)))
     return generate_latest(registry).decode().splitlines()
 
 
