@@ -31,6 +31,7 @@ from shm_exchange.cli_options import (
     show,
     with_json,
 )
+from shm_exchange.cli_status import status, top
 
 _PACKAGES = ("ringbuf", "shm_exchange", "gateways")
 _FLOW_MESSAGES = 100_000
@@ -70,16 +71,6 @@ def run(config: Path | None, state: Path | None, name: str | None) -> None:
     named = configuration.exchange.state_directory
     directory = state or (Path(named) if named else default_state_directory(name))
     sys.exit(supervisor.run(configuration, directory, name, source=config) or 0)
-
-
-@commands.command()
-@named
-@with_json
-def status(name: str | None, as_json: bool) -> None:
-    """Show roles, positions, lags and rates of an exchange."""
-    from shm_exchange import status as reader
-
-    show(reader.collect(name or DEFAULT_NAME), as_json)
 
 
 @commands.command()
@@ -186,6 +177,8 @@ def bust(match_number: int, reason: str, name: str | None, as_json: bool) -> Non
     show(market_operations.bust(name or DEFAULT_NAME, match_number, reason), as_json)
 
 
+commands.add_command(status)
+commands.add_command(top)
 commands.add_command(journal)
 commands.add_command(doctor)
 commands.add_command(check_config)

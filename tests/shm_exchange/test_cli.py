@@ -89,7 +89,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "status", "replay", "conformance", "convert", "convert lobster", "generate"]
+    ["run", "status", "top", "replay", "conformance", "convert", "convert lobster", "generate"]
     + ["check-config", "journal", "journal verify", "journal dump", "journal prune"],
 )
 def test_every_command_explains_itself(command: str, shmx: Callable[..., Result]) -> None:
@@ -215,9 +215,35 @@ def test_status_prints_a_screen(
 def test_status_of_nothing_fails(
     shmx: Callable[..., Result], stand_in: Callable[..., list[Any]]
 ) -> None:
-    """No JSON, one sentence, code 1."""
+    """No JSON, one sentence, code 2: down."""
     stand_in("shm_exchange.status", "collect", NotRunningError("x is not running; start it"))
-    assert shmx("status", "--json") == (1, "", "shmx: x is not running; start it\n")
+    assert shmx("status", "--json") == (2, "", "shmx: x is not running; start it\n")
+
+
+@pytest.mark.parametrize(
+    ("state", "disk", "code"),
+    [
+        ("ready", None, 0),
+        ("ready", "ok", 0),
+        ("ready", "short", 1),
+        ("ready", "full", 1),
+        ("degraded", "ok", 1),
+        ("starting", "ok", 1),
+        ("draining", "ok", 1),
+    ],
+)
+def test_the_exit_code_of_a_status_says_how_it_is(
+    state: str,
+    disk: str | None,
+    code: int,
+    shmx: Callable[..., Result],
+    stand_in: Callable[..., list[Any]],
+) -> None:
+    """0 well, 1 degraded; what it prints is the same."""
+    engines = [STATUS["engines"][0] | {"disk": disk}]  # type: ignore[index]
+    stand_in("shm_exchange.status", "collect", STATUS | {"state": state, "engines": engines})
+    found, out, err = shmx("status", "--json")
+    assert (found, json.loads(out)["state"], err) == (code, state, "")
 
 
 @pytest.mark.parametrize(("agrees", "expected"), [(True, 0), (False, 1)])
