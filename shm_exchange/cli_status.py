@@ -12,6 +12,7 @@ from shm_exchange.cli_options import DEFAULT_NAME, named, show, with_json
 from shm_exchange.errors import NotRunningError
 
 WELL, DEGRADED, DOWN = 0, 1, 2
+_SILENT_MS = 10_000  # far more than any process is silent for, on a busy machine too
 
 
 @click.command()
@@ -21,7 +22,7 @@ def status(name: str | None, as_json: bool) -> None:
     """Show roles, positions, lags and rates of an exchange.
 
     Exit codes: 0 all is well, 1 it runs but something is missing (a role, agreement of the
-    replicas, room on the disk) or it starts or drains, 2 no exchange of this name runs.
+    replicas, room on the disk, a sign of life) or it starts or drains, 2 no exchange of this name.
     """
     from shm_exchange import status as reader
 
@@ -37,7 +38,8 @@ def status(name: str | None, as_json: bool) -> None:
 def exit_code(found: dict[str, Any]) -> int:
     """What a status means to a script. found: what `status.collect` returns."""
     has_room = all(each.get("disk") in (None, "ok") for each in found["engines"])
-    return WELL if found["state"] == "ready" and has_room else DEGRADED
+    silent = any(each["heartbeat_age_ms"] > _SILENT_MS for each in found.get("processes", []))
+    return WELL if found["state"] == "ready" and has_room and not silent else DEGRADED
 
 
 @click.command()

@@ -182,7 +182,7 @@ def _processes(number: int, engine: Wiring, now_ns: int) -> Iterator[dict[str, A
             "position": position,
             "lag": max(0, published(engine) - position),
             "uptime_s": max(0, now_ns - int(row["started_ns"])) // 1_000_000_000,
-            "heartbeat_age_ms": max(0, now_ns - int(row["heartbeat_ns"])) // 1_000_000,
+            "heartbeat_age_ms": max(0, now_ns - _heard_ns(row)) // 1_000_000,
             "loops": int(row["loops"]),
             "work": int(row["work"]),
             "clients": int(row["clients"]),
@@ -190,6 +190,11 @@ def _processes(number: int, engine: Wiring, now_ns: int) -> Iterator[dict[str, A
             "attested": int(row["attested"]) or None,
             "differs": int(row["differs"]) or None,
         }
+
+
+def _heard_ns(row: np.void) -> int:
+    """When a process was heard of last: who has just begun has no heartbeat yet."""
+    return max(int(row["heartbeat_ns"]), int(row["started_ns"]))
 
 
 def living_pid(row: np.void) -> int | None:

@@ -27,7 +27,7 @@ from ringbuf.segment import Segment
 from shm_exchange import config, presence, wiring
 from shm_exchange.errors import ExchangeError, NotRunningError
 from shm_exchange.groups import whole_groups
-from shm_exchange.history import ring_slices
+from shm_exchange.history import History, ring_slices
 from shm_exchange.journal_segment import Owner
 from shm_exchange.lent import lend_ring
 from shm_exchange.messages import EVENT_DTYPE, EventKind
@@ -44,8 +44,8 @@ class LappedError(ExchangeError):
 
     def __init__(self, first: int, oldest: int) -> None:
         super().__init__(
-            f"the event at position {first} was overwritten, the ring begins at {oldest}; read"
-            " faster, or begin there (the journal has all of it: `shmx journal dump`)"
+            f"the event at position {first} was overwritten, the ring begins at {oldest}; begin"
+            " there, or take what the journal has (`tape`)"
         )
         self.oldest = oldest
 
@@ -89,6 +89,7 @@ class View:
             self._wiring = wiring.attach(name, engine, read_only=True)
         except SegmentError as error:
             raise NotRunningError(f"the exchange named {name} is just ending: {error}") from error
+        self._owner = Owner.of(int(self.segments[0].header[0]["identity"]), engine)
         self._ring = lend_ring(self._wiring.ring)
         self._data = self._wiring.ring.records.view(np.uint8).data
 
@@ -184,6 +185,25 @@ class View:
             raise LappedError(first, self.oldest)
         return records
 
+    def tape(self, first: int, last: int | None = None) -> np.ndarray:
+        """The same, and from the journal what the ring no longer has: EVENT[n], a copy.
+
+        Raises JournalError when neither has it.
+        """
+        end = self.published if last is None else min(last, self.published)
+        history = History(self._ring, self.state_directory, self._owner)
+        records = np.empty(max(0, end - first), EVENT_DTYPE)
+        target, position = records.view(np.uint8), first
+        try:
+            while position < end:
+                found = history.read(position, BATCH_RECORDS)[: end - position].view(np.uint8)
+                start = (position - first) * EVENT_DTYPE.itemsize
+                target[start : start + len(found)] = found
+                position += len(found) // EVENT_DTYPE.itemsize
+        finally:
+            history.close()
+        return records
+
     def follow(self, first: int | None = None) -> Follower:
         """All events from `first` on; without it those that come from now on."""
         return Follower(self, self.published if first is None else first)
@@ -193,9 +213,9 @@ class View:
 
         Raises JournalError when they do not reach back to the beginning, or are damaged.
         """
-        identity = int(self.segments[0].header[0]["identity"])
-        owner = Owner.of(identity, self.engine)
-        return Replica(self.configuration, self.engine, self.state_directory, owner, self._ring)
+        return Replica(
+            self.configuration, self.engine, self.state_directory, self._owner, self._ring
+        )
 
     def is_alive(self) -> bool:
         """Whether the exchange that was opened still runs (another one may have its name)."""

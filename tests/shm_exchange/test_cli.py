@@ -221,27 +221,31 @@ def test_status_of_nothing_fails(
 
 
 @pytest.mark.parametrize(
-    ("state", "disk", "code"),
+    ("state", "disk", "silent_ms", "code"),
     [
-        ("ready", None, 0),
-        ("ready", "ok", 0),
-        ("ready", "short", 1),
-        ("ready", "full", 1),
-        ("degraded", "ok", 1),
-        ("starting", "ok", 1),
-        ("draining", "ok", 1),
+        ("ready", None, 0, 0),
+        ("ready", "ok", 9_000, 0),
+        ("ready", "ok", 11_000, 1),
+        ("ready", "short", 0, 1),
+        ("ready", "full", 0, 1),
+        ("degraded", "ok", 0, 1),
+        ("starting", "ok", 0, 1),
+        ("draining", "ok", 0, 1),
     ],
 )
 def test_the_exit_code_of_a_status_says_how_it_is(
     state: str,
     disk: str | None,
+    silent_ms: int,
     code: int,
     shmx: Callable[..., Result],
     stand_in: Callable[..., list[Any]],
 ) -> None:
     """0 well, 1 degraded; what it prints is the same."""
     engines = [STATUS["engines"][0] | {"disk": disk}]  # type: ignore[index]
-    stand_in("shm_exchange.status", "collect", STATUS | {"state": state, "engines": engines})
+    processes = [{"heartbeat_age_ms": 1}, {"heartbeat_age_ms": silent_ms}]
+    more = {"state": state, "engines": engines, "processes": processes}
+    stand_in("shm_exchange.status", "collect", STATUS | more)
     found, out, err = shmx("status", "--json")
     assert (found, json.loads(out)["state"], err) == (code, state, "")
 

@@ -96,3 +96,21 @@ def test_one_differs(engine: Wiring, number: int) -> None:
     rows = describe(RUNNING, {1: engine}, 0)["processes"]
     assert {row["process"]: row["differs"] for row in rows}[number] == 55
     assert 'shmx_agreement{engine="1"} 0.0' in metrics(engine)
+
+
+def test_who_has_just_begun_is_not_silent(engine: Wiring) -> None:
+    """It has no heartbeat yet: its age is counted from its start."""
+    row = engine.control.processes[ORDER]
+    row["started_ns"] = 7_000_000_000
+    ages = [
+        each["heartbeat_age_ms"]
+        for each in describe(RUNNING, {1: engine}, 9_500_000_000)["processes"]
+        if each["process"] == ORDER
+    ]
+    row["heartbeat_ns"] = 9_000_000_000
+    (later,) = [
+        each["heartbeat_age_ms"]
+        for each in describe(RUNNING, {1: engine}, 9_500_000_000)["processes"]
+        if each["process"] == ORDER
+    ]
+    assert (ages, later) == ([2_500], 500)
