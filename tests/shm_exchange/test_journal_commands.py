@@ -201,6 +201,7 @@ def test_commands(tmp_path: Path, shmx) -> None:  # type: ignore[no-untyped-def]
     data[PAGE_SIZE + 100] ^= 1
     paths[0].write_bytes(data)
     code, out, _ = shmx("journal", "verify", "--state", tmp_path)
-    assert code == 1 and "damaged at position 0" in " ".join(out.split())  # wherever the table wraps
+    said = " ".join(out.split())  # wherever the table wraps
+    assert code == 1 and "damaged at position 0" in said
     code, _, err = shmx("journal", "verify", "--state", tmp_path / "none")
     assert code == 1 and "there is no journal" in err
