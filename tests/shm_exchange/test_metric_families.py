@@ -46,6 +46,7 @@ from shm_exchange.wiring import (
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "deploy" / "grafana" / "shm-exchange.json"
+ALARMS = ROOT / "deploy" / "prometheus" / "shm-exchange.rules.yml"
 NOW_NS = 5_000_000_000_000
 ORDER = PROCESS_SOURCE_FIRST + 2
 ROLES = {
@@ -208,6 +209,55 @@ def test_the_dashboards_expressions_are_valid(tmp_path: Path) -> None:
     checked = promtool("check", "rules", str(file))
     assert checked.returncode == 0, checked.stderr.decode()
     assert f"{len(rules)} rules found" in checked.stdout.decode()
+
+
+def test_alarms_are_of_what_is_exported(engine: Wiring, tmp_path: Path) -> None:
+    """Every name in the rules; promtool parses them."""
+    exported = {key[0] for key in samples(exposed(engine, tmp_path))}
+    asked = set(_NAME.findall(re.sub(r'"[^"]*"', "", ALARMS.read_text(encoding="utf-8"))))
+    assert len(asked) >= 8
+    assert asked - exported == set()
+    assert promtool("check", "rules", str(ALARMS)).returncode == 0
+
+
+ALARM = """\
+rule_files: ["{rules}"]
+evaluation_interval: 1s
+tests:
+  - interval: 1s
+    input_series:
+      - series: 'shmx_ready{{instance="x"}}'
+        values: "1x20 0x20"
+      - series: 'shmx_process_lag_events{{instance="x", engine="1", role="order", process="10"}}'
+        values: "511x20 513x20"
+      - series: 'shmx_event_ring_capacity_records{{instance="x", engine="1"}}'
+        values: "1024x40"
+    alert_rule_test:
+      - eval_time: 20s
+        alertname: ExchangeNotReady
+      - eval_time: 35s
+        alertname: ExchangeNotReady
+        exp_alerts:
+          - exp_labels: {{severity: page, instance: x}}
+            exp_annotations:
+              summary: "x: a role is missing; `shmx status` says which"
+      - eval_time: 20s
+        alertname: ReaderLags
+      - eval_time: 35s
+        alertname: ReaderLags
+        exp_alerts:
+          - exp_labels: {{severity: ticket, instance: x, engine: "1", role: order, process: "10"}}
+            exp_annotations:
+              summary: "x: order 10 will be lapped"
+"""
+
+
+def test_alarms_fire_when_they_should(tmp_path: Path) -> None:
+    """Prometheus's own rule tests: a role that is missing, a reader that will be lapped."""
+    file = tmp_path / "alarms.yml"
+    file.write_text(ALARM.format(rules=ALARMS), encoding="utf-8")
+    checked = promtool("test", "rules", str(file))
+    assert checked.returncode == 0, (checked.stdout + checked.stderr).decode()
 
 
 def _filled(expression: str) -> str:
