@@ -31,7 +31,7 @@ UNUSED, LOGGING_IN, REPLAYING, CATCHING_UP, LIVE, CLOSING, OVERFLOWED = 0, 1, 2,
 # Why a connection was closed: the log says it.
 CLOSE_PEER, CLOSE_VIOLATION, CLOSE_SLOW, CLOSE_SILENT, CLOSE_LOGOUT = 1, 2, 3, 4, 5
 CLOSE_DISPLACED, CLOSE_DRAIN, CLOSE_OUCH, CLOSE_NO_SESSION, CLOSE_DIFFERED = 6, 7, 8, 9, 10
-CLOSE_REFUSED = 11
+CLOSE_REFUSED, CLOSE_ROLLED = 11, 12
 CLOSE_REASONS = (
     "",
     "the peer closed it",
@@ -45,6 +45,7 @@ CLOSE_REASONS = (
     "the session is not available",
     "it was told what is not so",
     "too many of its orders were refused within a second",
+    "the day has rolled: the session has ended",
 )
 
 CONNECTION = Record(

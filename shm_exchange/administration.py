@@ -15,11 +15,13 @@ from shm_exchange.beginning import (
     set_stage,
 )
 from shm_exchange.book import add_to_hash, generation_weight
+from shm_exchange.day_end import end_day
 from shm_exchange.disconnect import cancel_orders, disconnect_gateway, set_disconnected
 from shm_exchange.emit import emit_ignored, new_event
 from shm_exchange.limits import limit_session
 from shm_exchange.mass import manage_session
 from shm_exchange.messages import (
+    ROLL_DAY,
     SOURCE_SUPERVISOR,
     CommandKind,
     EventFlag,
@@ -128,8 +130,10 @@ def _gateway(market, command, kind, gateway, source_next, ring, position, limit)
 
 
 @cold_kernel
-def _roll(market, command, source_next, ring, position):
+def _roll(market, command, source_next, ring, position, limit):
     """All streams end here and begin anew; the matcher goes on with `reign.open_streams`."""
+    if command["reason"] == ROLL_DAY:
+        return end_day(market, 0, source_next, ring, position, limit)
     end_streams(market, position)
     new_event(market, ring, position, ROLLED, source_next)
     return position + 1
@@ -244,7 +248,7 @@ def administer(market, command, source, source_next, ring, position, limit):
         if kind == SYSTEM:
             return _system(market, command, source_next, ring, position, limit)
         if kind == ROLL:
-            return _roll(market, command, source_next, ring, position)
+            return _roll(market, command, source_next, ring, position, limit)
         if kind == LIST:
             return _instrument(market, command, EVENT_LISTED, source_next, ring, position)
         if kind == INSTRUMENT_STATE:

@@ -6,6 +6,8 @@ that whoever rebuilds the book from the new stream has the same priorities. Whic
 is part of the state (`stage`, `instruments_listed`, `sessions_known`), so a successor goes on.
 """
 
+import numpy as np
+
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel
 from shm_exchange.emit import emit_continued, emit_order
@@ -19,6 +21,7 @@ CARRIED = int(EventKind.CARRIED)
 ROLLED = int(EventKind.ROLLED)
 RESTS = int(EventFlag.RESTS)
 CARRY = int(Continuing.CARRY)
+MILLISECOND = 1_000_000
 START_OF_MESSAGES, START_OF_SYSTEM, START_OF_MARKET = ord("O"), ord("S"), ord("Q")
 
 
@@ -38,6 +41,32 @@ def end_streams(market, position):
     for session in range(len(market.sessions)):
         market.sessions[at(session)]["known"] = 0
         market.sessions[at(session)]["messages"] = 0
+
+
+@cold_kernel
+def _digit(number):
+    return number + (ord("0") if number < 10 else ord("A") - 10)
+
+
+@cold_kernel
+def name_stream(command, engine, now_ns):
+    """Write a new SoupBinTCP session id into SYSTEM: engine in hexadecimal, time in base 36.
+
+    Eight digits of milliseconds: they last until 2059.
+    """
+    word = np.int64(0)
+    last = np.int64(0)
+    left = now_ns // MILLISECOND
+    for place in range(9, 1, -1):
+        digit = np.int64(_digit(left % 36))
+        left //= 36
+        if place >= 8:
+            last |= digit << (8 * (place - 8))
+        else:
+            word |= digit << (8 * place)
+    word |= np.int64(_digit(engine >> 4)) | np.int64(_digit(engine & 15)) << 8
+    command["client_order_id_0"] = word
+    command["client_order_id_1"] = last
 
 
 @cold_kernel

@@ -139,6 +139,20 @@ def limits(session: str, changes: tuple[str, ...], name: str | None, as_json: bo
 
 
 @commands.command()
+@named
+@of_engine
+@with_json
+def roll(name: str | None, engine: int | None, as_json: bool) -> None:
+    """Roll the day: Day orders end, and every stream does and begins anew.
+
+    Of all engines, unless one is named. Clients are told `Z` and log in again.
+    """
+    from shm_exchange import day_roll
+
+    show(day_roll.roll(name or DEFAULT_NAME, engine), as_json)
+
+
+@commands.command()
 @click.argument("symbol")
 @click.option("--state", type=click.Choice(_HALTS), default="halted", show_default=True)
 @click.option("--reason", default="", metavar="TEXT", help="1 to 4 letters and digits.")

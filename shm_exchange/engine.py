@@ -19,7 +19,7 @@ from ringbuf.waiting import ring_others
 from shm_exchange.attestation import attestation
 from shm_exchange.emit import new_event
 from shm_exchange.expiry import expiry_is_due
-from shm_exchange.market import Market
+from shm_exchange.market import STAGE_NONE, Market
 from shm_exchange.matching import SWEEP_ROOM, match
 from shm_exchange.messages import (
     COMMAND_NEXT_BITS,
@@ -43,15 +43,14 @@ EVENT_ATTESTED = int(EventKind.ATTESTED)
 SETTING_PROCESS = 0  # process number
 SETTING_POLICY = 1
 SETTING_FIRST = 2  # 1: take the lock if it is free (the first matcher), do not wait for a death
-SETTING_STREAM_0 = 3  # name of the stream, should none have begun
-SETTING_STREAM_1 = 4
-SETTING_PID = 5
-SETTING_POISON = 6  # the command that has ended two matchers, as `attempting` named it, or 0
-SETTING_BLIND = 7  # 1: refusing it ended a third
-SETTING_KEEPS_LINE = 8  # 1: a gateway's thread, whose process goes on under its own number
-SETTING_FRESH = 9  # 1: its reign is the first over this shared memory
-SETTING_SUSPECT = 10  # the command that ended the last writer, while it is still to come, or 0
-SETTING_COUNT = 11
+SETTING_ENGINE = 3  # number of the engine
+SETTING_PID = 4
+SETTING_POISON = 5  # the command that has ended two matchers, as `attempting` named it, or 0
+SETTING_BLIND = 6  # 1: refusing it ended a third
+SETTING_KEEPS_LINE = 7  # 1: a gateway's thread, whose process goes on under its own number
+SETTING_FRESH = 8  # 1: its reign is the first over this shared memory, and has just begun
+SETTING_SUSPECT = 9  # the command that ended the last writer, while it is still to come, or 0
+SETTING_COUNT = 10
 
 
 class Engine(NamedTuple):
@@ -234,6 +233,8 @@ def step(engine):
         finish_command(engine)
         if engine.market.scalars[0]["continuing_kind"] != 0:
             return 0  # the recorder is behind; no other command may come between
+        if engine.market.scalars[0]["stage"] == STAGE_NONE:
+            return 0
     done = 0
     if engine.market.scalars[0]["expiries"] != 0:
         before = np.int64(engine.market.scalars[0]["expiries"])
@@ -243,6 +244,8 @@ def step(engine):
     for source in range(1, len(engine.command_cursors) // WORDS_PER_SOURCE):
         if suspect == 0 or source == suspect >> COMMAND_NEXT_BITS:
             done += _poll(engine, source)
+            if engine.market.scalars[0]["stage"] == STAGE_NONE:
+                return done  # the day has rolled: nothing comes before the new streams
     if suspect != 0:
         _look_for_suspect(engine, suspect)
     scalars = engine.market.scalars[0]

@@ -40,6 +40,7 @@ from shm_exchange.engine import (
     step,
 )
 from shm_exchange.groups import whole_groups
+from shm_exchange.market import STAGE_NONE
 from shm_exchange.reign import open_streams, take_over
 from shm_exchange.replica import apply
 from shm_exchange.wiring import STOP_MATCHER
@@ -112,6 +113,8 @@ def serve(engine):
             store_relaxed(engine.words, ENDED, clock_ns(engine.clock))
             return HANDED_OVER
         done = step(engine)
+        if engine.market.scalars[0]["stage"] == STAGE_NONE:
+            open_streams(engine)
         loops += 1
         work += done
         if done:

@@ -187,25 +187,36 @@ def _carry_out(
     answer = admin.ask(Path(running["state_directory"]), request)
     engine = int(answer["engine"])
     source_next = SOURCE_SUPERVISOR << COMMAND_NEXT_BITS | int(answer["command_next"])
-    event, position = _await_event(wirings[engine], before[engine], source_next)
+    event, position = await_event(
+        wirings[engine], before[engine], lambda events: events["source_next"] == source_next
+    )
     if event["kind"] == EventKind.IGNORED:
         raise ExchangeError("the matcher ignored this: the exchange has another configuration")
     return engine, position
 
 
-def _await_event(wiring: Wiring, since: int, source_next: int) -> tuple[np.void, int]:
+def await_event(
+    wiring: Wiring,
+    since: int,
+    is_it: Callable[[np.ndarray], np.ndarray],
+    seconds: float = _ANSWER_SECONDS,
+) -> tuple[np.void, int]:
+    """The first event from position `since` on that `is_it`, and its position.
+
+    is_it: of each of EVENT[n]. Raises ExchangeError.
+    """
     ring: Broadcast = wiring.ring
     capacity = len(ring.records)
-    deadline = time.monotonic() + _ANSWER_SECONDS
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         end = status.published(wiring)
         since = max(since, end - capacity // 2)
         events = ring.records[np.arange(since, end) & (capacity - 1)]
-        places = np.flatnonzero(events["source_next"] == source_next)
+        places = np.flatnonzero(is_it(events))
         if len(places):
             return events[places[0]], since + int(places[0])
         since = end
         time.sleep(_LOOK_SECONDS)
     raise ExchangeError(
-        f"the matcher did not answer within {_ANSWER_SECONDS:g} s; `shmx status` shows who is there"
+        f"the matcher did not answer within {seconds:g} s; `shmx status` shows who is there"
     )

@@ -213,6 +213,9 @@ class Cause(IntEnum):
     POISONED = 9  # it ended two matchers while it was being matched
 
 
+ROLL_DAY = 1  # COMMAND.reason of ROLL: Day orders end; 0: only the streams do
+
+
 class SelfTrade(IntEnum):
     """What happens when an order meets one of the same owner: private tag 131."""
 
@@ -229,6 +232,7 @@ class Continuing(IntEnum):
     SWEEP = 1  # the order in the slot trades on
     DISCONNECT = 2  # orders of sessions that are gone are cancelled, from the slot on
     CARRY = 3  # orders are told to the new streams, from the slot on
+    ROLL = 4  # Day orders are cancelled, from the slot on; then the streams end
     MASS_CANCEL = 10  # the orders that the filter of the last MASS_CANCELLED chooses
     PROTECTION = 11  # the orders of the group that was frozen last; then the order in the slot
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 import traceback
 
 import numpy as np
@@ -23,7 +22,6 @@ from shm_exchange import engine as states
 from shm_exchange import lifetime as loop
 from shm_exchange.engine import Engine
 from shm_exchange.fencing import Watcher
-from shm_exchange.instruments import symbol_word
 from shm_exchange.market import Market
 from shm_exchange.messages import COMMAND_DTYPE, EVENT_DTYPE
 from shm_exchange.recovery import empty_market, recover
@@ -36,17 +34,6 @@ _OUTCOMES = {
     loop.LOCK_HELD: "another process holds the writer lock",
 }
 _BEGIN_AGAIN = (loop.LAPPED, loop.DIFFERS)
-_BASE36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-
-def stream_words(engine: int, now_s: int) -> tuple[int, int]:
-    """A new SoupBinTCP session id as two words: engine in hexadecimal, time in base 36."""
-    digits = ""
-    while now_s:
-        now_s, digit = divmod(now_s, len(_BASE36))
-        digits = _BASE36[digit] + digits
-    text = f"{engine:02X}" + digits.rjust(8, "0")[-8:]
-    return symbol_word(text[:8]), int.from_bytes(text[8:].encode("ascii"), "little")
 
 
 def build_engine(context: RoleContext, market: Market, *, first: bool) -> Engine:
@@ -56,9 +43,7 @@ def build_engine(context: RoleContext, market: Market, *, first: bool) -> Engine
     settings[states.SETTING_POLICY] = context.policy
     settings[states.SETTING_FIRST] = int(first)
     settings[states.SETTING_PID] = os.getpid()
-    stream_0, stream_1 = stream_words(context.engine, int(time.time()))
-    settings[states.SETTING_STREAM_0] = stream_0
-    settings[states.SETTING_STREAM_1] = stream_1
+    settings[states.SETTING_ENGINE] = context.engine
     return Engine(
         market=market,
         ring=context.wiring.ring,

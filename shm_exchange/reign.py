@@ -31,17 +31,21 @@ from ringbuf.spsc import CONSUMED
 from ringbuf.syscalls import sched_yield
 from ringbuf.waiting import end_sleep
 from ringbuf.writer_lock import begin_reign
-from shm_exchange.beginning import START_OF_MARKET, START_OF_MESSAGES, START_OF_SYSTEM
+from shm_exchange.beginning import (
+    START_OF_MARKET,
+    START_OF_MESSAGES,
+    START_OF_SYSTEM,
+    name_stream,
+)
 from shm_exchange.emit import new_event
 from shm_exchange.engine import (
     SETTING_BLIND,
+    SETTING_ENGINE,
     SETTING_FRESH,
     SETTING_KEEPS_LINE,
     SETTING_PID,
     SETTING_POISON,
     SETTING_PROCESS,
-    SETTING_STREAM_0,
-    SETTING_STREAM_1,
     SETTING_SUSPECT,
     WORDS_PER_SOURCE,
     WRITER,
@@ -161,16 +165,17 @@ def open_streams(engine):
     scalars = engine.market.scalars[0]
     own = engine.own[0]
     if engine.settings[SETTING_FRESH] == 1:
+        engine.settings[SETTING_FRESH] = 0
         _bury_gateways(engine)
     anew = load_acquire(engine.words, BEGIN_ANEW)
     if anew > scalars["rolled"]:  # even if nothing had begun: else the next reign would do it
         own["kind"] = ROLL
+        own["reason"] = 0  # the day goes on
         _execute_own(engine)
     own["client_order_id_0"] = 0
     own["client_order_id_1"] = 0
     if scalars["stage"] < STAGE_MESSAGES:
-        own["client_order_id_0"] = engine.settings[SETTING_STREAM_0]
-        own["client_order_id_1"] = engine.settings[SETTING_STREAM_1]
+        name_stream(own, engine.settings[SETTING_ENGINE], stamp_now(engine))
         _say_system(engine, START_OF_MESSAGES)
         own["client_order_id_0"] = 0
     listed = np.int64(scalars["instruments_listed"])

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from ringbuf import layout
 from ringbuf.errors import LayoutError
 from shm_exchange import (
+    day_roll,
     leftovers,
     machine_code,
     memory,
@@ -36,11 +37,13 @@ from shm_exchange.addresses import split_address
 from shm_exchange.admin import AdminServer
 from shm_exchange.children import Bells, Child, Launcher, Post, posts_of
 from shm_exchange.config import Configuration
+from shm_exchange.day_roll import DayRoll
 from shm_exchange.errors import ExchangeError
 from shm_exchange.journal_segment import Owner
 from shm_exchange.obituaries import Obituaries
 from shm_exchange.presence import Claim
 from shm_exchange.roles import EXIT_FAILED, ROLES
+from shm_exchange.stop_requests import StopRequests
 from shm_exchange.succession import Succession
 from shm_exchange.wiring import COUNTER_PORT, Wiring
 
@@ -53,20 +56,6 @@ _PATIENCE_SECONDS = {wiring.STOP_GATEWAYS: 10, wiring.STOP_MATCHER: 10, wiring.S
 _WAIT_SECONDS = {"starting": 0.005, "degraded": 0.01, "draining": 0.01, "ready": 0.1}
 _HANGING_SECONDS = 5.0
 _PROTOCOLS = {"order": "OUCH", "market_data": "ITCH"}
-
-
-class StopRequests:
-    """Counts Ctrl-C and SIGTERM from now on: the first drains, the second hurries."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._add)
-        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup keeps its meaning
-            signal.signal(signal.SIGHUP, self._add)
-
-    def _add(self, *_: object) -> None:
-        self.count += 1
 
 
 def run(
@@ -132,6 +121,7 @@ class Supervisor:
         self._launcher = Launcher(claim.name, claim.state_directory, copy, policy, self._bells)
         self._succession = Succession(self._posts, wirings, say)
         self._obituaries = Obituaries(wirings, self._bells.ring_matcher)
+        self._day = DayRoll(configuration.exchange.day_roll, wirings, self._bells.ring_matcher)
         self._selector = selectors.DefaultSelector()
         self._children: list[Child] = []  # everybody who is not reaped, in a post or succeeded
         self._state = "starting"
@@ -163,6 +153,7 @@ class Supervisor:
         """Let operators and scrapers ask."""
         wake = self._bells.ring_matcher
         commands = operations.of(self._posts, self._configuration, self._wirings, wake)
+        commands[day_roll.DO] = self._day.begin
         self._admin = AdminServer(self._selector, self._claim.state_directory, commands)
         wanted = self._configuration.metrics
         if wanted is None:
@@ -213,6 +204,7 @@ class Supervisor:
             else:
                 key.data()
         self._obituaries.post()
+        self._day.post()
         self._succession.isolate()
         self._judge()
 

@@ -25,6 +25,11 @@ def new_command(kind: CommandKind) -> np.ndarray:
     return command
 
 
+def published(wiring: Wiring) -> int:
+    """Number of the command that comes next."""
+    return int(wiring.command_ring(SOURCE_SUPERVISOR).cursors[spsc.PUBLISHED])
+
+
 def offer(wiring: Wiring, commands: np.ndarray) -> bool:
     """Put the commands into the engine's ring, all or none; False: not now.
 
@@ -39,6 +44,9 @@ def offer(wiring: Wiring, commands: np.ndarray) -> bool:
     capacity = len(ours.records)
     if position - consumed + len(commands) > capacity:
         return False
+    places = np.arange(consumed, position) & (capacity - 1)
+    if (ours.records["kind"][places] == CommandKind.ROLL).any():
+        return False  # nothing of ours comes before the new streams
     for place, command in enumerate(commands):
         ours.records[(position + place) & (capacity - 1)] = command
     ours.cursors[spsc.PUBLISHED] = position + len(commands)

@@ -10,6 +10,7 @@ from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.beginning import carry_orders
 from shm_exchange.book import end_order, remove, rest, side_number, take
+from shm_exchange.day_end import ROLL, end_day
 from shm_exchange.disconnect import REASON_SYSTEM, cancel_orders
 from shm_exchange.emit import emit_cancelled, emit_continued, emit_order, emit_trade, new_event
 from shm_exchange.market import RESTING, WORKING
@@ -118,6 +119,8 @@ def resume(market, ring, position, limit):
         return sweep(market, slot, source_next, ring, position, limit)
     if kind == CARRY:
         return carry_orders(market, slot, source_next, ring, position, limit)
+    if kind == ROLL:
+        return end_day(market, slot, source_next, ring, position, limit)
     if kind == MASS_CANCEL:
         return cancel_chosen(market, slot, source_next, ring, position, limit)
     if kind == PROTECTION:

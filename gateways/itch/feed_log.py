@@ -19,9 +19,9 @@ from ringbuf.jit import cold_kernel, kernel
 STRIDE_BITS = 6  # one of 64 messages has its offset kept
 PACKET_SIZE_MAX = HEADER_SIZE + MESSAGE_SIZE_MAX
 # Subscripts of FeedLog.words: bytes and messages so far, bytes that the disk has room for, the
-# descriptor of the file, and messages before the first one that is in it.
-SIZE, COUNT, LIMIT, FILE, BASE = range(5)
-WORD_COUNT = 5
+# descriptor of the file, messages before the first one that is in it, and 1 once clients read it.
+SIZE, COUNT, LIMIT, FILE, BASE, SERVED = range(6)
+WORD_COUNT = 6
 
 
 class FeedLog(NamedTuple):
@@ -29,7 +29,7 @@ class FeedLog(NamedTuple):
 
     data: np.ndarray  # uint8[log_file.LOG_SIZE]
     offsets: np.ndarray  # int64: where message base + 1 + 64 * n begins
-    words: np.ndarray  # int64[5]
+    words: np.ndarray  # int64[6]
 
 
 @kernel

@@ -31,7 +31,7 @@ from gateways.itch.past import Past, begin_late, take_place
 from gateways.itch.requests import RequestServer, open_requests
 from gateways.itch.state import FeedPump
 from gateways.mailbox import LETTER, Mailbox
-from gateways.outcomes import DIFFERS, HISTORY, LAPPED, LOG_FULL, STOPPED
+from gateways.outcomes import DIFFERS, FEED_ENDS, HISTORY, LAPPED, LOG_FULL, STOPPED
 from gateways.startup import Desk, Service, open_mailbox, serve_pumps, stream_name, wait_for_matcher
 from ringbuf import layout
 from ringbuf.broadcast import DURABLE, PUBLISHED, Broadcast
@@ -107,6 +107,7 @@ def warm_up(pump: FeedPump) -> None:
     loop.keep_alive(scratch)
     loop.send_on(scratch)
     loop.change_log(scratch, 0)
+    loop.end_feed(scratch)
 
 
 def same_bytes(first: FeedLog, second: FeedLog) -> int:
@@ -164,6 +165,9 @@ class FeedService(Service):
         while True:
             outcome = loop.run(self.pump)
             if outcome == LOG_FULL and self._extend(self.pump):
+                continue
+            if outcome == FEED_ENDS:
+                self._end_feed()
                 continue
             if outcome == HISTORY:
                 outcome = self._prepend()
@@ -225,6 +229,10 @@ class FeedService(Service):
                 outcome = int(loop.ingest(pump, events, len(events), position))
                 if outcome == LOG_FULL and self._extend(pump):
                     continue
+                if outcome == FEED_ENDS:
+                    self._end_feed()
+                    pump = self.pump
+                    continue
                 if outcome or len(events) == 0:
                     return outcome
                 meanwhile(self.pump)
@@ -251,6 +259,17 @@ class FeedService(Service):
         outcome = self._ingest(pump, loop.keep_alive)
         if outcome:
             raise ExchangeError(_FAILURES[outcome])
+
+    def _end_feed(self) -> None:
+        """The day has rolled: the clients of this feed are told; the next has a log of its own."""
+        old = self.pump
+        if self._past is not None:
+            self._past.give_up()
+            self._past = None
+        loop.end_feed(old)
+        self.pump = old._replace(log=create_feed_log(self.context.state_directory))
+        close_feed_log(old.log)
+        log("market data gateway: the day has rolled; another feed begins")
 
     def _catch_up(self) -> int:
         """What the ring no longer has is in the journal; clients are sent it as it is encoded."""

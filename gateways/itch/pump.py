@@ -9,7 +9,14 @@ import numpy as np
 
 from gateways import connection as c
 from gateways import mailbox as letters
-from gateways.itch.feed_log import COUNT, SIZE, append, begin_anew, has_room_for, seek
+from gateways.itch.clients import (
+    close_client,
+    end_sessions,
+    open_client,
+    report_closed,
+    serve_input,
+)
+from gateways.itch.feed_log import SERVED, SIZE, append, begin_anew, has_room_for
 from gateways.itch.multicast import end_session, lose_place, tell
 from gateways.itch.outbound import KNOWN_COUNT, note
 from gateways.itch.state import (
@@ -17,6 +24,7 @@ from gateways.itch.state import (
     BELL,
     BYTES_PER_PASS,
     CLIENTS,
+    ENDING_NS,
     EPOLL_EVENT_SIZE,
     EVENTS_PER_PASS,
     FAULTS,
@@ -32,22 +40,16 @@ from gateways.itch.state import (
     WORDS_PER_LINE,
     WORK,
 )
-from gateways.mailbox import post_outward, take_inward
-from gateways.outcomes import DIFFERS, HISTORY, LAPPED, LOG_FULL, STOPPED
+from gateways.mailbox import take_inward
+from gateways.outcomes import DIFFERS, FEED_ENDS, HISTORY, LAPPED, LOG_FULL, STOPPED
 from gateways.packets import (
-    CLIENT_HEARTBEAT_TYPE,
-    DEBUG_TYPE,
     HEADER_SIZE,
     HEARTBEAT_INTERVAL_NS,
-    LOGOUT_TYPE,
 )
 from gateways.soupbintcp import (
-    LOGIN_ACCEPTED_SIZE,
-    NEEDS_MORE,
-    next_packet,
-    write_login_accepted,
     write_server_heartbeat,
 )
+from gateways.stream_name import say_stream
 from ringbuf.atomics import load_acquire, store_relaxed
 from ringbuf.bits import address, at, load_raw_4
 from ringbuf.broadcast import TORN, read_batch
@@ -60,7 +62,7 @@ from ringbuf.layout import (
     PROCESS_ERRORS,
     STOP,
 )
-from ringbuf.syscalls import EPOLL_CTL_DEL, clock_ns, close, epoll_ctl, epoll_wait, event_drain
+from ringbuf.syscalls import clock_ns, epoll_wait, event_drain
 from ringbuf.waiting import LOOKS_PER_PASS, announce_sleep, bell_of, end_sleep, idle
 from shm_exchange.groups import whole_groups
 from shm_exchange.messages import EventKind
@@ -68,93 +70,17 @@ from shm_exchange.replica import apply
 
 ATTESTED = int(EventKind.ATTESTED)
 ROLLED = int(EventKind.ROLLED)
-PACKET_LENGTH_MAX = 1024  # of a client's packet: none that may come is near it
 TIMER_INTERVAL_NS = 50_000_000
 RETRY_NS = 1_000_000  # a socket that was full is left alone for so long
+ENDING_LIMIT_NS = 1_000_000_000  # who has not read the rest of a day's feed by then loses it
 SLEEP_MS = 1  # a sleep is bounded: a dead writer rings no bell
-
-
-@cold_kernel
-def _close(pump, number, reason):
-    """End a connection and tell the Python side."""
-    row = pump.connections.rows[at(number)]
-    epoll_ctl(pump.settings[SETTING_EPOLL], EPOLL_CTL_DEL, np.int64(row["fd"]), 0)
-    close(np.int64(row["fd"]))
-    row["fd"] = -1
-    row["state"] = c.CLOSING
-    row["asked"] = reason
-    pump.words[CLIENTS] -= 1
-    if reason == c.CLOSE_VIOLATION:
-        pump.words[FAULTS] += 1
-    _report_closed(pump, number)
-
-
-@cold_kernel
-def _report_closed(pump, number):
-    """Give the number back to the Python side; the timer tries again when its queue is full."""
-    row = pump.connections.rows[at(number)]
-    letter = pump.letter[0]
-    letter["kind"] = letters.CLOSED
-    letter["connection"] = number
-    letter["session"] = row["session"]
-    letter["detail"] = row["asked"]
-    if post_outward(pump.mailbox, pump.letter):
-        row["state"] = c.UNUSED
-
-
-@cold_kernel
-def _open(pump, now_ns):
-    """A client logged in: accept it on the wire; the log has everything from message 1 on."""
-    letter = pump.letter[0]
-    number = np.int64(letter["connection"])
-    fd = np.int64(letter["fd"])
-    asked = np.int64(letter["number"])
-    session, limit_ns = np.int64(letter["session"]), np.int64(letter["detail"])
-    c.reset(pump.connections, number, fd, session, limit_ns, asked, now_ns)
-    row = pump.connections.rows[at(number)]
-    last = pump.log.words[COUNT]
-    first = last + 1 if asked == 0 or asked > last + 1 else asked
-    row["position"] = seek(pump.log, first)
-    row["state"] = c.LIVE
-    row["asked"] = 0
-    scalars = pump.market.scalars[0]
-    offset = c.reserve_output(pump.connections, number, LOGIN_ACCEPTED_SIZE)
-    write_login_accepted(
-        pump.connections.outbound, offset, scalars["stream_0"], scalars["stream_1"], first
-    )
-    row["out_end"] = LOGIN_ACCEPTED_SIZE
-    pump.words[CLIENTS] += 1
-    pump.words[ROWS_USED] = max(pump.words[ROWS_USED], number + 1)
-    pump.words[BEHIND] = 1
-    c.watch(pump.settings[SETTING_EPOLL], fd, number, pump.ready)
 
 
 @kernel
 def _read_letters(pump, now_ns):
     while take_inward(pump.mailbox, pump.letter):
         if pump.letter[0]["kind"] == letters.OPEN:
-            _open(pump, now_ns)
-
-
-@cold_kernel
-def _serve_input(pump, number, now_ns):
-    """Read what a client sent: it can only say that it lives, or goodbye."""
-    row = pump.connections.rows[at(number)]
-    if c.receive(pump.connections, number, now_ns) < 0:
-        _close(pump, number, c.CLOSE_PEER)
-        return
-    base = number * c.inbound_size(pump.connections)
-    end = base + np.int64(row["in_end"])
-    while True:
-        offset = base + np.int64(row["in_start"])
-        kind, _, _, after = next_packet(pump.connections.inbound, offset, end, PACKET_LENGTH_MAX)
-        if kind == NEEDS_MORE:
-            return
-        if kind != CLIENT_HEARTBEAT_TYPE and kind != DEBUG_TYPE:
-            leaves = kind == LOGOUT_TYPE
-            _close(pump, number, c.CLOSE_LOGOUT if leaves else c.CLOSE_VIOLATION)
-            return
-        row["in_start"] = after - base
+            open_client(pump, now_ns)
 
 
 @kernel
@@ -166,7 +92,7 @@ def _poll_sockets(pump, now_ns, timeout_ms):
         if number == BELL:
             event_drain(bell_of(pump.bells[pump.settings[SETTING_PROCESS]]))
         elif pump.connections.rows[at(number)]["state"] == c.LIVE:
-            _serve_input(pump, number, now_ns)
+            serve_input(pump, number, now_ns)
     return max(0, count)
 
 
@@ -176,6 +102,8 @@ def ingest(pump, events, count, position):
     market, known = pump.market, pump.known
     for index in range(count):
         event = events[at(index)]
+        if event["kind"] == ROLLED and pump.log.words[SERVED] != 0:
+            return FEED_ENDS  # with another log it goes on from this event
         note(market, event, known)
         if not has_room_for(pump.log, known[KNOWN_COUNT]):
             return LOG_FULL  # with room it goes on from this event
@@ -194,6 +122,21 @@ def visible(pump):
     return load_acquire(pump.ring.cursors, pump.settings[SETTING_VISIBLE])
 
 
+@cold_kernel
+def _may_end(pump):
+    """ROLLED is next: 1 when every client was sent the whole feed, or had a moment to read it."""
+    now_ns = clock_ns(pump.clock)
+    if pump.words[ENDING_NS] == 0:
+        pump.words[ENDING_NS] = now_ns + ENDING_LIMIT_NS
+    is_told = 1
+    for number in range(pump.words[ROWS_USED]):
+        row = pump.connections.rows[at(number)]
+        waits = row["out_start"] != row["out_end"] or row["position"] != pump.log.words[SIZE]
+        if row["state"] == c.LIVE and waits:
+            is_told = 0
+    return 1 if is_told or now_ns >= pump.words[ENDING_NS] else 0
+
+
 @kernel
 def _follow(pump):
     """Copy, apply and encode a bounded number of new events: how many, or minus the outcome."""
@@ -206,9 +149,12 @@ def _follow(pump):
     if count == 0:
         return 0
     outcome = ingest(pump, pump.copied, count, position)
+    pump.words[BEHIND] = 1
+    if outcome == FEED_ENDS and not _may_end(pump):
+        return np.int64(pump.market.scalars[0]["position"]) - position
     if outcome != 0:
         return -outcome
-    pump.words[BEHIND] = 1
+    pump.log.words[SERVED] = 1
     return count
 
 
@@ -218,7 +164,7 @@ def _send_log(pump, number, now_ns):
     row = pump.connections.rows[at(number)]
     done = c.flush(pump.connections, number, now_ns)
     if done < 0:
-        _close(pump, number, c.CLOSE_PEER)
+        close_client(pump, number, c.CLOSE_PEER)
         return 0
     if done == 0:
         row["asked"] = now_ns + RETRY_NS
@@ -229,7 +175,7 @@ def _send_log(pump, number, now_ns):
         return 0
     count = c.send_bytes(np.int64(row["fd"]), pump.log.data, position, size)
     if count < 0:
-        _close(pump, number, c.CLOSE_PEER)
+        close_client(pump, number, c.CLOSE_PEER)
         return 0
     if count == 0:
         row["asked"] = now_ns + RETRY_NS
@@ -273,12 +219,12 @@ def _tick(pump, now_ns):
     for number in range(pump.words[ROWS_USED]):
         row = pump.connections.rows[at(number)]
         if row["state"] == c.CLOSING:
-            _report_closed(pump, number)
+            report_closed(pump, number)
         if row["state"] != c.LIVE:
             continue
         caught_up = row["position"] == pump.log.words[SIZE] and row["out_start"] == row["out_end"]
         if now_ns - row["received_ns"] > row["silence_limit_ns"]:
-            _close(pump, number, c.CLOSE_SILENT)
+            close_client(pump, number, c.CLOSE_SILENT)
         elif caught_up and now_ns - row["sent_ns"] >= HEARTBEAT_INTERVAL_NS:
             offset = c.reserve_output(pump.connections, number, HEADER_SIZE)
             write_server_heartbeat(pump.connections.outbound, offset)
@@ -292,6 +238,7 @@ def _tick(pump, now_ns):
     store_relaxed(words, line + PROCESS_ERRORS, pump.words[FAULTS])
     store_relaxed(words, line + PROCESS_ATTESTED, np.int64(pump.market.scalars[0]["attested"]))
     store_relaxed(words, line + PROCESS_DIFFERS, np.int64(pump.market.scalars[0]["differs"]))
+    say_stream(words, line, pump.market.scalars[0])
 
 
 @cold_kernel
@@ -302,7 +249,7 @@ def keep_alive(pump):
         row = pump.connections.rows[at(number)]
         row["received_ns"] = now_ns  # it is not heard, not silent
         if row["state"] == c.LIVE and c.flush(pump.connections, number, now_ns) < 0:
-            _close(pump, number, c.CLOSE_PEER)
+            close_client(pump, number, c.CLOSE_PEER)
     _tell(pump, now_ns)
     if now_ns >= pump.words[NEXT_TIMER_NS]:
         _tick(pump, now_ns)
@@ -322,7 +269,7 @@ def change_log(pump, same):
     for number in range(pump.words[ROWS_USED]):
         row = pump.connections.rows[at(number)]
         if row["state"] == c.LIVE and row["position"] > same:
-            _close(pump, number, c.CLOSE_DIFFERED)
+            close_client(pump, number, c.CLOSE_DIFFERED)
     lose_place(pump.multicast)
     pump.words[BEHIND] = 1
 
@@ -347,6 +294,18 @@ def step(pump, timeout_ms):
 
 
 @cold_kernel
+def end_feed(pump):
+    """The day has rolled: say so on every way; the feed that comes next has another log."""
+    process = pump.settings[SETTING_PROCESS]
+    scalars = pump.market.scalars[0]
+    now_ns = clock_ns(pump.clock)
+    end_session(pump.multicast, pump.log, scalars, pump.process_words, process, now_ns)
+    end_sessions(pump, now_ns)
+    lose_place(pump.multicast)
+    pump.words[ENDING_NS] = 0
+
+
+@cold_kernel
 def _close_all(pump):
     process = pump.settings[SETTING_PROCESS]
     scalars = pump.market.scalars[0]
@@ -356,7 +315,7 @@ def _close_all(pump):
         if pump.connections.rows[at(number)]["state"] == c.LIVE:
             _send_log(pump, number, clock_ns(pump.clock))
         if pump.connections.rows[at(number)]["state"] == c.LIVE:
-            _close(pump, number, c.CLOSE_DRAIN)
+            close_client(pump, number, c.CLOSE_DRAIN)
 
 
 @cold_kernel

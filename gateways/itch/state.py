@@ -20,6 +20,7 @@ CLIENTS = 4
 FAULTS = 5
 BEHIND = 6  # connections that have not been sent all there is
 LEAVE = 7  # not 0: the loop is to end with HISTORY; stored by the thread that has it
+ENDING_NS = 8  # not 0: the day has rolled; until then clients are sent the rest of the feed
 WORD_COUNT = 16
 
 # Subscripts of FeedPump.settings

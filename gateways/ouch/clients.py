@@ -45,10 +45,11 @@ from gateways.ouch.stream import welcome
 from gateways.packets import (
     CLIENT_HEARTBEAT_TYPE,
     DEBUG_TYPE,
+    HEADER_SIZE,
     LOGOUT_TYPE,
     UNSEQUENCED_TYPE,
 )
-from gateways.soupbintcp import NEEDS_MORE, next_packet
+from gateways.soupbintcp import NEEDS_MORE, next_packet, write_end_of_session
 from ringbuf import spsc
 from ringbuf.atomics import load_relaxed
 from ringbuf.bits import at
@@ -141,6 +142,17 @@ def close_client(pump, number, reason, now_ns):
         pump.words[FAULTS] += 1
     if not settle_closed(pump, number, now_ns):
         pump.words[UNSETTLED] = 1
+
+
+@cold_kernel
+def end_session(pump, number, now_ns):
+    """The day has rolled: `Z`; the client logs in anew. What it has not read by now is lost."""
+    offset = c.reserve_output(pump.connections, number, HEADER_SIZE)
+    if offset >= 0:
+        write_end_of_session(pump.connections.outbound, offset)
+        c.commit_output(pump.connections, number, HEADER_SIZE)
+    c.flush(pump.connections, number, now_ns)
+    close_client(pump, number, c.CLOSE_ROLLED, now_ns)
 
 
 @cold_kernel

@@ -14,6 +14,7 @@ from gateways.ouch.backpressure import awaited, is_full, visible
 from gateways.ouch.clients import (
     close_client,
     count_refusal,
+    end_session,
     logged_in,
     login_ignored,
     open_client,
@@ -58,6 +59,7 @@ from gateways.packets import HEADER_SIZE, HEARTBEAT_INTERVAL_NS, SILENCE_LIMIT_N
 from gateways.risk import ANY as ANY_LIMIT
 from gateways.risk import LIMITS, follow_risk
 from gateways.soupbintcp import write_server_heartbeat
+from gateways.stream_name import say_stream
 from ringbuf import spsc
 from ringbuf.atomics import load_acquire, pause, store_relaxed
 from ringbuf.bits import address, at, load_raw_4
@@ -90,6 +92,7 @@ LOGGED_IN = int(EventKind.LOGGED_IN)
 IGNORED = int(EventKind.IGNORED)
 ATTESTED = int(EventKind.ATTESTED)
 REJECTED = int(EventKind.REJECTED)
+ROLLED = int(EventKind.ROLLED)
 TIMER_INTERVAL_NS = 50_000_000
 DEAF_NS = 1_000_000_000  # a timer that is later than this: the process did not run
 SLEEP_MS = 1  # a sleep is bounded: a dead writer rings no bell
@@ -197,6 +200,14 @@ def _settle(pump, now_ns):
             pump.words[UNSETTLED] = 1
 
 
+@cold_kernel
+def _end_sessions(pump, now_ns):
+    """ROLLED was applied: every stream that a client is in has ended."""
+    for number in range(pump.words[ROWS_USED]):
+        if is_open(pump.connections.rows[at(number)]):
+            end_session(pump, number, now_ns)
+
+
 @kernel
 def _follow(pump, now_ns):
     """Apply a few new events and send what they say: how many, or minus why the loop must end."""
@@ -220,6 +231,8 @@ def _follow(pump, now_ns):
         elif event["kind"] == ATTESTED:
             if market.scalars[0]["differs"] != 0:
                 return -DIFFERS
+        elif event["kind"] == ROLLED:
+            _end_sessions(pump, now_ns)
         else:
             deliver(pump, pump.copied, offset, position + offset)
             if event["kind"] == REJECTED:
@@ -280,6 +293,7 @@ def _tick(pump, now_ns):
     store_relaxed(words, line + PROCESS_ERRORS, pump.words[FAULTS])
     store_relaxed(words, line + PROCESS_ATTESTED, np.int64(pump.market.scalars[0]["attested"]))
     store_relaxed(words, line + PROCESS_DIFFERS, np.int64(pump.market.scalars[0]["differs"]))
+    say_stream(words, line, pump.market.scalars[0])
 
 
 @cold_kernel

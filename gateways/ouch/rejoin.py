@@ -2,13 +2,13 @@
 
 Nothing of what happened meanwhile was sent. Each connection goes on where it was: who was live
 catches up from there, by itself or from the journal; whose session moved is displaced; whose login
-was answered is welcomed.
+was answered is welcomed. If the day has rolled, all sessions have ended.
 """
 
 import numpy as np
 
 from gateways import connection as c
-from gateways.ouch.clients import close_client
+from gateways.ouch.clients import close_client, end_session
 from gateways.ouch.state import ROWS_USED, SETTING_EPOLL, SETTING_SOURCE, UNSETTLED
 from gateways.ouch.stream import is_open, welcome
 from ringbuf.bits import at
@@ -60,6 +60,8 @@ def rejoin(pump, position, now_ns):
                 _take_answer(pump, number, end, now_ns)
             else:
                 close_client(pump, number, c.CLOSE_DISPLACED, now_ns)
+        elif is_open(row) and pump.market.scalars[0]["rolled"] > position:
+            end_session(pump, number, now_ns)
         elif is_open(row):
             session = pump.market.sessions[at(np.int64(row["session"]))]
             if _holds(pump, number) and session["generation"] == row["generation"]:

@@ -19,10 +19,16 @@ from gateways.ouch.state import SETTING_ENGINE, OrderPump
 from gateways.ouch.stream import NO_POSITION
 from shm_exchange.errors import ExchangeError
 from shm_exchange.history import History, joined
-from shm_exchange.messages import ORDER_TAGS
+from shm_exchange.messages import ORDER_TAGS, EventKind
 from shm_exchange.streams import count_in
 
 EVENTS_PER_READ = 16_384
+
+
+def before_roll(events: np.ndarray) -> np.ndarray:
+    """What comes before ROLLED: behind it is another stream, for which clients log in again."""
+    rolled = np.flatnonzero(events["kind"] == EventKind.ROLLED)
+    return events[: rolled[0]] if len(rolled) else events
 
 
 class ReplayService:
@@ -78,7 +84,7 @@ class ReplayService:
         size = count = 0
         buffer = self._buffer
         while True:
-            events = self._history.read(position, EVENTS_PER_READ)
+            events = before_roll(self._history.read(position, EVENTS_PER_READ))
             if len(events) == 0:
                 break
             done, messages, finished = encode_events(

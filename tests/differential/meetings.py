@@ -20,6 +20,7 @@ from tests.oracle.exchange import (
     NO_ENTRY,
     NUMBER_USED,
     PROTECTED,
+    ROLL,
     SELF_MATCH,
     STALE,
     SUPERFLUOUS,
@@ -64,12 +65,13 @@ _PLAIN = {
     "broken": "bust",
     "protection set": "protection",
     "quoted": "mass quote",
+    "rolled": "roll",
     "protection fired": "protection fires",
 }
 _REJECTS = {CLOSED: "reject, halted", NO_ENTRY: "reject, disabled", FROZEN: "reject, frozen"}
 _IGNORED = {STALE: "stale", NUMBER_USED: "number used", SUPERFLUOUS: "superfluous"}
 _CAUSES = {DISCONNECT: "disconnect", MASS_CANCEL: "of many", EXPIRED: "expiry"}
-_CAUSES[PROTECTED] = "protected"
+_CAUSES |= {PROTECTED: "protected", ROLL: "ends with the day"}
 IN_PARTS, KILL = "in parts", "fill or kill"
 FEATURES = (
     *ORDER_FEATURES,

@@ -60,6 +60,7 @@ KINDS = {
     "gateway died": CommandKind.GATEWAY_DIED,
     "mass cancel": CommandKind.MASS_CANCEL,
     "bust": CommandKind.BUST,
+    "roll": CommandKind.ROLL,
     "disable": CommandKind.DISABLE,
     "enable": CommandKind.ENABLE,
     "protection": CommandKind.PROTECTION,
@@ -251,6 +252,10 @@ def _rare(
             return (name, *asked, firm)
         of_orders = (values["instrument"], chr(values["side"]), firm, values["group_id"])
         return (name, *asked, *of_orders)
+    if kind is EventKind.SYSTEM:
+        return ("system", chr(values["reason"]))
+    if kind is EventKind.ROLLED:
+        return ("rolled",)
     assert kind is EventKind.INSTRUMENT_STATE, kind
     return ("state", values["instrument"], values["reason"])
 

@@ -33,7 +33,8 @@ from tests.oracle.streams import (
     request_of,
 )
 
-COMMANDS = 20  # of a sequence, besides those that let everybody in again
+COMMANDS = 24  # of a sequence, besides those that let everybody in again
+ROLL_SHARE = 0.4  # of the sequences end with the day
 KINDS = {
     "enter": 70,
     "replace": 13,
@@ -68,6 +69,8 @@ def sequence(rng: random.Random, exchange: Exchange) -> Iterator[Request]:
         yield _request(rng, exchange)
         if rng.random() < REPAIR_SHARE:
             yield from _repairs(exchange)
+    if rng.random() < ROLL_SHARE:
+        yield Request("roll", source=1, reason=1)
 
 
 def _repairs(exchange: Exchange) -> Iterator[Request]:

@@ -34,7 +34,7 @@ SLOTS_PER_SOURCE = 1 << 24
 LAST_USER_REF = 0xFFFF_FFFF
 MATCHER, SUPERVISOR = 0, 1
 NOW_FIRST = 1_000
-EXPIRED, SELF_MATCH = 4, 5  # private tag 133
+EXPIRED, SELF_MATCH, ROLL = 4, 5, 8  # private tag 133
 
 # Why a request is ignored.
 STALE, NUMBER_USED, NOT_LIVE, SUPERFLUOUS = 1, 2, 3, 4
@@ -346,6 +346,20 @@ class Exchange:
             if session.cancel_on_disconnect and not session.connected:
                 for order in [each for each in session.resting if not each.stay]:
                     self.reduce(order, 0, ord("Z"), long_form=True, cause=DISCONNECT)
+
+    # ------------------------------------------------------------------ the day
+
+    def _roll(self, request: Request) -> None:
+        """What is not good till cancelled, or till a time, ends; then the streams do."""
+        if request.source not in (MATCHER, SUPERVISOR):
+            return self._unknown(request)
+        for instrument in self.instruments:
+            for order in [*instrument.buys, *instrument.sells]:
+                if not order.gtc and order.tif != "6":
+                    self.reduce(order, 0, ord("E"), long_form=True, cause=ROLL)
+        for code in "MEC":
+            self.say("system", code)
+        self.say("rolled")
 
     # ------------------------------------------------------------------ many orders at once
 

@@ -51,6 +51,7 @@ KINDS = (
     "disable",
     *("enable",) * 2,
     "bust",
+    "roll",
     *("protection",) * 3,
     *("mass quote",) * 3,
 )
@@ -190,6 +191,8 @@ def request_of(action: Action, exchange: Exchange) -> Request:
         request = Request("state", source=1, instrument=action.instrument, reason=state)
     elif kind == "bust":
         request = _about_trade(action)
+    elif kind == "roll":
+        request = Request("roll", source=1, reason=1)
     elif kind.startswith("gateway"):
         request = _about_gateway(action, kind, exchange)
     else:

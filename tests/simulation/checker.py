@@ -12,6 +12,7 @@ from typing import Any
 from ringbuf.broadcast import CLAIMED, NO_GATE, PUBLISHED, RECORDED
 from ringbuf.spsc import CONSUMED
 from ringbuf.spsc import PUBLISHED as COMMANDS_PUBLISHED
+from shm_exchange.market import STAGE_MARKET
 from shm_exchange.messages import (
     COMMAND,
     COMMAND_NEXT_BITS,
@@ -76,6 +77,8 @@ class Checker:
         self.settings = settings
         self.history: list[tuple[int, ...]] = []
         self.streams: list[list[tuple[int, int]]] = [[] for _ in range(settings.sessions)]
+        # The streams that a roll of the day has ended, and where.
+        self.eras: list[tuple[int, list[list[tuple[int, int]]]]] = []
         self.commands: list[dict[int, tuple[int, ...]]] = [{} for _ in range(sources)]
         self.market = new_market(settings)
         self.generations = [0] * settings.sessions
@@ -231,6 +234,8 @@ class Checker:
         source = event["source_next"] >> COMMAND_NEXT_BITS
         first = self.market.gateways[source]["command_next"]
         after = event["source_next"] & COMMAND_NEXT_MASK
+        stage = self.market.scalars[0]["stage"]
+        self.demand(stage == STAGE_MARKET, f"event {position}: no stream has begun")
         words = self.commands[source].get(first)
         self.demand(words is not None, f"event {position} answers {source}:{first}, never asked")
         assert words is not None
@@ -269,6 +274,7 @@ class Checker:
             gone = event["slot"]
             self.bound = [None if source == gone else source for source in self.bound]
         if kind == int(EventKind.ROLLED):
+            self.eras.append((position, self.streams))
             self.streams = [[] for _ in self.streams]
         for session, stream in enumerate(self.streams):
             count = _SESSION_MESSAGES(event, session)
@@ -323,7 +329,8 @@ class Checker:
 
     def delivered(self, session: int, number: int, position: int, which: int, words: Any) -> None:
         """A client got this message under this number of its stream."""
-        stream = self.streams[session]
+        streams = next((each for end, each in self.eras if position < end), self.streams)
+        stream = streams[session]
         self.demand(
             0 < number <= len(stream), f"session {session}: message {number} of {len(stream)}"
         )
@@ -347,6 +354,7 @@ class Checker:
         self._expected = []
         self.market = new_market(self.settings)
         self.streams = [[] for _ in self.streams]
+        self.eras = []
         self.generations = [0] * len(self.generations)
         self.bound = [None] * len(self.bound)
         for place, words in enumerate(self.history):

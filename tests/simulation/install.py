@@ -104,7 +104,8 @@ _KERNELS = (
     "shm_exchange.matching", "shm_exchange.administration", "shm_exchange.replica",
     "shm_exchange.streams", "shm_exchange.engine", "shm_exchange.reign", "shm_exchange.lifetime",
     "shm_exchange.slots", "gateways.order_index", "gateways.connection", "gateways.mailbox",
-    "gateways.ouch.checks", "gateways.ouch.inbound", "gateways.ouch.mass_requests",
+    "gateways.stream_name", "gateways.ouch.checks", "gateways.ouch.inbound",
+    "gateways.ouch.mass_requests",
     "gateways.ouch.follow",
     "gateways.ouch.stream", "gateways.ouch.clients", "gateways.ouch.backpressure",
     "gateways.ouch.pump",
@@ -115,7 +116,7 @@ _KERNELS = (
     "shm_exchange.protection_requests", "shm_exchange.session_answers",
     "gateways.ouch.protection_requests", "gateways.ouch.quote_requests",
     "shm_exchange.quotes", "shm_exchange.mass_quote", "shm_exchange.poison",
-    "shm_exchange.beginning",
+    "shm_exchange.beginning", "shm_exchange.day_end",
     "shm_exchange.limits", "shm_exchange.positions", "gateways.risk",
     "shm_exchange.drop_copy", "gateways.ouch.copies",
 )  # fmt: skip
@@ -133,6 +134,7 @@ def install() -> dict[str, Any]:
         found[name.rsplit(".", 1)[1]] = importlib.import_module(name)
     found["waiting"].PAUSE_COUNT = 4
     found["engine"].ATTEST_EVERY = 24
+    found["beginning"].MILLISECOND = 1
     found["reign"].PROCESS_LIMIT = 14
     found["attestation"].GATEWAY_LIMIT = 6
     found["engine"].SWEEP_ROOM = 4  # so that a part fits into a ring of 64 events

@@ -24,7 +24,7 @@ from ringbuf import layout
 from ringbuf.broadcast import DURABLE, PUBLISHED
 from ringbuf.spsc import Spsc
 from shm_exchange.market import FREE, Market
-from shm_exchange.messages import SLOT_BITS, CommandKind
+from shm_exchange.messages import SLOT_BITS, CommandKind, EventKind
 from shm_exchange.slots import DEPTH, LIMIT, SOURCE, UNUSED, Slots
 from shm_exchange.wiring import PROCESS_SOURCE_FIRST
 from tests.simulation.install import MODULES
@@ -76,7 +76,11 @@ def _encode(
 
 
 def _login_accepted(data: Any, offset: int, stream_0: int, stream_1: int, first: int) -> None:
-    data[offset] = ("accepted", first)
+    data[offset] = ("accepted", first, stream_0)
+
+
+def _end_of_session(data: Any, offset: int) -> None:
+    data[offset] = ("end",)
 
 
 def _heartbeat(data: Any, offset: int) -> None:
@@ -85,6 +89,8 @@ def _heartbeat(data: Any, offset: int) -> None:
 
 MODULES["clients"].next_packet = _next_packet
 MODULES["clients"].decode = _decode
+MODULES["clients"].write_end_of_session = _end_of_session
+MODULES["clients"].HEADER_SIZE = 1
 MODULES["stream"].encode = _encode
 MODULES["stream"].write_login_accepted = _login_accepted
 MODULES["stream"].LOGIN_ACCEPTED_SIZE = MODULES["stream"].MESSAGE_SIZE_MAX = 1
@@ -281,7 +287,7 @@ class Gateway:
         items: list[Any] = []
         while True:
             found = self.exchange.read(position, 1, held=self.exchange.holds)
-            if not found:
+            if not found or found[0][0] & 0xFF == int(EventKind.ROLLED):
                 return items, position
             messages = _messages(found[0], position, session)
             if skip >= len(messages):

@@ -141,6 +141,17 @@ def orders_of_the_dead_stay(modules: dict[str, Any]) -> None:
     _everywhere(modules, "disconnect_gateway", lambda market, gateway: None)
 
 
+def commands_come_before_the_new_streams(modules: dict[str, Any]) -> None:
+    """When the day has rolled, what gateways ask is matched before the streams have begun."""
+    before = "                return done  # the day has rolled"
+    _edit(modules["engine"], "step", before, "                pass  # the day has rolled")
+
+
+def clients_stay_when_the_day_rolls(modules: dict[str, Any]) -> None:
+    """A gateway goes on with the numbers of streams that have ended."""
+    modules["pump"]._end_sessions = lambda pump, now_ns: None
+
+
 FAULTS = {
     each.__name__: each
     for each in (
@@ -160,6 +171,8 @@ FAULTS = {
         only_sweeps_are_given_up,
         handover_leaves_half_a_command,
         orders_of_the_dead_stay,
+        commands_come_before_the_new_streams,
+        clients_stay_when_the_day_rolls,
     )
 }
 

@@ -101,7 +101,7 @@ class Exchange:
         settings[states.SETTING_POLICY] = self.policies.get(number, 0)
         settings[states.SETTING_FIRST] = int(first)
         settings[states.SETTING_PID] = self.machine.new_identifier()
-        settings[states.SETTING_STREAM_0] = settings[states.SETTING_STREAM_1] = 0x4141
+        settings[states.SETTING_ENGINE] = 1
         return states.Engine(
             market=market,
             ring=shared.ring,

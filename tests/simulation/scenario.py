@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ringbuf import layout
-from shm_exchange.messages import SOURCE_GATEWAY_FIRST, SOURCE_SUPERVISOR, CommandKind
+from shm_exchange.messages import (
+    ROLL_DAY,
+    SOURCE_GATEWAY_FIRST,
+    SOURCE_SUPERVISOR,
+    CommandKind,
+)
 from shm_exchange.wiring import (
     PROCESS_MATCHER,
     PROCESS_RECORDER,
@@ -30,7 +35,7 @@ FAULTS = (
     "kill writer", "kill writer", "kill writer", "kill writer", "hot", "hot", "hot", "hot",
     "parts", "parts", "kill standby", "kill recorder", "kill gateway", "kill gateway", "pause",
     "pause", "fence writer", "kill all", "lose power", "full disk", "hand over", "hand over",
-    "poison", "poison",
+    "poison", "poison", "roll", "roll", "full disk", "full disk",
 )  # fmt: skip
 
 
@@ -61,6 +66,7 @@ class Scenario:
         self.harm = [random.choice(FAULTS) for _ in range(random.choice((0, 1, 1, 2, 2, 3, 4, 6)))]
         often = "parts" in self.harm or "poison" in self.harm
         self.exchange.sweeps = 0.2 if often else random.choice((0.05, 0.1, 0.2))
+        self.rolls = 0  # of the day, that the matcher was not told yet
         self.hot = 0  # processes that are to die a few accesses behind a store that matters
         # Writers that are to die while a command is in the middle.
         self.parts = 4 * self.harm.count("parts")
@@ -107,7 +113,10 @@ class Scenario:
         if PROCESS_RECORDER not in alive:
             self.exchange.start_recorder()
         engines = self._engines()
-        if not engines and (stop < STOP_MATCHER or self._unanswered()):
+        # The first matcher may die before it has the lock: nobody can stand by for it yet.
+        begun = self.exchange.shared.word(layout.EPOCH) or self.machine.lock_words[0]
+        is_first = not begun and PROCESS_MATCHER not in alive
+        if (not engines or is_first) and (stop < STOP_MATCHER or self._unanswered()):
             self.exchange.start_engine(PROCESS_MATCHER, first=True)
         elif len(engines) < 1 + self.standbys and stop == 0:
             self._start_standby(engines)
@@ -195,12 +204,15 @@ class Scenario:
             machine.changed()
         elif kind == "poison":
             self.exchange.poison += random.choice((1, 2, 4))
+        elif kind == "roll":
+            machine.now_ns += 1  # streams are called by the time
+            self.rolls += 1
         elif kind == "kill all":
             self._end_all(power=False)
         elif kind == "lose power":
             self._end_all(power=True)
         elif kind == "full disk":
-            self.full_until = machine.turns + random.randint(1, 500)
+            self.full_until = machine.turns + random.choice((100, 500, 3000))
             self.exchange.disk.full = True
         else:
             wanted = {
@@ -221,10 +233,11 @@ class Scenario:
         if power:
             end = disk.lose_power(self.machine)
             self.checker.forget(end)
+            stream = self.checker.market.scalars[0]["stream_0"]
             for trader in self.traders:
                 kept = len(self.checker.streams[trader.session])
                 self.checker.demand(
-                    trader.highest <= kept or not self.exchange.holds,
+                    trader.stream != stream or trader.highest <= kept or not self.exchange.holds,
                     f"session {trader.session}: {trader.highest} messages were told, {kept} kept",
                 )
                 trader.highest = trader.highest if self.exchange.holds else 0
@@ -277,21 +290,30 @@ class Scenario:
             published = shared.command_cursors.words[32 * source + MODULES["spsc"].PUBLISHED]
             if published > market.gateways[source]["command_next"]:
                 continue
-            ring = shared.command_ring(SOURCE_SUPERVISOR)
-            position = max(
-                ring.cursors[MODULES["spsc"].PUBLISHED],
-                market.gateways[SOURCE_SUPERVISOR]["command_next"],
-            )
-            if MODULES["spsc"].room(ring, position) < 1:
-                return
-            del self.dead[source]
-            index = position & (self.commands - 1)
-            ring.records.clear(index)  # type: ignore[attr-defined]
-            command = ring.records[index]
-            command["kind"] = int(CommandKind.GATEWAY_DIED)
-            command["slot"], command["user_ref"] = source, incarnation
-            MODULES["spsc"].publish(ring, position + 1)
-            self.machine.event_signal(BELL_FIRST)
+            died = {"kind": CommandKind.GATEWAY_DIED, "slot": source, "user_ref": incarnation}
+            if self._offer(died):
+                del self.dead[source]
+
+    def _offer(self, fields: dict[str, int]) -> bool:
+        """What `supervisor_commands.offer` does."""
+        shared, market = self.exchange.shared, self.checker.market
+        ring = shared.command_ring(SOURCE_SUPERVISOR)
+        consumed = market.gateways[SOURCE_SUPERVISOR]["command_next"]
+        position = max(ring.cursors[MODULES["spsc"].PUBLISHED], consumed)
+        mask = self.commands - 1
+        rolls = any(
+            ring.records[place & mask]["kind"] == int(CommandKind.ROLL)
+            for place in range(consumed, position)
+        )
+        if rolls or MODULES["spsc"].room(ring, position) < 1 or not shared.word(layout.EPOCH):
+            return False
+        ring.records.clear(position & mask)  # type: ignore[attr-defined]
+        command = ring.records[position & mask]
+        for name, value in fields.items():
+            command[name] = int(value)
+        MODULES["spsc"].publish(ring, position + 1)
+        self.machine.event_signal(BELL_FIRST)
+        return True
 
     def _limit(self) -> None:
         if self.machine.turns > TURNS_MAX:
@@ -313,6 +335,8 @@ class Scenario:
         if machine.turns % 64 == 0:
             self._supervise()
             self._declare()
+            if self.rolls and self._offer({"kind": CommandKind.ROLL, "reason": ROLL_DAY}):
+                self.rolls -= 1
 
     def _pass_time(self) -> None:
         """Nobody has anything to do: time goes on, and those who sleep wake up."""
@@ -327,7 +351,7 @@ class Scenario:
     def _stop(self) -> None:
         """What the supervisor does at the end."""
         words = self.exchange.shared.words
-        self.hot = self.parts = 0
+        self.hot = self.parts = self.rolls = 0
         self.machine.doomed = None
         self.exchange.poison = 0
         for word, first, last in (

@@ -33,6 +33,8 @@ FAULTS = (
     "only_sweeps_are_given_up",
     "handover_leaves_half_a_command",
     "orders_of_the_dead_stay",
+    "commands_come_before_the_new_streams",
+    "clients_stay_when_the_day_rolls",
 )
 
 

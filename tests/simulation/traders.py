@@ -22,6 +22,7 @@ class Socket:
 
     def __init__(self, trader: Trader, gateway: Gateway, number: int, asked: int) -> None:
         self.trader, self.process, self.number, self.asked = trader, gateway.process, number, asked
+        self.stream = trader.stream  # of which `asked` is a number
         self.inbound: list[Any] = []
         self.next = 0  # number of the next message, once accepted
         self.closed = False
@@ -36,7 +37,9 @@ class Socket:
         checker = self.trader.exchange.checker
         if item[0] == "accepted":
             self.next = item[1]
-            if self.asked:
+            if item[2] != self.trader.stream:  # the day has rolled, or power was lost
+                self.trader.stream, self.trader.highest = item[2], self.next - 1
+            if self.asked and item[2] == self.stream:
                 checker.demand(
                     self.next == self.asked,
                     f"session {self.trader.session}: asked for {self.asked}, got {self.next}",
@@ -63,6 +66,7 @@ class Trader:
         self.exchange, self.session = exchange, session
         self.random = exchange.machine.random
         self.socket: Socket | None = None
+        self.stream = 0  # name of the stream that it knows
         self.highest = 0  # of the messages that it got
         self.position = -1  # of the last event that it knows of
         self.used = 0  # UserRefNum

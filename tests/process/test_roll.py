@@ -1,0 +1,237 @@
+"""Goal: the day rolls while everybody is connected: what is for the day ends, what is not lives on.
+
+Method: a whole exchange, clients of raw bytes on both protocols, and `shmx roll` as an operator
+calls it. The new streams are compared with what the old ones said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from gateways.glimpse_client import take_snapshot
+from gateways.ouch.tags import Tag
+from shm_exchange.day_roll import roll
+from tests.gateways.ouch_cases import cancel, enter, value
+from tests.process.conftest import ROOT, Exchange
+from tests.process.trading import (
+    MARKET,
+    PASSWORD,
+    PATIENCE_SECONDS,
+    RawClient,
+    barrier,
+    login,
+    ports,
+    running,
+)
+
+GTC = value(Tag.GOOD_TILL_CANCELLED, b"G")
+HEADER = struct.Struct(">10sQH")  # MoldUDP64: session, number, count
+END_OF_SESSION = 0xFFFF
+CAUSE_ROLL = value(Tag.CAUSE, b"\x08")
+
+
+@pytest.fixture(scope="module")
+def feed_a() -> Iterator[socket.socket]:
+    """Where the exchange sends its feed A to."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as feed:
+        feed.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        feed.bind(("127.0.0.1", 0))
+        feed.settimeout(PATIENCE_SECONDS)
+        yield feed
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory, feed_a: socket.socket) -> Iterator[Exchange]:
+    """The exchange of this file."""
+    host, port = feed_a.getsockname()
+    feeds = f'multicast_a = "{host}:{port}"\nglimpse_address = "127.0.0.1:0"\n'
+    with running(tmp_path_factory.mktemp("roll"), MARKET + feeds) as it:
+        yield it
+
+
+def order(
+    user_ref: int, symbol: bytes, side: bytes = b"B", quantity: int = 10, tags: bytes = b""
+) -> bytes:
+    """`O` at 10.00."""
+    padded = symbol.ljust(8)
+    terms = {"symbol": padded, "side": side, "price": 100_000, "quantity": quantity}
+    return enter(tags, user_ref=user_ref, **terms)
+
+
+def feed_of(it: Exchange, username: str = "S30") -> RawClient:
+    """A client of the feed from its first message on."""
+    return RawClient(ports(it, "market_data")[0]).log_in(username)
+
+
+def read_day(client: RawClient) -> list[bytes]:
+    """Every message up to `Z`, after which the server has nothing more to say."""
+    packets = [each for each in client.wait_closed() if each[:1] in b"SZ"]
+    assert packets[-1] == b"Z" and {each[:1] for each in packets[:-1]} == {b"S"}
+    return [each[1:] for each in packets[:-1]]
+
+
+def live_in(messages: list[bytes]) -> dict[int, int]:
+    """Lots by order reference, as the feed's own messages leave them."""
+    live: dict[int, int] = {}
+    for each in messages:
+        reference = int.from_bytes(each[11:19], "big")
+        if each[:1] in (b"A", b"F"):
+            live[reference] = int.from_bytes(each[20:24], "big")
+        elif each[:1] in (b"E", b"C", b"X"):
+            live[reference] -= int.from_bytes(each[19:23], "big")
+        elif each[:1] == b"D":
+            del live[reference]
+    return {reference: lots for reference, lots in live.items() if lots}
+
+
+def test_orders_and_streams(market: Exchange) -> None:
+    """Day orders end, with the cause; a GTC order is what the new streams begin with."""
+    with (
+        RawClient(ports(market)[0]) as maker,
+        RawClient(ports(market)[1]) as taker,
+        feed_of(market) as feed,
+    ):
+        old = maker.log_in("S01").session
+        taker.log_in("S02", sequence=0)
+        maker.say(order(1, b"A01"))
+        maker.say(order(2, b"A01", tags=GTC))
+        maker.say(order(3, b"A02", tags=GTC))
+        opened = barrier(maker)
+        taker.say(order(1, b"A01", b"S", 14))
+        assert [each[:1] for each in barrier(taker)] == [b"A", b"E", b"E"]
+        accepted = [each for each in opened if each[:1] == b"A"]
+        references = {struct.unpack_from(">I", each, 9)[0]: each[36:44] for each in accepted}
+        assert [each[:1] for each in barrier(maker)] == [b"E", b"E"]
+        maker.say(order(4, b"A03"))
+        maker.say(order(5, b"A03", tags=GTC))
+        maker.say(cancel(5))
+        barrier(maker)
+        result = roll(market.name, None)
+        last = read_day(maker)
+        assert [each[:1] for each in last] == [b"C", b"S"]
+        assert struct.unpack_from(">II", last[0], 9) == (4, 10)
+        assert last[0][17:18] == b"E" and CAUSE_ROLL in last[0]
+        assert last[1][9:10] == b"E"
+        assert [each[:1] for each in read_day(taker)] == [b"S"]
+        day = read_day(feed)
+    assert [each[11:12] for each in day[-3:]] == [b"M", b"E", b"C"]
+    kept = {int.from_bytes(references[number], "big"): lots for number, lots in ((2, 6), (3, 10))}
+    assert live_in(day) == kept
+    (engine,) = result["engines"]
+    with RawClient(ports(market)[0]) as client:
+        client.send(login("S01", session=old))
+        assert client.packet() == b"JS"
+    with RawClient(ports(market)[1]) as maker, feed_of(market) as feed:
+        maker.log_in("S01")
+        assert maker.session == engine["stream"] != old
+        begin, *told = maker.messages(3)
+        assert begin[:1] == b"S" and begin[9:10] == b"S"
+        assert [struct.unpack_from(">I", each, 9)[0] for each in told] == [2, 3]
+        assert [struct.unpack_from(">I", each, 14)[0] for each in told] == [6, 10]
+        assert [each[36:44] for each in told] == [references[2], references[3]]
+        # UserRefNums go on; what lives on trades as ever.
+        maker.say(order(5, b"A01"))
+        maker.say(order(6, b"A04"))
+        maker.say(cancel(3))
+        accepted, cancelled = barrier(maker)
+        assert (accepted[:1], cancelled[:1]) == (b"A", b"C")
+        assert struct.unpack_from(">I", accepted, 9)[0] == 6
+        assert feed.session == maker.session
+        begun = feed.messages(1)
+        while begun[-1][:1] != b"D":
+            begun += feed.messages(1)
+    assert begun[0][:1] == b"S" and begun[0][11:12] == b"O"
+    assert len(live_in(begun)) == 2
+
+
+def test_a_successor_knows_the_new_day(market: Exchange) -> None:
+    """The matcher dies behind a roll, and again in front of one; a restart goes on with the day."""
+    with RawClient(ports(market)[0]) as client:
+        client.log_in("S05", sequence=0)
+        client.say(order(1, b"A05", tags=GTC))
+        barrier(client)
+        roll(market.name, None)
+        read_day(client)
+    before = market.wait_ready()["engines"][0]
+    os.kill(before["matcher_pid"], signal.SIGKILL)
+    market.wait_until(lambda found: found["engines"][0]["epoch"] > before["epoch"])
+    with RawClient(ports(market)[0]) as client:
+        client.log_in("S05")
+        assert [each[:1] for each in client.messages(2)] == [b"S", b"A"]
+        second = roll(market.name, 1)["engines"][0]["stream"]
+        assert read_day(client)[-1][:1] == b"S"
+    with RawClient(ports(market)[1]) as client:
+        assert client.log_in("S05").session == second
+        assert [each[:1] for each in client.messages(2)] == [b"S", b"A"]
+        client.say(cancel(1))
+        assert [each[:1] for each in barrier(client)] == [b"C"]
+    assert market.stop() == 0
+    market.start()
+    with RawClient(ports(market)[1]) as client:
+        assert client.log_in("S05").session == second
+        assert [each[:1] for each in client.messages(3)] == [b"S", b"A", b"C"]
+
+
+def test_the_command(market: Exchange) -> None:
+    """What an operator types; an engine that does not exist is named."""
+    finished = shmx("roll", "--name", market.name, "--json")
+    assert finished.returncode == 0, finished.stderr
+    (row,) = json.loads(finished.stdout)["engines"]
+    assert row["engine"] == 1 and row["open"] > row["ended"]
+    wrong = shmx("roll", "--name", market.name, "--engine", "7")
+    assert wrong.returncode == 1 and "no engine 7" in wrong.stderr
+
+
+def shmx(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command."""
+    command = [sys.executable, "-m", "shm_exchange.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+def heard(feed: socket.socket, session: bytes, last: int) -> tuple[list[int], list[int]]:
+    """What a MoldUDP64 session says until its end, or its message `last`: numbers, and its end."""
+    numbers: list[int] = []
+    ends: list[int] = []
+    while not ends and (not last or last not in numbers):
+        named, number, count = HEADER.unpack_from(feed.recv(2000))
+        if named == session and count == END_OF_SESSION:
+            ends.append(number)
+        elif named == session:
+            numbers += range(number, number + count)
+    return numbers, ends
+
+
+def test_multicast_and_snapshots(market: Exchange, feed_a: socket.socket) -> None:
+    """The old MoldUDP64 session ends behind its last message; snapshots are of the new feed."""
+    with RawClient(ports(market)[0]) as client, feed_of(market) as feed:
+        client.log_in("S06", sequence=0)
+        client.say(order(1, b"A06", tags=GTC))
+        client.say(order(2, b"A06"))
+        barrier(client)
+        old, started = feed.session.encode(), feed.next_sequence
+        new = roll(market.name, None)["engines"][0]["stream"]
+        count = started - 1 + len(read_day(feed))
+    numbers, ends = heard(feed_a, old, 0)
+    assert ends == [count + 1] and numbers[-1] == count
+    assert numbers == list(range(numbers[0], count + 1))
+    with feed_of(market) as feed:
+        assert feed.session == new
+        begun = feed.messages(1)
+        while begun[-1][:1] != b"S" or begun[-1][11:12] != b"Q":  # behind the live orders
+            begun += feed.messages(1)
+    assert heard(feed_a, new.encode(), len(begun))[0] == list(range(1, len(begun) + 1))
+    (port,) = re.findall(r"GLIMPSE at 127\.0\.0\.1:(\d+)", market.messages)[-1:]
+    found = asyncio.run(take_snapshot("127.0.0.1", int(port), "S07", PASSWORD))
+    assert found.session == new and found.next_sequence == len(begun) + 1
+    assert set(found.book.orders) == set(live_in(begun)) != set()
