@@ -7,10 +7,11 @@ NATIVE := ringbuf/_native.c ringbuf/_native_build.py
 LAYOUTS := ringbuf.layout shm_exchange.messages shm_exchange.market shm_exchange.journal_layout
 TEST_FLAGS ?=
 BENCH_FLAGS ?=
+BASELINE ?= perf/results/baseline.json
 SECONDS ?= 600
 
 .DEFAULT_GOAL := run
-.PHONY: run demo test soak simulate fuzz oracle bench lint layout clean
+.PHONY: run demo test soak simulate fuzz oracle bench bench-compare lint layout clean
 
 run: $(VENV)/.installed
 	$(BIN)/shmx run $(ARGS)
@@ -44,6 +45,11 @@ oracle: $(VENV)/.installed-test
 bench: $(VENV)/.installed-test
 	mkdir -p perf/results
 	$(BIN)/python -m pytest perf --benchmark-json=perf/results/benchmark.json $(BENCH_FLAGS)
+
+# Fails when a figure is worse than in BASELINE, beyond noise. For a part of the figures:
+# make bench-compare BENCH_FLAGS="-k ring" ARGS=--partial
+bench-compare: bench
+	$(BIN)/python -m perf.compare $(BASELINE) perf/results/benchmark.json $(ARGS)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from perf.exchange import ROOT, Exchange, Placement, log_in, orders, running
+from perf.results_file import in_turns
 from perf.tcp_client import round_trips
 from ringbuf.waiting import PARK
 
@@ -107,5 +108,6 @@ def test_a_flood_beside_a_quoting_client(benchmark: Any, tmp_path: Path) -> None
         tail_ratio=round(ratio, 2),
         budget=TAIL_BUDGET,
         met=ratio <= TAIL_BUDGET,
+        rounds=in_turns(tails[1], tails[0]),
     )
     assert (alone > 0).all() and (beside > 0).all()

@@ -22,6 +22,7 @@ import pytest
 
 from perf import baseline
 from perf.exchange import Exchange, Placement, connect, log_in, orders, running
+from perf.results_file import in_turns
 from perf.tcp_client import number_order, pipeline, round_trips
 from ringbuf.jit import cold_kernel
 from ringbuf.waiting import POLICY_NAMES, YIELD
@@ -105,6 +106,7 @@ def test_acknowledgement(benchmark: Any, waiting: str, tmp_path: Path) -> None:
         tail_ratio=round(tail, 2),
         tail_budget=TAIL_BUDGET,
         met=bool(median <= MEDIAN_BUDGET and tail <= TAIL_BUDGET),
+        rounds=in_turns(np.median(ours, axis=1), np.median(bare, axis=1)),
     )
     assert (ours > 0).all() and (bare > 0).all()
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from perf import baseline
+from perf.results_file import MORE, in_turns
 from perf.ring_sides import (
     DIGEST,
     IDENTITY,
@@ -112,6 +113,7 @@ def test_round_trip(benchmark, program, cores, name) -> None:  # type: ignore[no
     c_ns = min(each["best_ns"] for each in bare)
     ratio = best_ns / c_ns
     quiet = min(single, key=np.sum)
+    turns = np.array_split(benchmark.stats.stats.data, len(bare))
     benchmark.extra_info.update(
         round_trip_ns=round(best_ns, 1),
         c_ns=c_ns,
@@ -123,6 +125,9 @@ def test_round_trip(benchmark, program, cores, name) -> None:  # type: ignore[no
         c_percentiles_ns={
             key: min(each[f"{key}_ns"] for each in bare) for key in ("p50", "p99", "p99_9")
         },
+        rounds=in_turns(
+            [each.min() / TRIPS * 1e9 for each in turns], [each["best_ns"] for each in bare]
+        ),
     )
     assert best_ns > 0 and c_ns > 0
 
@@ -152,12 +157,18 @@ def test_broadcast_throughput(benchmark, program, cores, name) -> None:  # type:
             records()
     speed = RECORDS / benchmark.stats.stats.min
     c_speed = max(each["records_per_second"] for each in bare)
+    turns = np.array_split(benchmark.stats.stats.data, len(bare))
     benchmark.extra_info.update(
         records_per_second=round(speed),
         c_records_per_second=round(c_speed),
         ratio=round(speed / c_speed, 3),
         budget=THROUGHPUT_BUDGET,
         met=bool(speed / c_speed >= THROUGHPUT_BUDGET),
+        rounds=in_turns(
+            [RECORDS / each.min() for each in turns],
+            [each["records_per_second"] for each in bare],
+            MORE,
+        ),
     )
     last = state["position"]
     assert totals[0] == 8 * (last * (last - 1) // 2) + 28 * last, "every record, once"

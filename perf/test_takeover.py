@@ -27,6 +27,7 @@ import numpy as np
 
 from perf import baseline, picture
 from perf.exchange import Exchange, Placement, log_in, orders, running
+from perf.results_file import in_turns
 from perf.takeover import pair
 from shm_exchange.status import collect
 
@@ -91,6 +92,10 @@ def test_kill_to_first_event(benchmark: Any, tmp_path: Path) -> None:
             "machine_share_stalled_1_ms": round(float((hiccups >= 1_000_000).mean()), 4),
             "budget_ns": {"50": MEDIAN_BUDGET_NS, "99": TAIL_BUDGET_NS},
             "met": bool(median < MEDIAN_BUDGET_NS and tail < TAIL_BUDGET_NS),
+            "rounds": in_turns(
+                [np.median(each) for each in np.array_split(events, PORTIONS)],
+                [np.median(each) for each in bare],
+            ),
         }
     )
     picture.write(

@@ -1,0 +1,138 @@
+"""Shell: whether a run of the benchmarks is worse than a stored one, beyond noise.
+
+    python -m perf.compare BASELINE.json [NEW.json]
+
+Two things are compared, never a time by itself:
+
+- instructions per message, where they were counted: they are the same from run to run, so one
+  hundredth more is a regression. They decide for the matcher.
+- cost relative to the baseline in the same run, round by round: a regression when the median has
+  grown by more than a fifth *and* the 99 % bound of a bootstrap over the rounds of both runs lies
+  above no change. The fifth is there because the rounds of one run do not show what differs
+  between runs: where memory lies, and what a neighbour on a shared machine does.
+
+Times of unlike machines are not compared, nor counts of unlike toolchains. Exit codes: 0 no worse,
+1 worse or incomplete, 2 there is nothing that could be compared.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+
+from perf import machine
+from perf.results_file import Benchmark, Results, ResultsError, load
+
+COUNT_LIMIT = 0.01  # more instructions per message
+TIME_LIMIT = 0.20  # more cost relative to the baseline
+ROUNDS_MIN = 5  # fewer do not show their noise
+_CONFIDENCE = 0.99
+_DRAWS = 2_000
+NEW = Path(__file__).parent / "results" / "benchmark.json"
+
+SAME, BETTER, WORSE, NOT_COMPARED = "same", "better", "WORSE", "not compared"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one benchmark. change: 0.1 is a tenth more cost."""
+
+    name: str
+    state: str
+    change: float | None
+    reason: str
+
+    def __str__(self) -> str:
+        change = "" if self.change is None else f"{self.change:+.1%}"
+        return f"{self.state:12} {change:>8}  {self.name}: {self.reason}"
+
+
+def compare(before: Results, after: Results) -> list[Verdict]:
+    """One verdict for each benchmark that both runs have."""
+    unlike = machine.differences(before.machine, after.machine)
+    unlike_code = machine.differences(before.machine, after.machine, machine.TOOLCHAIN)
+    if not before.machine or not after.machine:
+        unlike = unlike_code = ["a run does not say on which machine it was made"]
+    found = []
+    for name, one in before.benchmarks.items():
+        other = after.benchmarks.get(name)
+        if other is None:
+            continue
+        if one.instructions is not None and other.instructions is not None:
+            found.append(_counts(one, other, unlike_code))
+        else:
+            found.append(_times(one, other, unlike))
+    return found
+
+
+def missing(before: Results, after: Results) -> list[str]:
+    """Benchmarks that the new run has lost: what is not measured cannot be said to be no worse."""
+    return [name for name in before.benchmarks if name not in after.benchmarks]
+
+
+def grown(before: np.ndarray, after: np.ndarray, seed: int = 1) -> tuple[float, float, float]:
+    """Change of the median, and the two bounds that a bootstrap over both samples gives it."""
+    random = np.random.default_rng(seed)
+    medians = [
+        np.median(random.choice(each, (_DRAWS, len(each))), axis=1) for each in (before, after)
+    ]
+    change = float(np.median(after) / np.median(before)) - 1
+    low, high = np.quantile(medians[1] / medians[0], (1 - _CONFIDENCE, _CONFIDENCE)) - 1
+    return change, float(low), float(high)
+
+
+def _counts(one: Benchmark, other: Benchmark, unlike: list[str]) -> Verdict:
+    if unlike:
+        return Verdict(one.name, NOT_COMPARED, None, "unlike toolchains, " + unlike[0])
+    before, after = float(one.instructions or 0), float(other.instructions or 0)
+    change = after / before - 1
+    state = WORSE if change > COUNT_LIMIT else BETTER if change < -COUNT_LIMIT else SAME
+    return Verdict(one.name, state, change, f"{before:.1f} -> {after:.1f} instructions per message")
+
+
+def _times(one: Benchmark, other: Benchmark, unlike: list[str]) -> Verdict:
+    if unlike:
+        return Verdict(one.name, NOT_COMPARED, None, "unlike machines, " + unlike[0])
+    rounds = min(len(one.costs), len(other.costs))
+    if rounds < ROUNDS_MIN:
+        what = "no baseline in turns" if not rounds else f"only {rounds} rounds"
+        return Verdict(one.name, NOT_COMPARED, None, what)
+    change, low, high = grown(one.costs, other.costs)
+    state = SAME
+    if change > TIME_LIMIT and low > 0:
+        state = WORSE
+    elif change < -TIME_LIMIT and high < 0:
+        state = BETTER
+    reason = f"{np.median(one.costs):.3g} -> {np.median(other.costs):.3g} times the baseline"
+    return Verdict(one.name, state, change, f"{reason}, noise {low:+.1%} to {high:+.1%}")
+
+
+@click.command(help="Compare a run of the benchmarks with a stored one.")
+@click.argument("baseline", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path), default=NEW)
+@click.option("--partial", is_flag=True, help="Do not ask for every benchmark of the baseline.")
+def main(baseline: Path, new: Path, partial: bool) -> None:
+    """Print one line for each benchmark; the exit code says whether any is worse."""
+    try:
+        before, after = load(baseline), load(new)
+    except ResultsError as error:
+        click.echo(error, err=True)
+        sys.exit(2)
+    verdicts = compare(before, after)
+    for verdict in verdicts:
+        click.echo(verdict)
+    lost = [] if partial else missing(before, after)
+    for name in lost:
+        click.echo(f"{'MISSING':12} {'':>8}  {name}: was not measured this time (see --partial)")
+    if all(each.state == NOT_COMPARED for each in verdicts):
+        click.echo("Nothing could be compared: run `make bench` on this machine before", err=True)
+        sys.exit(2)
+    sys.exit(1 if lost or any(each.state == WORSE for each in verdicts) else 0)
+
+
+if __name__ == "__main__":
+    main()
