@@ -165,6 +165,7 @@ def test_everybody_agrees_to_the_last_share(market: Exchange) -> None:
         await until(lambda: len(maker.ledger.orders) == 2 * len(SYMBOLS))
         replay = start_replay(market, flow, "--rate", RATE, "--allow-resting")
         await disturb(market, maker)
+        await until(lambda: have_met(maker.ledger, taker.ledger))
         await end(tasks)
         for trader in (maker, taker):
             await rest_of(trader.client, trader.ledger)
@@ -184,6 +185,15 @@ def test_everybody_agrees_to_the_last_share(market: Exchange) -> None:
         await check_feed(market, [maker.ledger, taker.ledger])
 
     play(scenario(), 60 + 10 * SECONDS)
+
+
+def have_met(maker: Ledger, taker: Ledger) -> bool:
+    """Whether both have traded everything, and with each other, however slow the machine is."""
+    everything = all(
+        {each.symbol for each in ledger.fills} == set(SYMBOLS) for ledger in (maker, taker)
+    )
+    sides = [{each.match_number for each in ledger.fills} for ledger in (maker, taker)]
+    return everything and bool(sides[0] & sides[1])
 
 
 async def end(tasks: list[asyncio.Task[None]]) -> None:
