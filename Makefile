@@ -44,7 +44,9 @@ oracle: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-test
 	mkdir -p perf/results
-	$(BIN)/python -m pytest perf --benchmark-json=perf/results/benchmark.json $(BENCH_FLAGS)
+	rm -f perf/results/benchmark.json
+	$(BIN)/python -m pytest perf --benchmark-json=perf/results/benchmark.json $(BENCH_FLAGS); \
+	status=$$?; $(BIN)/python -m perf.report perf/results/benchmark.json && exit $$status
 
 # Fails when a figure is worse than in BASELINE, beyond noise. For a part of the figures:
 # make bench-compare BENCH_FLAGS="-k ring" ARGS=--partial

@@ -1,0 +1,93 @@
+"""Declaration: what the design allows each path to take, and which benchmark shows it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Bound(StrEnum):
+    """How a figure is held against its budget."""
+
+    AT_MOST = "at most"
+    BELOW = "below"
+    AT_LEAST = "at least"
+    STATED = "stated"
+    ELSEWHERE = "elsewhere"  # no benchmark of `make bench` shows it
+
+
+class Budget(NamedTuple):
+    """One row. Of several benchmarks whose names begin like `test`, the worst counts."""
+
+    path: str
+    bound: Bound
+    limit: float
+    unit: str
+    test: str
+    figure: str  # a key of `extra_info`, then one inside it after a slash
+
+
+_GATEWAY = "perf/test_gateway.py::test_acknowledgement"
+_TAKEOVER = "perf/test_takeover.py::test_kill_to_first_event"
+
+BUDGETS = (
+    Budget(
+        *("round trip through two rings, two cores", Bound.AT_MOST, 1.5, "× bare C"),
+        *("perf/test_ring.py::test_round_trip", "ratio"),
+    ),
+    Budget(
+        *("broadcast ring, one reader, record by record", Bound.AT_LEAST, 0.5, "× bare C"),
+        *("perf/test_ring.py::test_broadcast_throughput", "ratio"),
+    ),
+    Budget(
+        *("matcher, worst scenario, live reader", Bound.AT_LEAST, 20e6, "messages/s"),
+        *("perf/test_matcher.py::test_matcher", "messages_per_second"),
+    ),
+    Budget(
+        *("events published and recorded, no pause", Bound.STATED, 0, "events/s"),
+        *("perf/test_recorder.py::test_record[0]", "events_per_second"),
+    ),
+    Budget(
+        *("order in command ring to visible event, median", Bound.BELOW, 600, "ns"),
+        *("perf/test_order_path.py::test_order_to_event", "best_round_ns/50"),
+    ),
+    Budget(
+        *("TCP order to answer, polling, median", Bound.AT_MOST, 1.15, "× bare echo"),
+        *(f"{_GATEWAY}[yield]", "median_ratio"),
+    ),
+    Budget(
+        *("TCP order to answer, polling, 99 %", Bound.AT_MOST, 1.5, "× bare echo"),
+        *(f"{_GATEWAY}[yield]", "tail_ratio"),
+    ),
+    Budget(
+        *("TCP order to answer, parking, median", Bound.AT_MOST, 1.15, "× bare echo"),
+        *(f"{_GATEWAY}[park]", "median_ratio"),
+    ),
+    Budget(
+        *("TCP order to answer, parking, 99 %", Bound.AT_MOST, 1.5, "× bare echo"),
+        *(f"{_GATEWAY}[park]", "tail_ratio"),
+    ),
+    Budget(
+        *("one order gateway, pipelined", Bound.AT_LEAST, 500_000, "orders/s"),
+        *("perf/test_gateway.py::test_pipelined", "orders_per_second"),
+    ),
+    Budget("cost of one more reader to the matcher", Bound.ELSEWHERE, 0, "none", "", ""),
+    Budget(
+        *("kill to first event of the successor, median", Bound.BELOW, 100_000, "ns"),
+        *(_TAKEOVER, "first_event_ns/50"),
+    ),
+    Budget(
+        *("kill to first event of the successor, 99 %", Bound.BELOW, 1_000_000, "ns"),
+        *(_TAKEOVER, "first_event_ns/99"),
+    ),
+    Budget(
+        *("journal replay, smallest groups", Bound.AT_LEAST, 10e6, "events/s"),
+        *("perf/test_journal.py::test_replay[20]", "events_per_second"),
+    ),
+    Budget(
+        *("journal replay, groups of 1,000", Bound.AT_LEAST, 10e6, "events/s"),
+        *("perf/test_journal.py::test_replay[1000]", "events_per_second"),
+    ),
+    Budget("start to READY, caches warm", Bound.ELSEWHERE, 0, "below 3 s", "", ""),
+    Budget("resting order", Bound.ELSEWHERE, 0, "64 bytes", "", ""),
+)

@@ -1,0 +1,165 @@
+"""Goal: the report is whole, well-formed, needs nothing else, and does not flatter.
+
+Method: files of results in the real format; the page is parsed as XML.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from perf import charts, report
+from perf.budgets import BUDGETS, Bound
+from perf.results_file import in_turns, load
+from tests.perf.results import benchmark, write
+
+ROOT = Path(__file__).parents[2]
+PERCENTILES = {"50": 14_872.0, "90": 15_364.9, "99": 21_466.1, "99.9": 42_713.7, "100": 99_999.0}
+RING = "perf/test_ring.py::test_round_trip"
+REPLAY = "perf/test_journal.py::test_replay"
+
+
+def everything(folder: Path) -> Path:
+    """Each kind of result: percentiles, rounds in turns, sizes, and names that XML must escape."""
+    turns = in_turns([15e3, 16e3, 15.5e3], [12e3, 13e3, 12.5e3])
+    return write(
+        folder / "benchmark.json",
+        benchmark(RING, [0.001] * 40, ratio=2.132, budget=1.5, met=False),
+        benchmark(f"{REPLAY}[20]", [0.36, 0.37, 0.38], events_per_second=3_436_535),
+        benchmark(f"{REPLAY}[1000]", [0.03, 0.04, 0.05], events_per_second=32_143_569),
+        benchmark(
+            "perf/test_gateway.py::test_acknowledgement[yield]",
+            [0.8],
+            best_round_ns=PERCENTILES,
+            median_ratio=1.1,
+            tail_ratio=1.5,
+            met=True,
+            rounds=turns,
+        ),
+        benchmark("perf/test_gone.py::test_<odd>&[a-b]", [1.0], note="a < b & c"),
+        cpu="Fast <9000> & more",
+        load_average=25.0,
+    )
+
+
+def parsed(folder: Path) -> tuple[ElementTree.Element, str]:
+    results = everything(folder)
+    found = load(results)
+    text = report.page(found, {"ring": '<svg xmlns="http://www.w3.org/2000/svg"><g id="p"/></svg>'})
+    return ElementTree.fromstring(text), text
+
+
+def text_of(element: ElementTree.Element) -> str:
+    return " ".join(element.itertext())
+
+
+def test_every_benchmark_is_in_it(tmp_path: Path) -> None:
+    """With its figures, what it includes, the machine, and the picture that its test drew."""
+    page, _ = parsed(tmp_path)
+    text = text_of(page)
+    for name in load(tmp_path / "benchmark.json").benchmarks:
+        assert name.partition("::")[2] in text
+    assert "Not included: recorder" in text and "A record into a queue" in text
+    assert "Fast <9000> & more" in text and "a < b & c" in text
+    assert "99.9: 42.71 k" in text and page.find(".//*[@id='p']") is not None
+
+
+def test_it_needs_nothing_else(tmp_path: Path) -> None:
+    """No script, no style sheet, no address."""
+    page, text = parsed(tmp_path)
+    assert not re.findall(r"\b(?:src|href)=", text) and page.find(".//script") is None
+    assert set(re.findall(r"https?://[^\"' ]+", text)) == {"http://www.w3.org/2000/svg"}
+
+
+def test_unmet_budgets_are_marked(tmp_path: Path) -> None:
+    """One row each, with the figure; what was not measured does not count as met."""
+    page, _ = parsed(tmp_path)
+    rows = {each[0].text: each for each in page.findall(".//tr") if each[0].tag == "td"}
+    states = {name: (row.get("class"), row[-1].text) for name, row in rows.items()}
+    assert states["round trip through two rings, two cores"] == ("unmet", "UNMET")
+    assert states["journal replay, smallest groups"] == ("unmet", "UNMET")
+    assert states["journal replay, groups of 1,000"] == ("met", "met")
+    assert states["TCP order to answer, polling, 99 %"] == ("met", "met")
+    assert states["one order gateway, pipelined"] == ("not measured", "not measured")
+    assert "2.132" in text_of(rows["round trip through two rings, two cores"])
+    assert len([each for each in BUDGETS if each.path in rows]) == len(BUDGETS)
+
+
+def test_a_busy_machine_is_said(tmp_path: Path) -> None:
+    """A reader of figures from a machine with other work must know."""
+    warnings = [text_of(each) for each in parsed(tmp_path)[0].findall(".//p[@class='warning']")]
+    assert warnings == ["Other work was running: the load was 25.0 at the start."]
+
+
+def test_pictures(tmp_path: Path) -> None:
+    """Percentile curves, rounds, sizes, histograms: as many points as there are figures."""
+    page, _ = parsed(tmp_path)
+    titles = [
+        each.findall("{*}text")[0].text for each in page.findall(".//{*}svg") if len(each) > 1
+    ]
+    assert sorted(filter(None, titles)) == [
+        *("ns, by share of samples", "round by round", "rounds", "rounds", "rounds"),
+        "test_replay, by its parameter",
+    ]
+    curve = ElementTree.fromstring(charts.percentile_curves("title", {"one": {50: 1, 99: 10}}))
+    assert len(curve.findall("{*}circle")) == 2
+
+
+@pytest.mark.parametrize("bound", [Bound.AT_MOST, Bound.BELOW, Bound.AT_LEAST])
+def test_the_worst_of_several_counts(tmp_path: Path, bound: Bound) -> None:
+    """On either side of a limit, and just at it."""
+    budget = next(each for each in BUDGETS if each.bound == bound and each.test)
+    better = 0.5 if bound != Bound.AT_LEAST else 2.0
+
+    def judged(*figures: float) -> str:
+        key, _, inner = budget.figure.partition("/")
+        extras: list[dict[str, Any]] = [{key: {inner: f} if inner else f} for f in figures]
+        entries = [benchmark(f"{budget.test}{i}", [], **e) for i, e in enumerate(extras)]
+        return report.judge(budget, load(write(tmp_path / "r.json", *entries)))[0]
+
+    limit = budget.limit
+    assert judged(limit * better, limit * better) == report.MET
+    assert judged(limit * better, limit / better) == report.UNMET
+    assert judged(limit) == (report.UNMET if bound == Bound.BELOW else report.MET)
+    assert judged() == report.NOT_MEASURED
+
+
+def test_every_budget_names_a_test_that_exists() -> None:
+    """A renamed test would leave its budget unmeasured for ever."""
+    missing = []
+    for each in BUDGETS:
+        path, _, function = each.test.partition("[")[0].partition("::")
+        if each.test and f"def {function}(" not in (ROOT / path).read_text(encoding="utf-8"):
+            missing.append(each.test)
+    assert missing == []
+
+
+def test_steps_hold_every_value() -> None:
+    """No curve leaves its picture, and no step divides by nothing."""
+    for low, high in ((1, 1), (0.9, 1.1), (170, 64_296), (3e-4, 9e9)):
+        steps = charts._steps(low, high)
+        assert steps[0] <= low and steps[-1] >= high and len(steps) >= 2
+        assert list(np.unique(steps)) == steps
+
+
+def test_the_table_for_the_manual(tmp_path: Path) -> None:
+    """Budgets and benchmarks as Markdown, with the machine above them."""
+    text = report.markdown(load(everything(tmp_path)))
+    assert "Fast <9000> & more" in text.splitlines()[0]
+    assert "two cores | at most 1.5 × bare C | 2.132 × bare C | UNMET |" in text
+    assert "| `test_journal.py::test_replay[20]` | events_per_second 3.437 M;" in text
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The page beside the results; without results, one sentence."""
+    results = everything(tmp_path)
+    assert report.main([str(results)], standalone_mode=False) is None
+    assert ElementTree.parse(tmp_path / "benchmark.html").getroot().tag == "html"
+    with pytest.raises(SystemExit) as ended:
+        report.main([str(tmp_path / "none.json")], standalone_mode=False)
+    assert ended.value.code == 2 and "make bench" in capsys.readouterr().err
