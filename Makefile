@@ -11,7 +11,7 @@ BASELINE ?= perf/results/baseline.json
 SECONDS ?= 600
 
 .DEFAULT_GOAL := run
-.PHONY: run demo test soak simulate fuzz oracle bench bench-compare lint layout clean
+.PHONY: run demo test test-systemd soak simulate fuzz oracle bench bench-compare lint layout clean
 
 run: $(VENV)/.installed
 	$(BIN)/shmx run $(ARGS)
@@ -25,6 +25,10 @@ KERNELS := tests/tidy/test_kernels.py
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(TEST_FLAGS) $(KERNELS)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_FLAGS) --ignore $(KERNELS)
+
+# The unit under a real systemd, in a container that this host's own files boot: needs root.
+test-systemd: $(VENV)/.installed-test
+	SHMX_TEST_SYSTEMD=1 $(BIN)/python -m pytest $(TEST_FLAGS) tests/systemd
 
 # Long: everything is killed in every way under load. ARGS="--matcher-kills 100" for one part.
 soak: $(VENV)/.installed-test

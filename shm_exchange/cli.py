@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import click
 
 from shm_exchange.cli_configuration import check_config, print_config
-from shm_exchange.cli_host import doctor
+from shm_exchange.cli_host import doctor, install_unit
 from shm_exchange.cli_journal import journal
 from shm_exchange.cli_options import (
     DEFAULT_NAME,
@@ -195,6 +195,7 @@ commands.add_command(status)
 commands.add_command(top)
 commands.add_command(journal)
 commands.add_command(doctor)
+commands.add_command(install_unit)
 commands.add_command(check_config)
 commands.add_command(print_config)
 

@@ -1,14 +1,15 @@
-"""Shell: `shmx doctor`: what can be asked of a host before an exchange runs on it."""
+"""Shell: `shmx doctor` and `shmx install-unit`: what a host needs before an exchange runs on it."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import click
 
-from shm_exchange.cli_options import configured, in_state, state_directory_of, with_json
+from shm_exchange.cli_options import configured, in_state, show, state_directory_of, with_json
 
 
 @click.command()
@@ -30,3 +31,37 @@ def doctor(config: Path | None, state: Path | None, as_json: bool) -> None:
     text = json.dumps(report) if as_json else "\n".join(examiner.lines(report))
     click.echo(text)
     sys.exit(1 if report["state"] == "fail" else 0)
+
+
+@click.command("install-unit")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("/"),
+    show_default=True,
+    help="Of the host, or of an image of one.",
+)
+@click.option("--user", default="shm-exchange", show_default=True, metavar="NAME")
+@with_json
+@click.pass_context
+def install_unit(context: click.Context, root: Path, user: str, as_json: bool) -> None:
+    """Put the systemd unit in place, and all that belongs to it.
+
+    Writes the unit, its user and folders, a commented configuration if there is none, completion
+    for shells, and manual pages. Prints the commands that remain.
+    """
+    from shm_exchange.installation import Installation
+
+    beside = Path(sys.executable).with_name("shmx")
+    found = beside if beside.exists() else Path(shutil.which("shmx") or sys.argv[0])
+    report = Installation(root.absolute(), user, found.absolute()).install(
+        context.find_root().command
+    )
+    if as_json:
+        show(report, as_json)
+        return
+    for row in report["files"]:
+        click.echo(f"{row['done']:9}  {row['file']}")
+    click.echo("Now:")
+    for command in report["remaining"]:
+        click.echo(f"  {command}")

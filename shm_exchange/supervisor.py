@@ -40,11 +40,13 @@ from shm_exchange.config import Configuration
 from shm_exchange.day_roll import DayRoll
 from shm_exchange.errors import ExchangeError
 from shm_exchange.journal_segment import Owner
+from shm_exchange.notify_socket import ServiceManager
 from shm_exchange.obituaries import Obituaries
 from shm_exchange.presence import Claim
 from shm_exchange.roles import EXIT_FAILED, ROLES
 from shm_exchange.stop_requests import StopRequests
 from shm_exchange.succession import Succession
+from shm_exchange.unit_report import UnitReport
 from shm_exchange.wiring import COUNTER_PORT, Wiring
 
 if TYPE_CHECKING:
@@ -122,6 +124,7 @@ class Supervisor:
         self._succession = Succession(self._posts, wirings, say)
         self._obituaries = Obituaries(wirings, self._bells.ring_matcher)
         self._day = DayRoll(configuration.exchange.day_roll, wirings, self._bells.ring_matcher)
+        self._report = UnitReport(ServiceManager(os.environ), wirings)
         self._selector = selectors.DefaultSelector()
         self._children: list[Child] = []  # everybody who is not reaped, in a post or succeeded
         self._state = "starting"
@@ -207,6 +210,7 @@ class Supervisor:
         self._day.post()
         self._succession.isolate()
         self._judge()
+        self._report.tell(self._state, opened=self._opened, now=self._beat)
 
     def _row(self, post: Post) -> Any:
         engine, number = post.lines[0]
@@ -323,6 +327,7 @@ class Supervisor:
                 child.kill()
                 self._reap(child)
             self._bells.close()
+            self._report.close()
             self._selector.close()
             clean &= self._settle()
         return clean

@@ -1,0 +1,81 @@
+"""Shell: what the service manager learns of an exchange: ready, its status, all well, stopping.
+
+The supervisor's own loop tells it, so a supervisor that hangs is silent; and it feeds the watchdog
+only when every matcher has moved since it did so before, so an exchange that stands still is silent
+as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ringbuf import layout
+from shm_exchange.notify_socket import ServiceManager
+from shm_exchange.progress import Progress
+from shm_exchange.status import living_pid, published
+from shm_exchange.wiring import (
+    PROCESS_MATCHER,
+    PROCESS_SOURCE_FIRST,
+    PROCESS_STANDBY_FIRST,
+    Wiring,
+)
+
+_STATUS_SECONDS = 1.0
+
+
+class UnitReport:
+    """Everything that is told, each thing when it is due."""
+
+    def __init__(self, manager: ServiceManager, wirings: Mapping[int, Wiring]) -> None:
+        self._manager = manager
+        self._wirings = wirings
+        self._progress = Progress(wirings)
+        self._is_ready = self._is_stopping = False
+        self._feed_due = self._status_due = self._looked = 0.0
+        self._status = ""
+        self._positions: dict[int, int] = {}
+
+    def tell(self, state: str, *, opened: bool, now: float) -> None:
+        """Called in every pass. opened: the market was open once; now: of a monotonic clock."""
+        if not self._manager.is_there:
+            return
+        opens = opened and not self._is_ready
+        if opens or now >= self._status_due:
+            status = self._line(state, now)
+            if (opens or status != self._status) and self._manager.tell(
+                f"STATUS={status}", *(["READY=1"] if opens else [])
+            ):
+                self._status, self._is_ready = status, opened
+        if state == "draining" and not self._is_stopping:
+            self._is_stopping = self._manager.tell("STOPPING=1", "STATUS=draining")
+        # The first feed starts the manager's clock, also of a unit that is only starting: a start
+        # that compiles has minutes, and a limit of its own.
+        if self._is_ready and self._manager.feed_seconds is not None and now >= self._feed_due:
+            moves = state == "draining" or self._progress.everywhere(now)
+            if moves and self._manager.tell("WATCHDOG=1"):
+                self._progress.mark()
+                self._feed_due = now + self._manager.feed_seconds
+
+    def close(self) -> None:
+        """Say no more."""
+        self._manager.close()
+
+    def _line(self, state: str, now: float) -> str:
+        seconds = max(now - self._looked, 0.001)
+        engines = [self._describe(number, each, seconds) for number, each in self._wirings.items()]
+        self._looked, self._status_due = now, now + _STATUS_SECONDS
+        return f"{state}: {'; '.join(engines)}"
+
+    def _describe(self, number: int, engine: Wiring, seconds: float) -> str:
+        """Who plays which role, the reign, the position and the events per second."""
+        rows, position = engine.control.processes, published(engine)
+        rate = (position - self._positions.get(number, position)) / seconds
+        self._positions[number] = position
+        standbys = sum(
+            living_pid(row) is not None for row in rows[PROCESS_STANDBY_FIRST:PROCESS_SOURCE_FIRST]
+        )
+        epoch = int(engine.control.words[layout.EPOCH])
+        return (
+            f"engine {number}: matcher {living_pid(rows[PROCESS_MATCHER]) or 'none'},"
+            f" standbys {standbys}, epoch {epoch}, sequence {position}, {rate:.0f} events/s"
+        )
