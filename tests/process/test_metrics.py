@@ -6,6 +6,8 @@ Method: a running exchange, urllib as the scraper, prometheus_client's own parse
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import socket
 import urllib.error
 import urllib.request
@@ -14,12 +16,14 @@ from collections.abc import Callable
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.process.conftest import ENGINES, METRICS, Exchange
+from shm_exchange import snapshot_request
+from tests.process.conftest import ENGINES, METRICS, ORDER_GATEWAY, Exchange
+from tests.shm_exchange.test_metric_families import expressions, promtool
 
 
 def test_monitoring(exchange: Callable[..., Exchange]) -> None:
     """Metrics parse and agree with the status; health; instruments; scrapers that hang."""
-    it = exchange(ENGINES + METRICS)
+    it = exchange(ENGINES + METRICS + ORDER_GATEWAY)
     it.start()
     address = it.status()["metrics"]
     assert f"metrics at http://{address}/metrics" in it.ready_line
@@ -38,6 +42,7 @@ def test_monitoring(exchange: Callable[..., Exchange]) -> None:
     assert values[("shmx_events_published_total", "1")] == it.status()["engines"][0]["published"]
     assert values[("shmx_epoch", "1")] == 1
     assert values[("shmx_process_lag_events", "1", "2", "standby")] == 0
+    assert values[("shmx_durability_window_events", "1")] >= 0
     assert get("/healthz") == "ok\n"
     assert get("/readyz") == "ready\n"
     (instrument,) = json.loads(get("/instruments"))
@@ -45,6 +50,17 @@ def test_monitoring(exchange: Callable[..., Exchange]) -> None:
     assert (instrument["tick"], instrument["engine"]) == ("0.01", 1)
     with pytest.raises(urllib.error.HTTPError, match="404"):
         get("/nothing")
+
+    snapshot_request.take(it.name, None)
+    it.wait_until(lambda found: found["engines"][0]["agreement"] is True)
+    text = get("/metrics")
+    (journal,) = it.status()["journals"]
+    assert journal["snapshot"] > 0 and 0 < journal["sync_seconds_last"] <= journal["sync_seconds"]
+    exported = set(re.findall(r"^(shmx_\w+)[ {]", text, re.MULTILINE))
+    asked = {name for each in expressions() for name in re.findall(r"\bshmx_\w+", each)}
+    assert asked and asked <= exported
+    if shutil.which("promtool"):  # tests/shm_exchange/test_metric_families.py says where it is not
+        assert promtool("check", "metrics", text=text.encode()).returncode == 0
 
     host, _, port = address.rpartition(":")
     hanging = [socket.create_connection((host, int(port))) for _ in range(20)]
