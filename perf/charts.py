@@ -113,7 +113,7 @@ def _plot(title: str, series: Mapping[str, Points], ticks: Points | Sequence) ->
         text = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         parts.append(f'<polyline points="{text}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{colour}"/>' for x, y in places]
-        x = _LEFT + order * 150
+        x = 10 + order * (_WIDTH - 20) / max(4, len(series))
         parts.append(_line(x, _HEIGHT - 14, x + 18, _HEIGHT - 14, colour))
         parts.append(_text(x + 23, _HEIGHT - 10, label, "start"))
     return _frame(title, parts)

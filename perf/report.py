@@ -115,9 +115,10 @@ def _section(each: Benchmark) -> list[str]:
     parts.append(f"<p>{escape(_explained(*each.name.split('[')[0].split('::')))}</p>")
     parts.append(_table(("figure", "value"), list(_facts(each).items())))
     curves = {
-        key: {float(percent): float(value) for percent, value in found.items()}
+        key: {_percent(percent): float(value) for percent, value in found.items()}
         for key, found in each.extra.items()
-        if isinstance(found, dict) and found and all(map(_is_percent, found)) and key != "budget_ns"
+        if isinstance(found, dict) and found and key != "budget_ns"
+        if all(0 <= _percent(each) <= 100 for each in found)
     }
     if curves:
         parts.append(charts.percentile_curves("ns, by share of samples", curves))
@@ -174,8 +175,10 @@ def _figure(extra: Mapping[str, Any], key: str) -> float | None:
     return None if found is None else float(found)
 
 
-def _is_percent(key: str) -> bool:
-    return key.replace(".", "", 1).isdecimal() and 0 <= float(key) <= 100
+def _percent(key: str) -> float:
+    """99.9 of `99.9`, and of `p99_9` as the C programs say it; -1 of anything else."""
+    digits = key.removeprefix("p").replace("_", ".", 1)
+    return float(digits) if digits.replace(".", "", 1).isdecimal() else -1.0
 
 
 def _explained(path: str, function: str | None = None) -> str:

@@ -129,6 +129,12 @@ def test_the_worst_of_several_counts(tmp_path: Path, bound: Bound) -> None:
     assert judged() == report.NOT_MEASURED
 
 
+def test_names_of_percentiles() -> None:
+    """As ours and the C programs write them; what is no percentile makes no curve."""
+    names = ("50", "99.9", "100", "p50", "p99_9", "p99_9_ns", "best_ns", "")
+    assert [report._percent(each) for each in names] == [50, 99.9, 100, 50, 99.9, -1, -1, -1]
+
+
 def test_every_budget_names_a_test_that_exists() -> None:
     """A renamed test would leave its budget unmeasured for ever."""
     missing = []
