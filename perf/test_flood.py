@@ -2,8 +2,8 @@
 
 The flood is open loop: it sends whatever its socket takes, without waiting for answers, so that
 the gateway is never without input of it. The quoting client sends one order at a time. Rounds
-with the flood and without it take turns; of each kind the best round counts, and all of them stand
-beside it. The gateway has a core of its own; matcher, flood and the quoting client share the other,
+with the flood and without it take turns; the median of the rounds' 99th percentiles counts, and the
+best round of each kind and all of them stand beside it. The gateway has a core of its own; matcher, flood and the quoting client share the other,
 so what the flood takes from them as a process is in the figure too.
 """
 
@@ -98,7 +98,8 @@ def test_a_flood_beside_a_quoting_client(benchmark: Any, tmp_path: Path) -> None
         finally:
             os.sched_setaffinity(0, cores)
     tails = [np.percentile(each, 99, axis=1) for each in (alone, beside)]
-    ratio = float(tails[1].min() / tails[0].min())
+    # Of the rounds in the middle: the best one of either kind is luck, the worst one the machine's.
+    ratio = float(np.median(tails[1]) / np.median(tails[0]))
     benchmark.extra_info.update(
         alone_ns=_percentiles(alone[np.argmin(tails[0])]),
         flooded_ns=_percentiles(beside[np.argmin(tails[1])]),

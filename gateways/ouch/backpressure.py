@@ -4,7 +4,9 @@ import numpy as np
 
 from gateways.ouch.state import (
     COMMAND_PUBLISHED,
+    COMMANDS_CONTENDED,
     COMMANDS_UNDER_WAY,
+    CONTENDED_NS,
     EVENTS_PER_PASS,
     SETTING_SOURCE,
     SETTING_VISIBLE,
@@ -36,9 +38,11 @@ def awaited(pump):
 
 
 @kernel
-def is_full(pump):
+def is_full(pump, now_ns):
     """1 when no input is read: we are behind, or enough is on its way to the matcher.
 
     What waits, waits in the sockets, where each client has its own queue and not one for all.
     """
-    return 1 if is_behind(pump) or awaited(pump) >= COMMANDS_UNDER_WAY else 0
+    is_contended = now_ns < pump.words[CONTENDED_NS]
+    limit = COMMANDS_CONTENDED if is_contended else COMMANDS_UNDER_WAY
+    return 1 if is_behind(pump) or awaited(pump) >= limit else 0

@@ -314,7 +314,7 @@ def step(pump, timeout_ms):
     _read_letters(pump, now_ns)
     done = 0
     # Whoever asks faster than the answers can be sent waits: else the matcher would lap us.
-    if not is_full(pump):
+    if not is_full(pump, now_ns):
         pump.words[POLLED] = 1
         done = _poll_sockets(pump, now_ns, timeout_ms)
         if pump.words[PENDING]:

@@ -49,6 +49,7 @@ MESSAGES_PER_PASS = 64  # messages of one connection that one pass reads
 MESSAGES_CONTENDED = 8  # the same while others send too: who sends one message waits for a pass
 CONTENTION_NS = 10_000_000  # how long two connections that take turns are remembered
 COMMANDS_UNDER_WAY = 128  # with more, no input is read: what waits in the ring waits for everybody
+COMMANDS_CONTENDED = 24  # the same while connections compete: each waits for what is under way
 READY_PER_PASS = 64  # sockets that one pass serves
 PASSES_PER_POLL = 8  # how often epoll is asked while the client served last goes on sending
 COMMANDS_AWAITED = 16  # while so few commands are on their way, their events are waited for
