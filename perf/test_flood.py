@@ -3,8 +3,9 @@
 The flood is open loop: it sends whatever its socket takes, without waiting for answers, so that
 the gateway is never without input of it. The quoting client sends one order at a time. Rounds
 with the flood and without it take turns; the median of the rounds' 99th percentiles counts, and the
-best round of each kind and all of them stand beside it. The gateway has a core of its own; matcher, flood and the quoting client share the other,
-so what the flood takes from them as a process is in the figure too.
+best round of each kind and all of them stand beside it. The gateway has a core of its own; matcher,
+flood and the quoting client share the other, so what the flood takes from them as a process is in
+the figure too.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ MODULES["pump"].EVENTS_PER_PASS = MODULES["backpressure"].EVENTS_PER_PASS = 8
 MODULES["stream"].EVENTS_PER_PASS = 8
 MODULES["pump"].LOOKS_AWAITING = 2
 MODULES["clients"].MESSAGES_PER_PASS, MODULES["clients"].MESSAGES_CONTENDED = 4, 2
-MODULES["backpressure"].COMMANDS_UNDER_WAY = 16
+MODULES["backpressure"].COMMANDS_UNDER_WAY, MODULES["backpressure"].COMMANDS_CONTENDED = 16, 8
 
 
 # ---------------------------------------------------------------- private memory
