@@ -89,11 +89,12 @@ async def listen(client: OuchClient, listener: Listener, gateways: list[Address]
 async def rest_of(client: OuchClient, ledger: Ledger | Listener) -> None:
     """Bring a ledger to the end of its stream: the answer of a barrier is the last message."""
     barrier = asyncio.create_task(client.account_query())
-    async for item in client:
-        ledger.apply(item)
-        if barrier.done() and client.next_sequence == ledger.last_sequence + 1:
-            return
-        await asyncio.sleep(0)
+    while not barrier.done() or client.next_sequence > ledger.last_sequence + 1:
+        if client.next_sequence > ledger.last_sequence + 1:
+            ledger.apply(await anext(client))
+        else:  # nothing more may come: it is the barrier's turn
+            await asyncio.sleep(0.001)
+    await barrier
 
 
 async def reread(it: Exchange, username: str, end: int) -> Ledger:
