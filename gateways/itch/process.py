@@ -102,6 +102,7 @@ def warm_up(pump: FeedPump) -> None:
         bells=np.full_like(pump.bells, -1),
         settings=settings,
         multicast=closed_multicast(),
+        words=np.zeros_like(pump.words),
     )
     assert loop.run(scratch) == STOPPED
     loop.keep_alive(scratch)

@@ -24,6 +24,7 @@ from gateways.itch.state import (
     BELL,
     BYTES_PER_PASS,
     CLIENTS,
+    ENDED,
     ENDING_NS,
     EPOLL_EVENT_SIZE,
     EVENTS_PER_PASS,
@@ -78,7 +79,7 @@ SLEEP_MS = 1  # a sleep is bounded: a dead writer rings no bell
 
 @kernel
 def _read_letters(pump, now_ns):
-    while take_inward(pump.mailbox, pump.letter):
+    while pump.words[ENDED] == 0 and take_inward(pump.mailbox, pump.letter):
         if pump.letter[0]["kind"] == letters.OPEN:
             open_client(pump, now_ns)
 
@@ -155,6 +156,8 @@ def _follow(pump):
     if outcome != 0:
         return -outcome
     pump.log.words[SERVED] = 1
+    if pump.market.scalars[0]["stream_0"] != 0:
+        pump.words[ENDED] = 0
     return count
 
 
@@ -303,6 +306,7 @@ def end_feed(pump):
     end_sessions(pump, now_ns)
     lose_place(pump.multicast)
     pump.words[ENDING_NS] = 0
+    pump.words[ENDED] = 1
 
 
 @cold_kernel

@@ -21,6 +21,7 @@ FAULTS = 5
 BEHIND = 6  # connections that have not been sent all there is
 LEAVE = 7  # not 0: the loop is to end with HISTORY; stored by the thread that has it
 ENDING_NS = 8  # not 0: the day has rolled; until then clients are sent the rest of the feed
+ENDED = 9  # 1: the feed has ended, and the next has no name yet: who logs in waits
 WORD_COUNT = 16
 
 # Subscripts of FeedPump.settings
