@@ -24,14 +24,21 @@ from gateways.connection import create_connections
 from gateways.itch.messages import ITCH_MESSAGE_DTYPE
 from gateways.load import client_pump, state
 from gateways.load.live_prices import create_live_prices
-from gateways.load.logins import Credential, Door, ReplayError, credentials_of
+from gateways.load.logins import (
+    Credential,
+    Door,
+    ReplayError,
+    configuration_of,
+    credentials_of,
+    locate,
+)
 from gateways.load.own_replica import OwnReplica, feed_book, market_book
 from gateways.load.rebuilt_book import COUNT, FAULTS, create_rebuilt_book
 from gateways.load.state import Load
 from gateways.packets import LOGOUT_TYPE
 from gateways.sessions import packet
 from ringbuf.syscalls import EPOLL_CLOEXEC, epoll_create1
-from shm_exchange import config, presence
+from shm_exchange import presence
 from shm_exchange.config import Configuration
 from shm_exchange.flow import BUY, MODIFY, NEW, Flow
 from shm_exchange.flow import load as load_flow
@@ -71,8 +78,8 @@ def run(
     """
     flow = load_flow(path)
     state_directory = Path(presence.find(name)["state_directory"])
-    configuration = configuration or _configuration_of(state_directory)
-    engine, number = _locate(configuration, instrument)
+    configuration = configuration or configuration_of(state_directory)
+    engine, number = locate(configuration, instrument)
     credentials = credentials_of(configuration, sessions)
     with OwnReplica(configuration, name, engine, state_directory) as replica:
         if replica.resting(number) and not allow_resting:
@@ -88,22 +95,6 @@ def run(
             driver.send_flow()
             matches = driver.feed_matches(replica, number)
     return report(flow, load) | {"feed_matches_book": matches}
-
-
-def _configuration_of(state_directory: Path) -> Configuration:
-    """What the exchange of a state directory was started with."""
-    copy = state_directory / presence.CONFIGURATION_COPY
-    return config.load(copy if copy.exists() else None)
-
-
-def _locate(configuration: Configuration, symbol: str) -> tuple[int, int]:
-    """Engine of an instrument, and its number there."""
-    for engine in configuration.engines:
-        for number, each in enumerate(configuration.instruments_of(engine.id)):
-            if each.symbol == symbol:
-                return engine.id, number
-    known = ", ".join(each.symbol for each in configuration.instruments[:20])
-    raise ReplayError(f"there is no instrument {symbol}; known are {known}")
 
 
 def _order_limit(configuration: Configuration, engine: int) -> int:

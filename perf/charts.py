@@ -10,7 +10,10 @@ import numpy as np
 
 _WIDTH, _HEIGHT = 620, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 74, 16, 30, 58
-_COLOURS = ("#0b5fa5", "#888888", "#d1702a", "#4b8b3b", "#7a4fa3", "#b03060")
+_COLOURS = (
+    *("#0b5fa5", "#888888", "#d1702a", "#4b8b3b", "#7a4fa3", "#b03060"),
+    *("#1aa3a3", "#a38f1a"),
+)
 _BARS = 24
 Points = Sequence[tuple[float, float]]
 

@@ -19,7 +19,7 @@ import click
 
 from perf import charts, machine
 from perf.budgets import BUDGETS, Bound, Budget
-from perf.results_file import ROUNDS, Benchmark, Results, ResultsError, load
+from perf.results_file import CURVES, ROUNDS, Benchmark, Results, ResultsError, load
 
 MET, UNMET, NOT_MEASURED, STATED = "met", "UNMET", "not measured", "stated"
 _ROOT = Path(__file__).resolve().parent.parent
@@ -77,6 +77,14 @@ def markdown(results: Results) -> str:
     for name, each in results.benchmarks.items():
         facts = "; ".join(f"{key} {value}" for key, value in _facts(each).items())
         lines.append(f"| `{name.removeprefix('perf/')}` | {facts} |")
+    for name, each in results.benchmarks.items():
+        tables = _row_lists(each) | {
+            title: _by_size(found) for title, found in each.extra.get(CURVES, {}).items()
+        }
+        for title, rows in tables.items():
+            lines += ["", f"`{name.removeprefix('perf/')}`: {title}", ""]
+            lines += [f"| {' | '.join(rows[0])} |", "|---" * len(rows[0]) + "|"]
+            lines += [f"| {' | '.join(row)} |" for row in _cells(rows)]
     return "\n".join(lines) + "\n"
 
 
@@ -114,6 +122,12 @@ def _section(each: Benchmark) -> list[str]:
         parts.append(f'<p><span class="{state.lower()}">budget {state}</span></p>')
     parts.append(f"<p>{escape(_explained(*each.name.split('[')[0].split('::')))}</p>")
     parts.append(_table(("figure", "value"), list(_facts(each).items())))
+    for key, rows in _row_lists(each).items():
+        parts += [f"<p>{escape(key)}</p>", _table(tuple(rows[0]), _cells(rows))]
+    for title, lines in each.extra.get(CURVES, {}).items():
+        parts.append(charts.scaling_curve(title, lines))
+        rows = _by_size(lines)
+        parts.append(_table(tuple(rows[0]), _cells(rows)))
     curves = {
         key: {_percent(percent): float(value) for percent, value in found.items()}
         for key, found in each.extra.items()
@@ -150,10 +164,34 @@ def _scaling(benchmarks: Iterable[Benchmark]) -> list[str]:
 
 def _facts(each: Benchmark) -> dict[str, str]:
     """What the test noted, as text, without the single rounds; the rounds of the clock."""
-    facts = {key: _shown(value) for key, value in each.extra.items() if key != ROUNDS}
+    apart = (ROUNDS, CURVES, *_row_lists(each))
+    facts = {key: _shown(value) for key, value in each.extra.items() if key not in apart}
     if len(each.seconds):
         facts["seconds, best round"] = f"{min(each.seconds):.4g} of {len(each.seconds)}"
     return facts
+
+
+def _row_lists(each: Benchmark) -> dict[str, list[dict[str, Any]]]:
+    """What is a table by itself: lists of rows with the same columns."""
+    return {
+        key: value
+        for key, value in each.extra.items()
+        if isinstance(value, list) and value and all(isinstance(row, dict) for row in value)
+    }
+
+
+def _by_size(lines: Mapping[str, list[list[float]]]) -> list[dict[str, Any]]:
+    """The points of a curve as rows: size, then each line's value there."""
+    sizes = sorted({size for points in lines.values() for size, _ in points})
+    found = {label: dict(map(tuple, points)) for label, points in lines.items()}
+    return [
+        {"": charts.number(size)} | {label: each.get(size, "") for label, each in found.items()}
+        for size in sizes
+    ]
+
+
+def _cells(rows: list[dict[str, Any]]) -> list[list[str]]:
+    return [[_shown(value) for value in row.values()] for row in rows]
 
 
 def _shown(value: Any) -> str:
@@ -225,7 +263,7 @@ def _warnings(found: Mapping[str, Any]) -> list[str]:
 def _table(head: tuple[str, ...], rows: list[Any]) -> str:
     parts = ["<table><tr>", *(f"<th>{escape(each)}</th>" for each in head), "</tr>"]
     for row in rows:
-        state = row[-1] if len(row) == 4 else ""
+        state = row[-1] if row[-1] in (MET, UNMET, NOT_MEASURED, STATED) else ""
         parts.append(f'<tr class="{state.lower()}">' if state else "<tr>")
         parts += [f"<td>{escape(each)}</td>" for each in row]
         parts.append("</tr>")

@@ -14,6 +14,7 @@ from perf import machine
 
 ROUNDS = "rounds"  # in `extra_info`: what `in_turns` makes
 INSTRUCTIONS = "instructions_per_message"  # in `extra_info`
+CURVES = "curves"  # in `extra_info`: what `curve` makes
 LESS, MORE = "less", "more"  # which is better
 _BASELINE = "_baseline"  # a test of this ending stands beside those of the same beginning
 
@@ -51,6 +52,15 @@ def in_turns(ours: Any, bare: Any, better: str = LESS) -> dict[str, Any]:
     """For `extra_info`: our rounds and those of the baseline that were taken between them."""
     assert better in (LESS, MORE)
     return {"ours": _numbers(ours), "baseline": _numbers(bare), "better": better}
+
+
+def curve(title: str, lines: Mapping[str, Mapping[float, float]]) -> dict[str, Any]:
+    """For `extra_info`: a figure by a size. lines: of each its label, and value by size."""
+    made = {
+        label: [[float(size), float(value)] for size, value in sorted(each.items())]
+        for label, each in lines.items()
+    }
+    return {CURVES: {title: made}}
 
 
 def load(path: Path) -> Results:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import NamedTuple
 
 from gateways.packets import (
@@ -15,7 +16,7 @@ from gateways.packets import (
     SERVER_HEARTBEAT_TYPE,
 )
 from gateways.sessions import ClientSession, PeerError
-from shm_exchange import presence
+from shm_exchange import config, presence
 from shm_exchange.addresses import split_address
 from shm_exchange.config import Configuration
 from shm_exchange.errors import ExchangeError
@@ -113,6 +114,22 @@ def _exactly(client: socket.socket, size: int) -> bytes:
             raise PeerError("the connection was closed")
         data += received
     return data
+
+
+def configuration_of(state_directory: Path) -> Configuration:
+    """What the exchange of a state directory was started with."""
+    copy = state_directory / presence.CONFIGURATION_COPY
+    return config.load(copy if copy.exists() else None)
+
+
+def locate(configuration: Configuration, symbol: str) -> tuple[int, int]:
+    """Engine of an instrument, and its number there. Raises ReplayError."""
+    for engine in configuration.engines:
+        for number, each in enumerate(configuration.instruments_of(engine.id)):
+            if each.symbol == symbol:
+                return engine.id, number
+    known = ", ".join(each.symbol for each in configuration.instruments[:20])
+    raise ReplayError(f"there is no instrument {symbol}; known are {known}")
 
 
 def credentials_of(configuration: Configuration, count: int) -> list[Credential]:

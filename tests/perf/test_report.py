@@ -15,7 +15,7 @@ import pytest
 
 from perf import charts, report
 from perf.budgets import BUDGETS, Bound
-from perf.results_file import in_turns, load
+from perf.results_file import curve, in_turns, load
 from tests.perf.results import benchmark, write
 
 ROOT = Path(__file__).parents[2]
@@ -108,6 +108,21 @@ def test_pictures(tmp_path: Path) -> None:
     ]
     curve = ElementTree.fromstring(charts.percentile_curves("title", {"one": {50: 1, 99: 10}}))
     assert len(curve.findall("{*}circle")) == 2
+
+
+def test_a_curve_is_drawn_and_tabled(tmp_path: Path) -> None:
+    """Every point of every line, and a dash of nothing where a line has no point."""
+    lines = {"ours": {1: 100.0, 16: 120.0, 4: 110.0}, "bare": {1: 90.0}}
+    stages = [{"stage": "in", "all": 10}, {"stage": "out", "all": 20}]
+    entry = benchmark("perf/test_x.py::test_x", [1.0], stages=stages, **curve("by readers", lines))
+    found = load(write(tmp_path / "r.json", entry))
+    page = ElementTree.fromstring(report.page(found, {}))
+    drawn = [each for each in page.findall(".//{*}svg") if each[0].text == "by readers"]
+    assert len(drawn) == 1 and len(drawn[0].findall("{*}circle")) == 4
+    rows = [[each.text for each in row] for row in page.findall(".//tr")]
+    assert ["1", "100", "90"] in rows and ["16", "120", None] in rows and ["out", "20"] in rows
+    text = report.markdown(found)
+    assert "| 4 | 110 |  |" in text and "| in | 10 |" in text and "{" not in text
 
 
 @pytest.mark.parametrize("bound", [Bound.AT_MOST, Bound.BELOW, Bound.AT_LEAST])
