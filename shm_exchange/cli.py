@@ -21,6 +21,7 @@ import click
 from shm_exchange.cli_configuration import check_config, print_config
 from shm_exchange.cli_host import doctor, install_unit
 from shm_exchange.cli_journal import journal
+from shm_exchange.cli_latency import latency
 from shm_exchange.cli_options import (
     DEFAULT_NAME,
     configured,
@@ -194,6 +195,7 @@ def bust(match_number: int, reason: str, name: str | None, as_json: bool) -> Non
 commands.add_command(status)
 commands.add_command(top)
 commands.add_command(journal)
+commands.add_command(latency)
 commands.add_command(doctor)
 commands.add_command(install_unit)
 commands.add_command(check_config)

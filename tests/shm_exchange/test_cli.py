@@ -90,7 +90,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
 @pytest.mark.parametrize(
     "command",
     ["run", "status", "top", "replay", "conformance", "convert", "convert lobster", "generate"]
-    + ["check-config", "journal", "journal verify", "journal dump", "journal prune"],
+    + ["check-config", "latency", "journal", "journal verify", "journal dump", "journal prune"],
 )
 def test_every_command_explains_itself(command: str, shmx: Callable[..., Result]) -> None:
     """--help prints the usage and ends with 0."""
