@@ -124,12 +124,12 @@ class Supervisor:
         self._succession = Succession(self._posts, wirings, say)
         self._obituaries = Obituaries(wirings, self._bells.ring_matcher)
         self._day = DayRoll(configuration.exchange.day_roll, wirings, self._bells.ring_matcher)
-        self._report = UnitReport(ServiceManager(os.environ), wirings)
+        self._compiling = not machine_code.is_complete()
+        self._report = UnitReport(ServiceManager(os.environ), wirings, compiling=self._compiling)
         self._selector = selectors.DefaultSelector()
         self._children: list[Child] = []  # everybody who is not reaped, in a post or succeeded
         self._state = "starting"
         self._opened = False
-        self._compiling = not machine_code.is_complete()
         self._beat = time.monotonic()
         self._admin: AdminServer | None = None
         self._metrics: MetricsServer | None = None
@@ -138,7 +138,7 @@ class Supervisor:
     def run(self) -> int:
         """Start, watch, drain; the exit code."""
         if self._compiling:
-            say("compiling: the first start of a build takes a minute or two")
+            say("compiling: the first start of a build takes some minutes")
         try:
             self._announce()
             self._fill()  # first: roles take their time, and what follows can use it

@@ -2,7 +2,7 @@
 
 The supervisor's own loop tells it, so a supervisor that hangs is silent; and it feeds the watchdog
 only when every matcher has moved since it did so before, so an exchange that stands still is silent
-as well.
+as well. A start that compiles asks for more time, for as long as the loop goes round.
 """
 
 from __future__ import annotations
@@ -21,17 +21,24 @@ from shm_exchange.wiring import (
 )
 
 _STATUS_SECONDS = 1.0
+_MORE_TIME_USEC = 60_000_000  # from each time it is asked for
+_COMPILING_SECONDS_MAX = 3600.0  # whoever compiles for longer will not end
 
 
 class UnitReport:
     """Everything that is told, each thing when it is due."""
 
-    def __init__(self, manager: ServiceManager, wirings: Mapping[int, Wiring]) -> None:
+    def __init__(
+        self, manager: ServiceManager, wirings: Mapping[int, Wiring], *, compiling: bool = False
+    ) -> None:
+        """compiling: this start compiles first, which takes as long as the host is slow."""
         self._manager = manager
         self._wirings = wirings
+        self._compiling = compiling
         self._progress = Progress(wirings)
         self._is_ready = self._is_stopping = False
-        self._feed_due = self._status_due = self._looked = 0.0
+        self._feed_due = self._status_due = self._looked = self._more_due = 0.0
+        self._since: float | None = None
         self._status = ""
         self._positions: dict[int, int] = {}
 
@@ -39,6 +46,8 @@ class UnitReport:
         """Called in every pass. opened: the market was open once; now: of a monotonic clock."""
         if not self._manager.is_there:
             return
+        if self._compiling and state == "starting" and now >= self._more_due:
+            self._ask_for_time(now)
         opens = opened and not self._is_ready
         if opens or now >= self._status_due:
             status = self._line(state, now)
@@ -59,6 +68,12 @@ class UnitReport:
     def close(self) -> None:
         """Say no more."""
         self._manager.close()
+
+    def _ask_for_time(self, now: float) -> None:
+        self._since = now if self._since is None else self._since
+        if now - self._since < _COMPILING_SECONDS_MAX:
+            self._manager.tell(f"EXTEND_TIMEOUT_USEC={_MORE_TIME_USEC}")
+        self._more_due = now + _STATUS_SECONDS
 
     def _line(self, state: str, now: float) -> str:
         seconds = max(now - self._looked, 0.001)

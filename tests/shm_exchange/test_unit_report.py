@@ -154,6 +154,25 @@ def test_ready_is_said_once_when_the_market_is_open(
     report.close()
 
 
+def test_a_start_that_compiles_asks_for_time(
+    listener: Listener, engines: dict[int, Wiring]
+) -> None:
+    """Each second, until it is open or has had an hour; any other start has what it was given."""
+
+    def asks(report: UnitReport, state: str, now: float) -> bool:
+        report.tell(state, opened=state == "ready", now=now)
+        return "EXTEND_TIMEOUT_USEC=60000000" in listener.heard()
+
+    manager = ServiceManager(environment_of(listener))
+    first = UnitReport(manager, engines, compiling=True)
+    moments = (100.0, 100.5, 101.5, 3000.0, 100.0 + 3600.0)
+    assert [asks(first, "starting", each) for each in moments] == [True, False, True, True, False]
+    opening = UnitReport(manager, engines, compiling=True)
+    assert [asks(opening, each, 100.0) for each in ("ready", "degraded")] == [False, False]
+    assert not asks(UnitReport(manager, engines), "starting", 100.0)
+    manager.close()
+
+
 def test_the_status_names_role_reign_position_and_rate(
     listener: Listener, engines: dict[int, Wiring]
 ) -> None:

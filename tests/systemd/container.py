@@ -1,12 +1,12 @@
 """A container that a real systemd boots: this host's own files under an overlay in memory.
 
 Nothing that happens in it reaches the host, but for the compiled code, which is kept for the next
-time. All mounts are in a namespace of their own and go with the container.
+time. All mounts and processes are in namespaces of their own and go with the container, and the
+container goes with whoever made it, however he ends.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import subprocess
@@ -22,9 +22,11 @@ from ringbuf.jit import cache_root
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "/opt/shm-exchange"
+SOURCE = "/opt/source"  # of this project, for the tests' own programs
+PACKAGES = "/opt/packages"  # what a registry would give: there is no network
 PYTHON = f"{PREFIX}/bin/python"
 CACHE = "/var/cache/shm-exchange"
-BOOT_SECONDS = 60
+BOOT_SECONDS = 120
 STEP_SECONDS = 60
 TARGET = "systemd.unit=basic.target"  # of the host's services none is needed
 SYSTEM_PYTHON = "/usr/bin/python3"  # the unit sees no home, so no interpreter in one
@@ -33,9 +35,19 @@ set -e
 mount -t tmpfs -o size=4g shmx-test "$1"
 mkdir "$1/upper" "$1/work" "$1/root"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
-mkdir -p "$1/root$2/source" "$1/root$2/packages"
-shift 2
+mkdir -p "$1/root$2" "$1/root$3"
+shift 3
 exec "$@"
+"""
+
+DATES = """
+import compileall, os, pathlib, site, sys
+installed, source = pathlib.Path(site.getsitepackages()[0]), pathlib.Path(sys.argv[1])
+for package in ("ringbuf", "shm_exchange", "gateways"):
+    for path in (installed / package).rglob("*.py"):
+        date = (source / path.relative_to(installed)).stat().st_mtime_ns
+        os.utime(path, ns=(date, date))
+    compileall.compile_dir(installed / package, quiet=1)
 """
 
 
@@ -62,10 +74,19 @@ class Container:
         cache.mkdir(parents=True, exist_ok=True)
         mounts = folder / "mounts"
         mounts.mkdir()
-        command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", SCRIPT, "sh"]
-        command += [str(mounts), PREFIX, "systemd-nspawn", f"--directory={mounts}/root", "--boot"]
+        # The first process of a pid namespace takes all others along, and dies with this one.
+        command = ["unshare", "--mount", "--propagation", "private", "--pid", "--mount-proc"]
+        command += ["--fork", "--kill-child", "sh", "-c", SCRIPT, "sh"]
+        command += [
+            str(mounts),
+            SOURCE,
+            PACKAGES,
+            "systemd-nspawn",
+            f"--directory={mounts}/root",
+            "--boot",
+        ]
         command += [f"--machine={name}", "--private-network", "--register=no", "--keep-unit"]
-        command += [f"--bind-ro={ROOT}:{PREFIX}/source", f"--bind-ro={packages}:{PREFIX}/packages"]
+        command += [f"--bind-ro={ROOT}:{SOURCE}", f"--bind-ro={packages}:{PACKAGES}"]
         command += [f"--bind={cache}:{CACHE}", TARGET]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -85,8 +106,8 @@ class Container:
 
     def _is_up(self) -> bool:
         assert self._process.poll() is None, self.console
-        children = psutil.Process(self._process.pid).children()
-        self._leader = next((each.pid for each in children if each.name() == "systemd"), 0)
+        found = psutil.Process(self._process.pid).children(recursive=True)
+        self._leader = next((each.pid for each in found if each.name() == "systemd"), 0)
         if not self._leader:
             return False
         state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
@@ -117,22 +138,31 @@ class Container:
         assert callable(condition)
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, f"{condition} within {seconds} s\n{self.console}"
+            assert time.monotonic() < deadline, f"{condition}: {seconds} s\n{self._last_words()}"
             time.sleep(0.1)
 
-    def install(self) -> None:
-        """What `pip install` does: an interpreter that finds the packages, and `shmx` beside it."""
+    def _last_words(self) -> str:
+        said = self.run("journalctl", "--no-pager", "--lines=60", check=False).stdout
+        return said or self.console
+
+    def make_environment(self) -> None:
+        """What `python3 -m venv` makes, with everything that a wheel of ours needs."""
         self.run(SYSTEM_PYTHON, "-m", "venv", "--without-pip", PREFIX, seconds=120)
         where = self.run(PYTHON, "-c", "import site; print(site.getsitepackages()[0])").stdout
-        self.write(f"{where.strip()}/there.pth", f"{PREFIX}/source\n{PREFIX}/packages\n")
-        start = f"#!{PYTHON}\nimport sys\nfrom shm_exchange.cli import main\nsys.exit(main())\n"
-        self.write(f"{PREFIX}/bin/shmx", start)
-        self.run("chmod", "755", f"{PREFIX}/bin/shmx")
+        self.write(f"{where.strip()}/there.pth", f"{PACKAGES}\n")
+
+    def install(self, wheel: Path) -> None:
+        """`pip install WHEEL`. Machine code is looked up by a source's date: they stay those of the
+        sources, so that only the first installation of a text compiles it."""
+        place = f"/opt/{wheel.name}"
+        with wheel.open("rb") as file:
+            into = self.enter("sh", "-c", 'cat > "$1"', "sh", place)
+            subprocess.run(into, stdin=file, check=True, timeout=STEP_SECONDS)
+        pip = (PYTHON, "-m", "pip", "install", "--no-index", "--no-deps", "--force-reinstall")
+        self.run(*pip, "--no-compile", "--quiet", "--root-user-action=ignore", place)
+        self.run(PYTHON, "-c", DATES, SOURCE)
 
     def close(self) -> None:
         """End it, and all that runs in it."""
-        self._process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(10)
         self._process.kill()
         self._process.wait()

@@ -1,8 +1,10 @@
 """Goal: one unit, as an operator installs it, under a real systemd: nothing that happens to its
 processes costs a client anything.
 
-Method: a container boots Debian's systemd; a client trades through everything and compares at the
-end what it was told with what it sent. Long (a first time compiles): `make test-systemd` runs it.
+Method: a container boots Debian's systemd and installs a wheel of this tree; two clients trade with
+each other through everything and compare at the end what they were told with what they sent, with
+each other and with the book. Long (a first time compiles): `make test-systemd` runs it, and prints
+how long each step took.
 """
 
 from __future__ import annotations
@@ -19,25 +21,35 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.systemd.container import PREFIX, PYTHON, Container, require
+from tests.systemd import wheel
+from tests.systemd.container import CACHE, PREFIX, PYTHON, SOURCE, Container, require
 
 ASKED_FOR = "SHMX_TEST_SYSTEMD"
-START_SECONDS = 900
+START_SECONDS = 1800  # one that compiles, on a machine that does other things as well
+READY_SECONDS = 180
 UNIT = "shm-exchange.service"
+USER = "shm-exchange"
 SHMX = f"{PREFIX}/bin/shmx"
-# Short, so that the test need not wait for half a minute.
-DROP_IN = "[Service]\nWatchdogSec=15\n"
+CONFIGURATION = "/etc/shm-exchange/exchange.toml"
+STATE = "/var/lib/shm-exchange"
+TRIAL = "/etc/shm-exchange/trial.toml"
+# Short, so that the test need not wait for half a minute; and so that a start which compiles, when
+# it takes longer than a minute, must have asked for more.
+DROP_IN = "[Service]\nWatchdogSec=15\nTimeoutStartSec=60\n"
+AS_USER = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups")
+ENVIRONMENT = ("env", f"SHMX_CACHE_DIR={CACHE}", "PYTHONDONTWRITEBYTECODE=1")
+ROLES = ("matcher", "standby", "recorder", "order", "market_data")
 
 
 @pytest.fixture
 def container(tmp_path: Path) -> Iterator[Container]:
-    """A booted one, with the package installed."""
+    """A booted one, with an interpreter."""
     if ASKED_FOR not in os.environ:
         pytest.skip("it boots a container and takes minutes: make test-systemd")
     require()
     made = Container(tmp_path, f"shmx-{os.getpid()}")
     try:
-        made.install()
+        made.make_environment()
         yield made
     finally:
         made.close()
@@ -58,81 +70,135 @@ def status(container: Container) -> dict[str, Any]:
     return found
 
 
-def wait_ready(container: Container, restarts: int, role: str = "matcher", former: int = 0) -> None:
-    """Return when all is well, after so many restarts by systemd, and `role` is another process."""
-
-    def is_ready() -> bool:
-        there = properties(container, "NRestarts", "ActiveState") == [str(restarts), "active"]
-        found = status(container) if there else {}
-        return found.get("state") == "ready" and pid_of(found, role) not in (0, former)
-
-    container.wait_until(is_ready, 120)
-
-
 def journal(container: Container) -> str:
     """What the unit said."""
     return container.run("journalctl", f"--unit={UNIT}", "--no-pager").stdout
 
 
-def pid_of(found: dict[str, Any], role: str) -> int:
-    """The process of a role (one of each), as numbered inside; 0: nobody."""
-    return next((int(row["pid"]) for row in found["processes"] if row["role"] == role), 0)
+def pids_of(container: Container) -> dict[str, int]:
+    """The process of each role (there is one of each), as numbered inside."""
+    return {row["role"]: int(row["pid"]) for row in status(container).get("processes", [])}
 
 
-def strike(container: Container, role: str, name: str = "KILL") -> None:
-    """A signal to a role; return when another process has its place and all is well."""
-    pid = pid_of(status(container), role)
-    container.run("kill", f"-{name}", pid)
-    wait_ready(container, 0, role, pid)
+class Unit:
+    """The unit, and what is done to it; each step is timed until all is well again."""
+
+    def __init__(self, container: Container) -> None:
+        self.container = container
+        self.restarts = 0  # by systemd
+
+    def wait_ready(self, role: str, former: int) -> None:
+        """Return when all is well and `role` is another process."""
+
+        def is_ready() -> bool:
+            counts = properties(self.container, "NRestarts", "ActiveState")
+            found = status(self.container) if counts == [str(self.restarts), "active"] else {}
+            living = {row["role"]: row["pid"] for row in found.get("processes", [])}
+            return found.get("state") == "ready" and living.get(role) not in (None, former)
+
+        self.container.wait_until(is_ready, READY_SECONDS)
+
+    def do(self, step: str, role: str, *command: object) -> None:
+        """Run a command that gives `role` another process."""
+        former = pids_of(self.container)[role]
+        since = time.monotonic()
+        self.container.run(*command)
+        self.wait_ready(role, former)
+        print(f"{step}: {time.monotonic() - since:.1f} s", flush=True)
+
+    def strike(self, role: str, name: str = "KILL") -> None:
+        """A signal to a role."""
+        pid = pids_of(self.container)[role]
+        self.do(f"SIG{name} to the {role}", role, "kill", f"-{name}", pid)
+
+    def strike_supervisor(self, name: str) -> None:
+        """A signal to the supervisor, which systemd must start again."""
+        (pid,) = properties(self.container, "MainPID")
+        self.restarts += 1
+        self.do(f"SIG{name} to the supervisor", "matcher", "kill", f"-{name}", pid)
 
 
-def strike_supervisor(container: Container, name: str, restarts: int) -> None:
-    """A signal to the supervisor; return when systemd has started another and all is well."""
-    pid = pid_of(status(container), "matcher")
-    container.run("kill", f"-{name}", *properties(container, "MainPID"))
-    wait_ready(container, restarts, "matcher", pid)
-
-
-def test_a_unit_from_installation_to_its_end(container: Container) -> None:
-    """Installed, started, every role and the supervisor killed, both hung, promoted, drained."""
+def start(container: Container) -> None:
+    """Enable it, as an operator does, and wait."""
     container.run(SHMX, "install-unit")
     container.run("sh", "-c", "systemd-sysusers && systemd-tmpfiles --create")
     container.write(f"/etc/systemd/system/{UNIT}.d/test.conf", DROP_IN)
     container.run("systemctl", "daemon-reload")
-    started = container.run("systemctl", "start", UNIT, check=False, seconds=START_SECONDS)
+    since = time.monotonic()
+    command = ("systemctl", "enable", "--now", UNIT)
+    started = container.run(*command, check=False, seconds=START_SECONDS)
     assert started.returncode == 0, started.stderr + journal(container)
+    print(f"systemctl enable --now: {time.monotonic() - since:.1f} s", flush=True)
+
+
+def let_trade(container: Container) -> subprocess.Popen[str]:
+    """Two clients that trade until they are told to stop."""
+    program = (PYTHON, f"{SOURCE}/tests/systemd/steady_traders.py")
+    return subprocess.Popen(
+        container.enter(*AS_USER, *ENVIRONMENT, *program), stdout=subprocess.PIPE, text=True
+    )
+
+
+def hand_over(container: Container, unit: Unit, folder: Path) -> None:
+    """A newer build takes over role by role, as docs/operations.md says."""
+    container.run(SHMX, "snapshot")
+    container.install(wheel.build(folder, f"{wheel.this_version()}.post1"))
+    ports = 's/^address = "127.0.0.1:.*"/address = "127.0.0.1:0"/'
+    container.run("sh", "-c", f"sed '{ports}' {CONFIGURATION} > {TRIAL}")
+    # It returns when the trial is ready: what is still to be compiled is compiled then.
+    command = ("systemd-run", "--unit=trial", "--service-type=notify", f"--uid={USER}")
+    command += (f"--setenv=SHMX_CACHE_DIR={CACHE}", "--property=StateDirectory=trial")
+    command += (SHMX, "run", "--name", "trial", "--config", TRIAL, "--state", "/var/lib/trial")
+    container.run(*command, seconds=START_SECONDS)
+    container.run("systemctl", "stop", "trial")
+    unit.strike("standby")
+    unit.do("promote", "matcher", SHMX, "promote")
+    for role in ("recorder", "order", "market_data"):
+        unit.strike(role)
+
+
+def test_a_unit_from_installation_to_its_end(container: Container, tmp_path: Path) -> None:
+    """Installed, started, every role and the supervisor killed, both hung, upgraded, drained."""
+    container.install(wheel.build(tmp_path, wheel.this_version()))
+    start(container)
 
     # It returned: whoever logs in now is served.
-    trader = subprocess.Popen(
-        container.enter(PYTHON, f"{PREFIX}/source/tests/systemd/steady_trader.py"),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert trader.stdout is not None
-    assert trader.stdout.readline() == "trading\n"
+    traders = let_trade(container)
+    assert traders.stdout is not None
+    assert traders.stdout.readline() == "trading\n"
     (line,) = properties(container, "StatusText")
     assert re.match(r"ready: engine 1: matcher \d+, standbys 1, epoch 1, sequence \d+, ", line)
 
-    for role in ("matcher", "standby", "recorder", "order", "market_data"):
-        strike(container, role)
-    strike(container, "matcher", "STOP")  # its watchers kill it
-    before = pid_of(status(container), "matcher")
-    container.run(SHMX, "promote")
-    wait_ready(container, 0, "matcher", before)
-    strike_supervisor(container, "KILL", restarts=1)
-    strike_supervisor(container, "STOP", restarts=2)  # the watchdog aborts it
+    unit = Unit(container)
+    for role in ROLES:
+        unit.strike(role)
+    unit.strike("matcher", "STOP")  # its watchers kill it
+    unit.strike_supervisor("KILL")
+    unit.strike_supervisor("STOP")  # the watchdog aborts it
     assert "Watchdog timeout" in journal(container)
+    former = pids_of(container)
+    hand_over(container, unit, tmp_path)
+    assert not set(former.values()) & set(pids_of(container).values())
+    assert ".post1" in container.run(SHMX, "--version").stdout
+    unit.restarts = 0  # systemd counts anew
+    unit.do("systemctl restart", "matcher", "systemctl", "restart", UNIT)
 
-    time.sleep(1)
-    psutil.Process(trader.pid).children()[0].terminate()  # what nsenter started
-    told, _ = trader.communicate(timeout=120)
+    psutil.Process(traders.pid).children()[0].terminate()  # what nsenter started
+    told, _ = traders.communicate(timeout=READY_SECONDS)
     report = json.loads(told)
-    assert report["sent"] > 100
-    wrong = {name: report[name] for name in ("twice", "missing", "gap")}
-    assert wrong == {"twice": 0, "missing": [], "gap": False}
+    print(told)
+    assert report["trades"] > 500
+    assert report["wrong"] == {
+        "missing": [[], []],
+        "twice": [[], []],
+        "one-sided": [],
+        "position": 0,
+        "book": [[], []],
+    }
 
+    since = time.monotonic()
     container.run("systemctl", "stop", UNIT, seconds=90)
+    print(f"systemctl stop: {time.monotonic() - since:.1f} s", flush=True)
     assert properties(container, "Result", "ExecMainStatus") == ["success", "0"]
     assert container.run("ls", "/dev/shm").stdout == ""
-    verified = container.run(SHMX, "journal", "verify", "--state", "/var/lib/shm-exchange")
-    assert verified.returncode == 0
+    assert container.run(SHMX, "journal", "verify", "--state", STATE).returncode == 0
