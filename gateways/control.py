@@ -23,6 +23,7 @@ from gateways import mailbox as letters
 from gateways.connection import CLOSE_REASONS
 from gateways.credentials import Credentials
 from gateways.failed_logins import FailedLogins
+from gateways.guests import Guest, welcome
 from gateways.mailbox import BELL, LETTER, Mailbox, post_inward, take_outward
 from gateways.packets import (
     LENGTH_SIZE,
@@ -70,7 +71,7 @@ class PumpDoor:
     mailbox: Mailbox
     stream: Callable[[], str]  # SoupBinTCP session id of the engine now
     free: list[int]  # connection numbers that nobody has
-    sockets: dict[int, str] = field(default_factory=dict)  # number -> peer, for the log
+    guests: dict[int, Guest] = field(default_factory=dict)  # by connection number
     on_letter: Callable[[np.ndarray], None] | None = None  # letters that are not about closing
     is_bound: Callable[[int], bool] | None = None  # whether a dead gateway still has the session
     is_early: Callable[[int], bool] | None = None  # whether a message is not to be had yet
@@ -253,6 +254,9 @@ class Control:
             return REJECT_NO_SESSION
         await self._outwait_the_dead(door, session, login.username)
         await self._outwait_the_past(door, login.sequence, limit)
+        if self._credentials.is_disabled(session):
+            log(f"{address}: login of {login.username} refused: an operator disabled it")
+            return REJECT_NOT_AUTHORIZED
         if not door.free:
             log(f"{address}: login of {login.username} refused: too many clients")
             return REJECT_NO_SESSION
@@ -264,11 +268,13 @@ class Control:
         """The session that the login may have, when the turn of its address has come."""
         while (seconds := self._failures.wait_seconds(address, time.monotonic())) > 0:
             await asyncio.sleep(seconds)
-        session = None
+        session = version = None
         try:
-            session = await loop.run_in_executor(
-                self._verifier, self._credentials.check, login.username, login.password
-            )
+            while version is not self._credentials.version:  # else it was changed meanwhile
+                version = self._credentials.version
+                session = await loop.run_in_executor(
+                    self._verifier, self._credentials.check, login.username, login.password
+                )
         finally:
             self._failures.checked(address, time.monotonic(), succeeded=session is not None)
         return session
@@ -310,6 +316,7 @@ class Control:
     ) -> int:
         """Give a client that logged in to its pump: 0, or the reason of the reject."""
         number = door.free.pop()
+        guest = welcome(client, f"{address} ({login.username})", session)
         letter = self._letter[0]
         letter["kind"] = letters.OPEN
         letter["connection"] = number
@@ -321,7 +328,7 @@ class Control:
             door.free.append(number)
             return REJECT_NO_SESSION
         client.detach()
-        door.sockets[number] = f"{address} ({login.username})"
+        door.guests[number] = guest
         return 0
 
     def _read_letters(self, door: PumpDoor) -> None:
@@ -329,9 +336,10 @@ class Control:
             letter = self._letter[0]
             if letter["kind"] == letters.CLOSED:
                 number = int(letter["connection"])
-                peer = door.sockets.pop(number, "a client")
+                guest = door.guests.pop(number)
                 door.free.append(number)
-                log(f"{peer}: disconnected, {CLOSE_REASONS[int(letter['detail'])]}")
+                reason = guest.reason or CLOSE_REASONS[int(letter["detail"])]
+                log(f"{guest.label}: disconnected, {reason}")
             elif door.on_letter is not None:
                 door.on_letter(self._letter)
 

@@ -18,8 +18,10 @@ import numpy as np
 from gateways.control import Control, PumpDoor, log
 from gateways.credentials import Credentials
 from gateways.mailbox import Mailbox, create_mailbox
+from gateways.news import News
 from gateways.outcomes import LOG_FULL, STOPPED
 from ringbuf import layout
+from shm_exchange.config import Configuration
 from shm_exchange.market import Market
 from shm_exchange.roles import EXIT_DONE, EXIT_FAILED, RoleContext
 from shm_exchange.wiring import COUNTER_PORT, COUNTER_STREAM, PROCESS_MATCHER
@@ -68,6 +70,10 @@ class Service(ABC):
     @abstractmethod
     def run(self) -> int:
         """Pump until the exchange stops or nothing more can be done; the outcome."""
+
+    @abstractmethod
+    def follow(self, configuration: Configuration) -> None:
+        """Work with what an operator changed; called while the pump runs."""
 
     @abstractmethod
     def finish(self) -> None:
@@ -133,7 +139,10 @@ async def _serve(
 
 
 def serve_pumps(
-    listener: socket.socket, services: Sequence[Service], beside: Sequence[Desk] = ()
+    listener: socket.socket,
+    services: Sequence[Service],
+    credentials: Credentials,
+    beside: Sequence[Desk] = (),
 ) -> int:
     """Start each service in a thread, and accept clients until a pump ends; the exit code.
 
@@ -156,8 +165,15 @@ def serve_pumps(
             door.stream().encode("ascii").ljust(16), np.int64
         )
         context.set_state(layout.STATE_READY)
-    control = Control(Credentials(contexts[0].configuration), doors)
-    asyncio.run(_serve(control, listener, lambda: any(thread.ended for thread in threads), beside))
+
+    def follow(configuration: Configuration) -> None:
+        for service in services:
+            service.follow(configuration)
+
+    news = News(contexts, doors, credentials, follow)
+    control = Control(credentials, doors)
+    desks = (news.run, *beside)
+    asyncio.run(_serve(control, listener, lambda: any(thread.ended for thread in threads), desks))
     for thread in threads:
         thread.join(_JOIN_SECONDS)
         thread.check()

@@ -136,7 +136,10 @@ def posts_of(configuration: Configuration, cores: Mapping[int, int | None]) -> l
 
 
 class Bells:
-    """The eventfds that wake sleepers, one for each line of each engine."""
+    """The eventfds that wake sleepers, one for each line of each engine.
+
+    `news`: one for the Python side of each gateway, by source.
+    """
 
     def __init__(self, posts: list[Post]) -> None:
         self._bells: dict[int, dict[int, int]] = {}
@@ -145,6 +148,11 @@ class Bells:
         for engine, number in sorted(lines | reliefs):
             descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             self._bells.setdefault(engine, {})[number] = descriptor
+        self.news = {
+            post.source: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            for post in posts
+            if post.source
+        }
 
     def descriptors(self, engine: int) -> tuple[int, ...]:
         """All of an engine, to be inherited."""
@@ -160,6 +168,12 @@ class Bells:
         with contextlib.suppress(BlockingIOError):
             os.eventfd_write(self._bells[engine][PROCESS_MATCHER], 1)
 
+    def tell_gateways(self) -> None:
+        """Have the Python side of every gateway look at what an operator changed."""
+        for descriptor in self.news.values():
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_write(descriptor, 1)
+
     def ring(self) -> None:
         """Wake everybody."""
         for bells in self._bells.values():
@@ -172,6 +186,8 @@ class Bells:
         for bells in self._bells.values():
             for descriptor in bells.values():
                 os.close(descriptor)
+        for descriptor in self.news.values():
+            os.close(descriptor)
 
 
 @dataclass(frozen=True)
@@ -193,6 +209,7 @@ class Launcher:
             "--state": self.state_directory,
             "--policy": self.policy,
             "--source": post.source,
+            "--news": self.bells.news.get(post.source),
             "--supervisor": os.getpid(),
             "--core": post.core,
             "--configuration": self.configuration,
@@ -209,11 +226,14 @@ class Launcher:
         """Fill a post. Call it in the main thread: a role dies with the thread that started it."""
         post.starts += 1
         engines = {engine for engine, _ in post.lines}
+        inherited = [each for engine in engines for each in self.bells.descriptors(engine)]
+        if post.source:
+            inherited.append(self.bells.news[post.source])
         process = subprocess.Popen(
             self.command(post, relief=relief),
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr.fileno(),
-            pass_fds=[each for engine in engines for each in self.bells.descriptors(engine)],
+            pass_fds=inherited,
             # Ctrl-C at the terminal reaches the supervisor alone: it decides who ends when.
             process_group=0,
             # numpy would start a thread per core for linear algebra that nobody does.

@@ -32,6 +32,7 @@ from shm_exchange.cli_options import (
     show,
     with_json,
 )
+from shm_exchange.cli_session import session
 from shm_exchange.cli_status import status, top
 
 _PACKAGES = ("ringbuf", "shm_exchange", "gateways")
@@ -196,6 +197,7 @@ commands.add_command(status)
 commands.add_command(top)
 commands.add_command(journal)
 commands.add_command(latency)
+commands.add_command(session)
 commands.add_command(doctor)
 commands.add_command(install_unit)
 commands.add_command(check_config)

@@ -126,6 +126,7 @@ class Credentials(SelfTradeSettings):
     password_hash: str | None = Field(
         default=None, pattern=r"^\$argon2", description="an argon2 hash: $argon2id$..."
     )
+    reserved: bool = False
     firm: str = Field(
         default="", pattern=r"^[A-Z0-9]{0,4}$", description="at most 4 capitals and digits"
     )
@@ -135,8 +136,8 @@ class Credentials(SelfTradeSettings):
 
     @model_validator(mode="after")
     def _has_one_password(self) -> Credentials:
-        if (self.password is None) == (self.password_hash is None):
-            raise ValueError("give exactly one of `password` and `password_hash`")
+        if [self.password is None, self.password_hash is None, not self.reserved].count(False) != 1:
+            raise ValueError("give exactly one of `password`, `password_hash`, `reserved = true`")
         if self.drop_copy and not self.firm:
             raise ValueError("a drop copy hears a firm; give it a `firm`")
         self.check_self_trade(self.firm)

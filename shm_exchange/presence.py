@@ -46,6 +46,17 @@ def write_file(path: Path, data: bytes) -> None:
     os.replace(aside, path)
 
 
+def write_durably(path: Path, data: bytes) -> None:
+    """Make a file, for our user alone, that a loss of power leaves whole or not at all."""
+    aside = path.with_name(f"{path.name}.new")
+    with _naming(path), open(aside, "wb", opener=_open_private) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+    _sync_directory(path.parent)
+
+
 def identity_of(state_directory: Path) -> int:
     """The number that segments and files of this state directory carry; made at the first call."""
     path = state_directory / _IDENTITY
@@ -53,7 +64,7 @@ def identity_of(state_directory: Path) -> int:
         text = path.read_text(encoding="ascii")
     except FileNotFoundError:
         text = f"{secrets.randbits(62) + 1}\n"
-        _write_durably(path, text.encode("ascii"))
+        write_durably(path, text.encode("ascii"))
     if not text.strip().isdecimal():
         raise ExchangeError(f"{path} is not what was written there; restore it or start elsewhere")
     return int(text)
@@ -175,17 +186,6 @@ def find(name: str) -> dict[str, Any]:
     return running | {"state_directory": directory}
 
 
-def _write_durably(path: Path, data: bytes) -> None:
-    """Make a file that a loss of power leaves whole or not at all."""
-    aside = path.with_name(f"{path.name}.new")
-    with _naming(path), open(aside, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
-    _sync_directory(path.parent)
-
-
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
     """Let an error of a write say what could not be written."""
@@ -201,6 +201,10 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, _MODE)
 
 
 def _open(path: Path) -> int:

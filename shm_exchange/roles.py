@@ -22,7 +22,7 @@ from ringbuf import host, layout
 from ringbuf.errors import LayoutError, SegmentError, UsageError
 from ringbuf.segment import Control
 from ringbuf.waiting import PARK, POLICY_NAMES
-from shm_exchange import config, wiring
+from shm_exchange import accounts, config, wiring
 from shm_exchange.errors import ExchangeError
 from shm_exchange.journal_segment import Owner
 from shm_exchange.wiring import Wiring
@@ -55,6 +55,10 @@ class RoleContext:
     policy: int
     wiring: Wiring
     bells: np.ndarray = field(repr=False)  # int64[64], eventfds by process number, -1 = none
+    news: int = -1  # of a gateway: eventfd, rung when an operator changed something; -1 = none
+    # Of a gateway: what is configured, without what an operator said of sessions, and where.
+    configured: config.Configuration | None = None
+    configuration_file: Path | None = None
 
     @property
     def control(self) -> Control:
@@ -111,6 +115,7 @@ def parse(arguments: list[str]) -> list[RoleContext]:
     parser.add_argument("--configuration", type=Path, default=None)
     parser.add_argument("--policy", choices=POLICY_NAMES, default=POLICY_NAMES[PARK])
     parser.add_argument("--source", type=int, default=0)
+    parser.add_argument("--news", type=int, default=-1, help="eventfd")
     parser.add_argument("--core", type=int, default=None)
     parser.add_argument("--supervisor", type=int, default=None, help="process id")
     parser.add_argument(
@@ -124,7 +129,8 @@ def parse(arguments: list[str]) -> list[RoleContext]:
         raise SegmentError("the supervisor that started this process is gone")
     if given.core is not None:
         host.pin(given.core)
-    configuration = config.load(given.configuration)
+    configured = config.load(given.configuration)
+    configuration = accounts.running(configured, given.state)
     contexts = []
     for text in given.engine:
         engine, process, bells = text.split(":")
@@ -143,6 +149,9 @@ def parse(arguments: list[str]) -> list[RoleContext]:
                 policy=POLICY_NAMES.index(given.policy),
                 wiring=wiring.attach(given.name, int(engine)),
                 bells=numbers,
+                news=given.news,
+                configured=configured,
+                configuration_file=given.configuration,
             )
         )
     return contexts

@@ -28,7 +28,7 @@ from shm_exchange import (
     memory,
     operations,
     placement,
-    presence,
+    running_configuration,
     salvage,
     status,
     wiring,
@@ -44,6 +44,7 @@ from shm_exchange.notify_socket import ServiceManager
 from shm_exchange.obituaries import Obituaries
 from shm_exchange.presence import Claim
 from shm_exchange.roles import EXIT_FAILED, ROLES
+from shm_exchange.session_requests import Register
 from shm_exchange.stop_requests import StopRequests
 from shm_exchange.succession import Succession
 from shm_exchange.unit_report import UnitReport
@@ -75,9 +76,10 @@ def run(
     try:
         for each in leftovers.settle(claim):
             say(each)
-        copy = _copy_configuration(source, claim.state_directory)
+        register = Register(configuration, claim.state_directory)
+        copy = running_configuration.keep(source, claim.state_directory)
         wirings = memory.create(configuration, name, claim.state_directory)
-        supervisor = Supervisor(configuration, claim, wirings, stops, cores, copy)
+        supervisor = Supervisor(configuration, claim, wirings, stops, cores, copy, register)
         return supervisor.run()
     finally:
         claim.release()
@@ -86,18 +88,6 @@ def run(
 def say(text: str) -> None:
     """One line for the operator."""
     print(f"shmx: {text}", file=sys.stderr, flush=True)
-
-
-def _copy_configuration(source: Path | None, state_directory: Path) -> Path | None:
-    """What the roles read, so that editing the file does not reach a running exchange."""
-    copy = state_directory / presence.CONFIGURATION_COPY
-    if source is None:
-        copy.unlink(missing_ok=True)
-        return None
-    text = source.read_bytes()
-    if not copy.exists() or copy.read_bytes() != text:  # a full disk is no reason not to start
-        presence.write_file(copy, text)
-    return copy
 
 
 class Supervisor:
@@ -111,6 +101,7 @@ class Supervisor:
         stops: StopRequests,
         cores: Iterable[int],
         copy: Path | None,
+        register: Register,
     ) -> None:
         self._configuration = configuration
         self._claim = claim
@@ -120,6 +111,8 @@ class Supervisor:
         self._posts = posts_of(configuration, placement.matcher_cores(configuration, cores))
         self._bells = Bells(self._posts)
         policy = placement.waiting_policy(configuration, len(cores))
+        self._register = register
+        register.tell = self._bells.tell_gateways
         self._launcher = Launcher(claim.name, claim.state_directory, copy, policy, self._bells)
         self._succession = Succession(self._posts, wirings, say)
         self._obituaries = Obituaries(wirings, self._bells.ring_matcher)
@@ -155,7 +148,7 @@ class Supervisor:
     def _listen(self) -> None:
         """Let operators and scrapers ask."""
         wake = self._bells.ring_matcher
-        commands = operations.of(self._posts, self._configuration, self._wirings, wake)
+        commands = operations.of(self._posts, self._register, self._wirings, wake)
         commands[day_roll.DO] = self._day.begin
         self._admin = AdminServer(self._selector, self._claim.state_directory, commands)
         wanted = self._configuration.metrics

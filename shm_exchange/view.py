@@ -24,7 +24,7 @@ from ringbuf import layout
 from ringbuf.broadcast import CLAIMED, NO_GATE, overwritten, published
 from ringbuf.errors import SegmentError
 from ringbuf.segment import Segment
-from shm_exchange import config, presence, wiring
+from shm_exchange import accounts, config, presence, wiring
 from shm_exchange.errors import ExchangeError, NotRunningError
 from shm_exchange.groups import whole_groups
 from shm_exchange.history import History, ring_slices
@@ -82,7 +82,8 @@ class View:
         self.engines: tuple[int, ...] = tuple(each["id"] for each in running["engines"])
         self.state_directory = Path(running["state_directory"])
         copy = self.state_directory / presence.CONFIGURATION_COPY
-        self.configuration = config.load(copy if copy.exists() else None)
+        configured = config.load(copy if copy.exists() else None)
+        self.configuration = accounts.running(configured, self.state_directory)
         self.instruments = self.configuration.instruments_of(engine)
         self._supervisor = running["pid"]
         try:

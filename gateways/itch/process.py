@@ -31,6 +31,7 @@ from gateways.itch.past import Past, begin_late, take_place
 from gateways.itch.requests import RequestServer, open_requests
 from gateways.itch.state import FeedPump
 from gateways.mailbox import LETTER, Mailbox
+from gateways.news import credentials_of
 from gateways.outcomes import DIFFERS, FEED_ENDS, HISTORY, LAPPED, LOG_FULL, STOPPED
 from gateways.startup import Desk, Service, open_mailbox, serve_pumps, stream_name, wait_for_matcher
 from ringbuf import layout
@@ -38,7 +39,7 @@ from ringbuf.broadcast import DURABLE, PUBLISHED, Broadcast
 from ringbuf.syscalls import EPOLL_CLOEXEC, epoll_create1
 from ringbuf.waiting import SPIN
 from shm_exchange.addresses import split_address
-from shm_exchange.config import Gateway
+from shm_exchange.config import Configuration, Gateway
 from shm_exchange.errors import ExchangeError
 from shm_exchange.history import History
 from shm_exchange.messages import EVENT_DTYPE
@@ -182,6 +183,9 @@ class FeedService(Service):
                 return outcome
             self._build_anew()
 
+    def follow(self, configuration: Configuration) -> None:
+        """The feed says nothing of what may be changed."""
+
     def finish(self) -> None:
         """Nothing has to."""
 
@@ -309,10 +313,11 @@ class FeedService(Service):
         log(f"market data gateway: serving again at position {position}, after {seconds:.3f} s")
 
 
-def _glimpse(listener: socket.socket, services: Sequence[FeedService]) -> Desk:
+def _glimpse(
+    listener: socket.socket, services: Sequence[FeedService], credentials: Credentials
+) -> Desk:
     """The endpoint that gives snapshots of the same engines."""
     sources = [Source(each.door, each.follower) for each in services]
-    credentials = Credentials(services[0].context.configuration)
     host, port = listener.getsockname()[:2]
     log(f"market data gateway: GLIMPSE at {host}:{port}")
     return Glimpse(credentials, listener, sources).run
@@ -328,12 +333,14 @@ def _requests(server: socket.socket, service: FeedService, rate_max: int) -> Des
 def run(contexts: list[RoleContext]) -> int:
     """The gateway, until the exchange stops or a pump fails; the exit code."""
     gateway = contexts[0].configuration.sources[contexts[0].source]
+    credentials = credentials_of(contexts[0])
     listener = listen(*split_address(gateway.address))
     services = [FeedService(context, gateway) for context in contexts]
     beside: list[Desk] = []
     if gateway.glimpse_address is not None:
-        beside.append(_glimpse(listen(*split_address(gateway.glimpse_address)), services))
+        snapshots = listen(*split_address(gateway.glimpse_address))
+        beside.append(_glimpse(snapshots, services, credentials))
     if gateway.request_address is not None:
         server = open_requests(*split_address(gateway.request_address))
         beside.append(_requests(server, services[0], gateway.requests_per_second))
-    return serve_pumps(listener, services, beside)
+    return serve_pumps(listener, services, credentials, beside)

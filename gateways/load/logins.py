@@ -16,7 +16,7 @@ from gateways.packets import (
     SERVER_HEARTBEAT_TYPE,
 )
 from gateways.sessions import ClientSession, PeerError
-from shm_exchange import config, presence
+from shm_exchange import accounts, config, presence
 from shm_exchange.addresses import split_address
 from shm_exchange.config import Configuration
 from shm_exchange.errors import ExchangeError
@@ -119,7 +119,7 @@ def _exactly(client: socket.socket, size: int) -> bytes:
 def configuration_of(state_directory: Path) -> Configuration:
     """What the exchange of a state directory was started with."""
     copy = state_directory / presence.CONFIGURATION_COPY
-    return config.load(copy if copy.exists() else None)
+    return accounts.running(config.load(copy if copy.exists() else None), state_directory)
 
 
 def locate(configuration: Configuration, symbol: str) -> tuple[int, int]:

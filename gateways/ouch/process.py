@@ -17,6 +17,7 @@ import numpy as np
 from gateways.connection import create_connections
 from gateways.control import PumpDoor, listen, log
 from gateways.mailbox import LETTER, Mailbox
+from gateways.news import credentials_of
 from gateways.order_index import OrderIndex, create_order_index, index_slots, insert_order
 from gateways.ouch import pump as loop
 from gateways.ouch import state
@@ -45,7 +46,7 @@ from ringbuf.syscalls import EPOLL_CLOEXEC, epoll_create1
 from ringbuf.waiting import SPIN
 from ringbuf.writer_lock import BROKEN, BUSY, owner_died, try_lock, unlock
 from shm_exchange.addresses import split_address
-from shm_exchange.config import USERNAME_SIZE, Gateway, Session
+from shm_exchange.config import USERNAME_SIZE, Configuration, Gateway, Session
 from shm_exchange.errors import ExchangeError
 from shm_exchange.history import History
 from shm_exchange.market import Market, sparse
@@ -233,6 +234,10 @@ class OrderService(Service):
             else:
                 self._catch_up(outcome)
 
+    def follow(self, configuration: Configuration) -> None:
+        """A session that was created has a name now, which drop copies say."""
+        self.pump.names[:] = names_of(configuration.sessions)
+
     def finish(self) -> None:
         """Our copy may be the matcher: then the process lives as long as that."""
         self._promotion.wait()
@@ -349,5 +354,7 @@ class OrderService(Service):
 def run(contexts: list[RoleContext]) -> int:
     """The gateway, until the exchange stops or a pump fails; the exit code."""
     gateway = contexts[0].configuration.sources[contexts[0].source]
+    credentials = credentials_of(contexts[0])
     listener = listen(*split_address(gateway.address))
-    return serve_pumps(listener, [OrderService(context, gateway) for context in contexts])
+    services = [OrderService(context, gateway) for context in contexts]
+    return serve_pumps(listener, services, credentials)

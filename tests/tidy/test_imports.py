@@ -17,6 +17,7 @@ from tests.tidy.source import PACKAGES, Source, sources
 GATEWAYS_MAY_USE = {
     f"shm_exchange.{name}"
     for name in (
+        "accounts",
         "addresses",
         "config",
         "errors",
@@ -31,6 +32,7 @@ GATEWAYS_MAY_USE = {
         "messages",
         "drop_copy",
         "order_tags",
+        "passwords",
         "positions",
         "presence",
         "queues",

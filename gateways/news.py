@@ -1,0 +1,85 @@
+"""Shell: what an operator changes while a gateway serves: passwords, names, who may stay."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+
+from gateways.control import PumpDoor, log
+from gateways.credentials import Credentials
+from gateways.guests import show_out
+from shm_exchange import accounts
+from shm_exchange.accounts import COUNTER_ACCOUNTS, Accounts
+from shm_exchange.config import Configuration
+from shm_exchange.errors import ExchangeError
+from shm_exchange.roles import RoleContext
+
+
+def credentials_of(context: RoleContext) -> Credentials:
+    """As they are now. Raises ExchangeError."""
+    said = accounts.load(context.state_directory)
+    return Credentials(context.configured or context.configuration, said)
+
+
+class News:
+    """Reads `accounts.json` whenever the supervisor says that it has changed."""
+
+    def __init__(
+        self,
+        contexts: Sequence[RoleContext],
+        doors: Sequence[PumpDoor],
+        credentials: Credentials,
+        follow: Callable[[Configuration], None],
+    ) -> None:
+        """follow: told of the configuration with every change."""
+        self._contexts = contexts
+        self._doors = doors
+        self._credentials = credentials
+        self._follow = follow
+        self._configured = contexts[0].configured or contexts[0].configuration
+        self._said: Accounts | None = None
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        bell = self._contexts[0].news
+        self._read()
+        if bell < 0:
+            return
+        loop = asyncio.get_running_loop()
+        loop.add_reader(bell, self._hear, bell)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            loop.remove_reader(bell)
+
+    def _hear(self, bell: int) -> None:
+        os.eventfd_read(bell)
+        self._read()
+
+    def _read(self) -> None:
+        """Act on what holds now, and say that we do."""
+        context = self._contexts[0]
+        try:
+            said = accounts.load(context.state_directory)
+            configuration = accounts.applied(self._configured, said)
+        except (ExchangeError, OSError) as error:
+            log(f"{context.role} gateway: what an operator changed cannot be read: {error}")
+            return
+        self._credentials.change(self._configured, said)
+        self._follow(configuration)
+        self._show_out(said)
+        self._said = said
+        for each in self._contexts:
+            each.control.processes[each.process]["counter"][COUNTER_ACCOUNTS] = said.serial
+
+    def _show_out(self, said: Accounts) -> None:
+        """Close the connections of sessions that were kicked since we looked, or are disabled."""
+        before = self._said or said
+        sessions = self._configured.sessions
+        for door in self._doors:
+            for guest in door.guests.values():
+                now, then = said.of(sessions[guest.session]), before.of(sessions[guest.session])
+                if now.disabled or now.kicks != then.kicks:
+                    done = "disabled" if now.disabled else "kicked"
+                    show_out(guest, f"an operator {done} it")
