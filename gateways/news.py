@@ -1,4 +1,4 @@
-"""Shell: what an operator changes while a gateway serves: passwords, names, who may stay."""
+"""Shell: what an operator changes while a gateway serves: sessions, and what can be reloaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from gateways.control import PumpDoor, log
 from gateways.credentials import Credentials
 from gateways.guests import show_out
-from shm_exchange import accounts
+from shm_exchange import accounts, config
 from shm_exchange.accounts import COUNTER_ACCOUNTS, Accounts
 from shm_exchange.config import Configuration
 from shm_exchange.errors import ExchangeError
@@ -23,7 +23,7 @@ def credentials_of(context: RoleContext) -> Credentials:
 
 
 class News:
-    """Reads `accounts.json` whenever the supervisor says that it has changed."""
+    """Reads accounts and configuration whenever the supervisor says that they have changed."""
 
     def __init__(
         self,
@@ -38,6 +38,7 @@ class News:
         self._credentials = credentials
         self._follow = follow
         self._configured = contexts[0].configured or contexts[0].configuration
+        self._version: tuple[int, int] | None = None  # of the file that was loaded
         self._said: Accounts | None = None
 
     async def run(self) -> None:
@@ -62,16 +63,29 @@ class News:
         context = self._contexts[0]
         try:
             said = accounts.load(context.state_directory)
+            self._configured = self._load()
             configuration = accounts.applied(self._configured, said)
         except (ExchangeError, OSError) as error:
             log(f"{context.role} gateway: what an operator changed cannot be read: {error}")
             return
         self._credentials.change(self._configured, said)
+        for each in self._contexts:
+            each.configuration = configuration
         self._follow(configuration)
         self._show_out(said)
         self._said = said
         for each in self._contexts:
             each.control.processes[each.process]["counter"][COUNTER_ACCOUNTS] = said.serial
+
+    def _load(self) -> Configuration:
+        """What is configured now: it is replaced by another file when an operator reloads."""
+        file = self._contexts[0].configuration_file
+        version = None if file is None else (file.stat().st_ino, file.stat().st_mtime_ns)
+        if file is None or version == self._version:
+            return self._configured
+        configured = config.load(file)
+        self._version = version
+        return configured
 
     def _show_out(self, said: Accounts) -> None:
         """Close the connections of sessions that were kicked since we looked, or are disabled."""

@@ -110,7 +110,7 @@ class AdminServer:
         try:
             return {"ok": True, **command(request)}
         except ExchangeError as error:
-            return {"ok": False, "reason": str(error)}
+            return {"ok": False, "reason": str(error), "exit_code": error.exit_code}
 
     def _drop(self, connection: _Connection) -> None:
         self._selector.unregister(connection.socket)
@@ -142,5 +142,7 @@ def ask(state_directory: Path, request: Request) -> dict[str, Any]:
             " is it the user's own exchange, and does it run?"
         ) from error
     if not answer.pop("ok"):
-        raise ExchangeError(str(answer["reason"]))
+        refusal = ExchangeError(str(answer["reason"]))
+        refusal.exit_code = int(answer.get("exit_code", ExchangeError.exit_code))
+        raise refusal
     return answer

@@ -141,6 +141,27 @@ def limits(session: str, changes: tuple[str, ...], name: str | None, as_json: bo
 
 
 @commands.command()
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A TOML file that has the exchange's name.",
+)
+@named
+@with_json
+def reload(config: Path | None, name: str | None, as_json: bool) -> None:
+    """Take over what has changed in the configuration.
+
+    Passwords, limits and a few settings; when anything else has changed too, nothing is taken over
+    and every such line is named, with exit code 78. Returns when the gateways work with it.
+    """
+    from shm_exchange import reload, session_list
+    from shm_exchange.config import load
+
+    name = name or (load(config).exchange.name if config else DEFAULT_NAME)
+    show(session_list.ask(name, {"do": reload.DO}), as_json)
+
+
+@commands.command()
 @named
 @of_engine
 @with_json

@@ -61,6 +61,12 @@ class DayRoll:
         self._next = next_time(day_roll, clock())
         self._waiting: list[int] = []  # engines that took no command when it was time
 
+    def change(self, day_roll: str) -> None:
+        """Roll at another time from now on."""
+        if day_roll != self._day_roll:
+            self._day_roll = day_roll
+            self._next = next_time(day_roll, self._clock())
+
     def begin(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Roll now. Raises ExchangeError when an engine cannot; then none does."""
         engine = request.get("engine")

@@ -19,6 +19,7 @@ from shm_exchange.wiring import Wiring
 DO = "limits"
 NONE = "none"
 _NO_LIMIT, _AS_CONFIGURED = -1, 0  # of a command
+_SPARE = 7  # a place that is no limit's: all of the session's are looked at, none is set
 
 
 def begin(
@@ -41,6 +42,14 @@ def begin(
             raise ExchangeError(f"engine {engine} takes no commands now; try again")
         ring_matcher(engine)
     return {"session": configuration.sessions[session].username, "changed": len(wanted)}
+
+
+def again(session: int) -> np.ndarray:
+    """COMMAND[1]: gateways look at what is configured for the session."""
+    command = new_command(CommandKind.LIMITS)
+    command["session"] = session
+    command["reason"] = _SPARE
+    return command
 
 
 def _number_of(configuration: Configuration, name: object) -> int:

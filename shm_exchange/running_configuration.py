@@ -1,10 +1,23 @@
-"""Shell: what a running exchange works with: a copy of the file, made at its start."""
+"""Shell: what a running exchange works with: a copy of the file, made at its start.
+
+A part of it can be reloaded. What may not be is refused with its line, all of it or nothing.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from shm_exchange import presence
+from shm_exchange import effective, presence, settings
+from shm_exchange.effective import Value
+from shm_exchange.settings import Location
+
+# By table: what a running exchange takes over.
+RELOADABLE = {
+    "exchange": ("restarts_max", "restart_window_seconds", "day_roll"),
+    "gateway": ("refusals_per_second",),
+    "session": ("password", "password_hash", "limits"),
+    "session_range": ("password", "password_hash", "limits"),
+}
 
 
 def keep(source: Path | None, state_directory: Path) -> Path | None:
@@ -17,3 +30,44 @@ def keep(source: Path | None, state_directory: Path) -> Path | None:
     if not copy.exists() or copy.read_bytes() != text:  # a full disk is no reason not to start
         presence.write_file(copy, text)
     return copy
+
+
+def changes(copy: Path, source: Path) -> list[Value]:
+    """The values that are others in `source`. Raises ConfigurationError for all that may not be."""
+    before = {each.location: each for each in effective.values(copy)}
+    after = {each.location: each for each in effective.values(source)}
+    document = settings.read(source)
+    tables = [
+        {location[:2] for location in each if _is_repeated(location)} for each in (before, after)
+    ]
+    for table in tables[0] ^ tables[1]:
+        done = "is new" if table in tables[1] else "is gone"
+        document.add(
+            table, f"[[{table[0]}]] number {int(table[1]) + 1} {done}, which needs a restart"
+        )
+    changed = []
+    for location in dict.fromkeys((*before, *after)):
+        was, now = before.get(location), after.get(location)
+        if location[:2] in tables[0] ^ tables[1] or (was and now and was.value == now.value):
+            continue
+        if was and now and is_reloadable(location):
+            changed.append(now)
+            continue
+        named = now or was
+        document.add(
+            location,
+            f"`{named.key if named else location[-1]}` is another than that of the running exchange"
+            f" ({was.value if was else 'none'}), which needs a restart; undo that, or restart",
+        )
+    document.raise_problems()
+    return changed
+
+
+def is_reloadable(location: Location) -> bool:
+    """Whether a running exchange takes this key over."""
+    place = 2 if _is_repeated(location) else 1
+    return location[place] in RELOADABLE.get(str(location[0]), ())
+
+
+def _is_repeated(location: Location) -> bool:
+    return isinstance(location[1], int)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shm_exchange import accounts
-from shm_exchange.accounts import Account
+from shm_exchange.accounts import Account, Accounts
 from shm_exchange.admin import Command
 from shm_exchange.config import USERNAME_SIZE, Configuration, Session
 from shm_exchange.errors import ExchangeError
@@ -43,6 +43,19 @@ class Register:
             DISABLE: lambda request: self._kick(request, disabled=True),
             ENABLE: self.enable,
         }
+
+    @property
+    def serial(self) -> int:
+        """Of what was said last."""
+        return self._accounts.serial
+
+    def configure(self, configured: Configuration, keep: Callable[[], object]) -> None:
+        """Another configuration of the same sessions. keep: writes it down.
+
+        Raises ExchangeError; then nothing has changed.
+        """
+        said = self._accounts.model_copy(update={"serial": self.serial + 1})
+        self._adopt(configured, said, keep)
 
     def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Give a reserved session of a firm a name and a password. Raises ExchangeError."""
@@ -110,20 +123,21 @@ class Register:
         raise ExchangeError(f"there is no session {name}; `shmx session list` has those there are")
 
     def _change(self, session: Session, account: Account) -> None:
+        self._adopt(self._configured, self._accounts.changed(session, account), lambda: None)
+
+    def _adopt(self, configured: Configuration, said: Accounts, keep: Callable[[], object]) -> None:
         """First on disk, then in force."""
-        changed = self._accounts.changed(session, account)
-        configuration = accounts.applied(self._configured, changed)
+        configuration = accounts.applied(configured, said)
         try:
-            accounts.save(self._state_directory, changed)
+            accounts.save(self._state_directory, said)
+            keep()
         except OSError as error:
-            raise ExchangeError(
-                f"{error.filename}: {error.strerror}; nothing was changed"
-            ) from error
-        self._accounts, self.configuration = changed, configuration
+            raise ExchangeError(f"{error.filename}: {error.strerror}; nothing changed") from error
+        self._configured, self._accounts, self.configuration = configured, said, configuration
         self.tell()
 
     def _answer(self, name: str) -> dict[str, Any]:
-        return {"session": name, "serial": self._accounts.serial}
+        return {"session": name, "serial": self.serial}
 
 
 def _hash_of(request: Mapping[str, Any]) -> str:

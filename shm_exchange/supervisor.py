@@ -9,7 +9,6 @@ to fill the posts that are empty afterwards, and to tell matchers which gateways
 
 from __future__ import annotations
 
-import contextlib
 import os
 import selectors
 import signal
@@ -22,18 +21,20 @@ from typing import TYPE_CHECKING, Any
 from ringbuf import layout
 from ringbuf.errors import LayoutError
 from shm_exchange import (
+    announcement,
     day_roll,
     leftovers,
     machine_code,
     memory,
     operations,
     placement,
+    presence,
+    reload,
     running_configuration,
     salvage,
     status,
     wiring,
 )
-from shm_exchange.addresses import split_address
 from shm_exchange.admin import AdminServer
 from shm_exchange.children import Bells, Child, Launcher, Post, posts_of
 from shm_exchange.config import Configuration
@@ -43,12 +44,13 @@ from shm_exchange.journal_segment import Owner
 from shm_exchange.notify_socket import ServiceManager
 from shm_exchange.obituaries import Obituaries
 from shm_exchange.presence import Claim
+from shm_exchange.reload import Reload
 from shm_exchange.roles import EXIT_FAILED, ROLES
 from shm_exchange.session_requests import Register
-from shm_exchange.stop_requests import StopRequests
+from shm_exchange.signals import Signals
 from shm_exchange.succession import Succession
 from shm_exchange.unit_report import UnitReport
-from shm_exchange.wiring import COUNTER_PORT, Wiring
+from shm_exchange.wiring import Wiring
 
 if TYPE_CHECKING:
     from shm_exchange.metrics import MetricsServer
@@ -58,7 +60,6 @@ if TYPE_CHECKING:
 _PATIENCE_SECONDS = {wiring.STOP_GATEWAYS: 10, wiring.STOP_MATCHER: 10, wiring.STOP_RECORDER: 30}
 _WAIT_SECONDS = {"starting": 0.005, "degraded": 0.01, "draining": 0.01, "ready": 0.1}
 _HANGING_SECONDS = 5.0
-_PROTOCOLS = {"order": "OUCH", "market_data": "ITCH"}
 
 
 def run(
@@ -69,7 +70,7 @@ def run(
     Raises AnotherWriterError, ConfigurationError, SegmentError ... when it cannot start, and
     ExchangeError when it had to give up; nothing is left behind then.
     """
-    stops = StopRequests()
+    signals = Signals()
     cores = os.sched_getaffinity(0)
     placement.check_cores(configuration, cores)
     claim = Claim(name, state_directory)
@@ -77,9 +78,9 @@ def run(
         for each in leftovers.settle(claim):
             say(each)
         register = Register(configuration, claim.state_directory)
-        copy = running_configuration.keep(source, claim.state_directory)
+        running_configuration.keep(source, claim.state_directory)
         wirings = memory.create(configuration, name, claim.state_directory)
-        supervisor = Supervisor(configuration, claim, wirings, stops, cores, copy, register)
+        supervisor = Supervisor(configuration, claim, wirings, signals, cores, source, register)
         return supervisor.run()
     finally:
         claim.release()
@@ -98,27 +99,39 @@ class Supervisor:
         configuration: Configuration,
         claim: Claim,
         wirings: dict[int, Wiring],
-        stops: StopRequests,
+        signals: Signals,
         cores: Iterable[int],
-        copy: Path | None,
+        source: Path | None,
         register: Register,
     ) -> None:
         self._configuration = configuration
         self._claim = claim
         self._wirings = wirings
-        self._stops = stops
+        self._signals = signals
         cores = set(cores)
         self._posts = posts_of(configuration, placement.matcher_cores(configuration, cores))
         self._bells = Bells(self._posts)
         policy = placement.waiting_policy(configuration, len(cores))
         self._register = register
         register.tell = self._bells.tell_gateways
-        self._launcher = Launcher(claim.name, claim.state_directory, copy, policy, self._bells)
+        state_directory = claim.state_directory
+        copy = state_directory / presence.CONFIGURATION_COPY if source else None
+        self._launcher = Launcher(claim.name, state_directory, copy, policy, self._bells)
         self._succession = Succession(self._posts, wirings, say)
         self._obituaries = Obituaries(wirings, self._bells.ring_matcher)
         self._day = DayRoll(configuration.exchange.day_roll, wirings, self._bells.ring_matcher)
         self._compiling = not machine_code.is_complete()
         self._report = UnitReport(ServiceManager(os.environ), wirings, compiling=self._compiling)
+        self._reload = Reload(
+            source,
+            state_directory,
+            register,
+            self._posts,
+            wirings,
+            self._bells,
+            self._day,
+            self._report,
+        )
         self._selector = selectors.DefaultSelector()
         self._children: list[Child] = []  # everybody who is not reaped, in a post or succeeded
         self._state = "starting"
@@ -136,7 +149,7 @@ class Supervisor:
             self._announce()
             self._fill()  # first: roles take their time, and what follows can use it
             self._listen()
-            while not self._stops.count:
+            while not self._signals.stops:
                 self._fill()
                 self._pass()
         finally:
@@ -149,7 +162,7 @@ class Supervisor:
         """Let operators and scrapers ask."""
         wake = self._bells.ring_matcher
         commands = operations.of(self._posts, self._register, self._wirings, wake)
-        commands[day_roll.DO] = self._day.begin
+        commands |= {day_roll.DO: self._day.begin, reload.DO: self._reload.begin}
         self._admin = AdminServer(self._selector, self._claim.state_directory, commands)
         wanted = self._configuration.metrics
         if wanted is None:
@@ -201,13 +214,12 @@ class Supervisor:
                 key.data()
         self._obituaries.post()
         self._day.post()
+        if self._signals.take_reload():
+            say(self._reload.begin_unasked())
+        self._reload.post()
         self._succession.isolate()
         self._judge()
         self._report.tell(self._state, opened=self._opened, now=self._beat)
-
-    def _row(self, post: Post) -> Any:
-        engine, number = post.lines[0]
-        return self._wirings[engine].control.processes[number]
 
     def _reap(self, child: Child) -> None:
         """Take note that a process ended."""
@@ -235,7 +247,7 @@ class Supervisor:
                 for engine, _ in post.lines:
                     self._obituaries.add(engine, post.source, child.pid)
             if child.has_failed(code, now):
-                post.count_failure(now, self._configuration.exchange)
+                post.count_failure(now, self._register.configuration.exchange)
 
     def _judge(self) -> None:
         """Say what state the exchange is in, when that has changed."""
@@ -255,51 +267,13 @@ class Supervisor:
         if state == "ready" and not self._opened:
             self._opened = True
             machine_code.set_complete()
-            self._say_ready()
+            announcement.say_ready(self._running)
 
     def _announce(self) -> None:
-        restarts: dict[str, int] = {}
-        for post in self._posts:
-            restarts[post.label] = restarts.get(post.label, 0) + max(0, post.starts - 1)
-        self._running = {
-            "name": self._claim.name,
-            "pid": os.getpid(),
-            "state": self._state,
-            "metrics": self._metrics.address if self._metrics else None,
-            "state_directory": str(self._claim.state_directory),
-            "engines": [
-                {"id": each.id, "standbys": each.standbys, "recorder": each.recorder}
-                for each in self._configuration.engines
-            ],
-            "gateways": [
-                {
-                    "kind": post.role,
-                    "source": post.source,
-                    "address": self._address(post),
-                    "engines": [engine for engine, _ in post.lines],
-                }
-                for post in self._posts
-                if post.role in _PROTOCOLS
-            ],
-            "restarts": restarts,
-        }
+        where = self._metrics.address if self._metrics else None
+        exchange = self._claim, self._configuration, self._posts, self._wirings
+        self._running = announcement.describe(*exchange, self._state, where)
         self._claim.announce(self._running)
-
-    def _address(self, post: Post) -> str:
-        """Where a gateway listens; the port that it found if any was to be taken."""
-        host, port = split_address(post.address)
-        port = port or int(self._row(post)["counter"][COUNTER_PORT])
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-    def _say_ready(self) -> None:
-        places = [
-            f"{_PROTOCOLS[each['kind']]} at {each['address']}" for each in self._running["gateways"]
-        ]
-        if self._metrics:
-            places.append(f"metrics at http://{self._metrics.address}/metrics")
-        places.append(f"state in {self._claim.state_directory}")
-        with contextlib.suppress(BrokenPipeError):
-            print(f"READY {self._claim.name}: {', '.join(places)}", flush=True)
 
     # ------------------------------------------------------------ ending
 
@@ -361,7 +335,7 @@ class Supervisor:
         """Whether to kill instead of to wait. A recorder has something to finish."""
         if not self._opened:
             return True
-        return self._stops.count > 1 and post.role != "recorder"
+        return self._signals.stops > 1 and post.role != "recorder"
 
     def _settle(self) -> bool:
         """Save what no recorder wrote and remove the segments; False when they must stay."""

@@ -7,6 +7,7 @@ as well. A start that compiles asks for more time, for as long as the loop goes 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from ringbuf import layout
@@ -64,6 +65,16 @@ class UnitReport:
             if moves and self._manager.tell("WATCHDOG=1"):
                 self._progress.mark()
                 self._feed_due = now + self._manager.feed_seconds
+
+    def say_reloading(self) -> None:
+        """What follows is between the old configuration and the new one, until `say_ready`."""
+        if self._is_ready:
+            self._manager.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def say_ready(self) -> None:
+        """The reload is over, whatever came of it."""
+        if self._is_ready:
+            self._manager.tell("READY=1")
 
     def close(self) -> None:
         """Say no more."""

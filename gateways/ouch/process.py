@@ -84,8 +84,8 @@ def names_of(sessions: Sequence[Session]) -> np.ndarray:
     return np.array([int.from_bytes(each, "little") for each in names], np.int64)
 
 
-def build_desk(context: RoleContext, market: Market) -> Desk:
-    """Index and slots as the replica shows them."""
+def build_desk(context: RoleContext, market: Market, limits: np.ndarray) -> Desk:
+    """Index and slots as the replica shows them. limits: int64[8 * sessions], as configured."""
     limit = int(market.scalars[0]["slots_per_gateway"])
     served = context.configuration.sources_of(context.engine).items()
     owners = {source for source, gateway in served if gateway.kind == "order"}
@@ -106,7 +106,7 @@ def build_desk(context: RoleContext, market: Market) -> Desk:
         instruments=market.instruments,
         offered=offered,
         tags=np.zeros(1, ORDER_TAGS.dtype),
-        risk=create_risk(market, limit_rows(context.configuration.sessions), context.source),
+        risk=create_risk(market, limits, context.source),
     )
 
 
@@ -126,7 +126,7 @@ def build_pump(
     return OrderPump(
         market=market,
         ring=context.wiring.ring,
-        desk=build_desk(context, market),
+        desk=build_desk(context, market, limit_rows(context.configuration.sessions)),
         connections=create_connections(
             gateway.clients_max, gateway.inbound_buffer_bytes, gateway.outbound_buffer_bytes
         ),
@@ -209,7 +209,8 @@ class OrderService(Service):
         market = self._replica(history)
         if market is None:
             return False
-        self.pump = pump._replace(market=market, desk=build_desk(context, market))
+        desk = build_desk(context, market, pump.desk.risk.configured)
+        self.pump = pump._replace(market=market, desk=desk)
         # After a restart the ring is a new one, but its positions go on where the journal ends.
         first = int(market.gateways[context.source]["command_next"])
         self.pump.words[state.COMMAND_POSITION] = first
@@ -235,8 +236,11 @@ class OrderService(Service):
                 self._catch_up(outcome)
 
     def follow(self, configuration: Configuration) -> None:
-        """A session that was created has a name now, which drop copies say."""
+        """Names, which drop copies say; limits, which the pump looks at when LIMITS says so."""
         self.pump.names[:] = names_of(configuration.sessions)
+        self.pump.desk.risk.configured[:] = limit_rows(configuration.sessions)
+        gateway = configuration.sources[self.context.source]
+        self.pump.settings[state.SETTING_REFUSALS] = gateway.refusals_per_second
 
     def finish(self) -> None:
         """Our copy may be the matcher: then the process lives as long as that."""
@@ -339,7 +343,8 @@ class OrderService(Service):
                 market = self._replica(history)
                 if market is None:
                     return None
-                pump = pump._replace(market=market, desk=build_desk(context, market))
+                desk = build_desk(context, market, pump.desk.risk.configured)
+                pump = pump._replace(market=market, desk=desk)
             while not context.stopping():
                 position = int(pump.market.scalars[0]["position"])
                 events = history.read(position, EVENTS_PER_READ)

@@ -1,0 +1,118 @@
+"""Shell: a running exchange takes over a part of its configuration: `shmx reload`, SIGHUP.
+
+Checked as a whole first; then passwords and limits reach the gateways as what an operator says of
+sessions does (`session_requests`). Limits have one more step: what a session may do is looked at
+again when an event says so, in each gateway's own thread, and that event may come only once every
+gateway has the new numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shm_exchange import config, presence, running_configuration
+from shm_exchange.accounts import COUNTER_ACCOUNTS
+from shm_exchange.children import Bells, Post
+from shm_exchange.day_roll import DayRoll
+from shm_exchange.effective import Value
+from shm_exchange.errors import ExchangeError
+from shm_exchange.limit_change import again
+from shm_exchange.session_requests import Register
+from shm_exchange.supervisor_commands import offer
+from shm_exchange.unit_report import UnitReport
+from shm_exchange.wiring import Wiring
+
+DO = "reload"
+_SESSIONS_AT_ONCE = 64  # the smallest ring has room for them
+
+
+class Reload:
+    """The supervisor's part."""
+
+    def __init__(
+        self,
+        source: Path | None,
+        state_directory: Path,
+        register: Register,
+        posts: Iterable[Post],
+        wirings: Mapping[int, Wiring],
+        bells: Bells,
+        day: DayRoll,
+        report: UnitReport,
+    ) -> None:
+        """source: None for the built-in configuration."""
+        self._source = source
+        self._state_directory = state_directory
+        self._register = register
+        self._posts = [each for each in posts if each.source]
+        self._wirings = wirings
+        self._bells = bells
+        self._day = day
+        self._report = report
+        self._limited: dict[int, set[int]] = {}  # engine -> sessions to be looked at again
+
+    def begin(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        """Take over what has changed, or nothing. Raises ExchangeError."""
+        self._report.say_reloading()
+        try:
+            changed = self._take_over()
+        finally:
+            self._report.say_ready()
+        return {"changed": [each.name for each in changed], "serial": self._register.serial}
+
+    def begin_unasked(self) -> str:
+        """The same for somebody who cannot be answered; what came of it."""
+        try:
+            changed = self.begin({})["changed"]
+        except ExchangeError as error:
+            return f"not reloaded: {error}"
+        return f"reloaded: {', '.join(changed) or 'nothing has changed'}"
+
+    def _take_over(self) -> list[Value]:
+        if self._source is None:
+            raise ExchangeError(
+                "the exchange runs with the built-in configuration, which has no file; start it"
+                " with --config FILE to be able to reload that"
+            )
+        copy = self._state_directory / presence.CONFIGURATION_COPY
+        changed = running_configuration.changes(copy, self._source)
+        configured = config.load(self._source)
+        before = self._register.configuration.sessions
+        source = self._source
+        self._register.configure(
+            configured, lambda: running_configuration.keep(source, self._state_directory)
+        )
+        sessions = zip(before, configured.sessions, strict=True)
+        others = {number for number, (was, now) in enumerate(sessions) if was.limits != now.limits}
+        if others:
+            for engine in self._wirings:
+                self._limited.setdefault(engine, set()).update(others)
+        self._day.change(configured.exchange.day_roll)
+        return changed
+
+    def post(self) -> None:
+        """Once every gateway has the new limits, have them look at those."""
+        if not self._limited or not all(map(self._acts, self._posts)):
+            return
+        for engine, sessions in list(self._limited.items()):
+            some = sorted(sessions)[:_SESSIONS_AT_ONCE]
+            if offer(self._wirings[engine], np.concatenate([again(each) for each in some])):
+                self._bells.ring_matcher(engine)
+                sessions.difference_update(some)
+            if not sessions:
+                del self._limited[engine]
+
+    def _acts(self, post: Post) -> bool:
+        """Whether a gateway has what was said last; whoever starts now reads it."""
+        if post.child is None:
+            return True
+        rows = [self._wirings[engine].control.processes[number] for engine, number in post.lines]
+        return all(
+            int(row["pid"]) == post.child.pid
+            and int(row["counter"][COUNTER_ACCOUNTS]) >= self._register.serial
+            for row in rows
+        )

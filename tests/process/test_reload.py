@@ -1,0 +1,133 @@
+"""Goal: what can be reloaded holds at once for who trades; anything else, and nothing has changed.
+
+Method: one exchange whose file is edited, `shmx reload` and SIGHUP, and a client that stays. The
+test's own socket is in the place of systemd's.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from shm_exchange.cli import commands
+from shm_exchange.errors import ExchangeError
+from shm_exchange.presence import CONFIGURATION_COPY
+from tests.gateways.ouch_cases import enter
+from tests.process.conftest import WAIT_SECONDS, Exchange
+from tests.process.test_unit import Manager
+from tests.process.trading import MARKET, RawClient, barrier, login, ports, running
+
+SESSIONS = """\
+[[session]]
+username = "L01"
+password = "before"
+limits.open_orders = 0
+"""
+FEWER = SESSIONS.replace("open_orders = 0", "open_orders = 2")
+
+
+@pytest.fixture(scope="module")
+def manager(tmp_path_factory: pytest.TempPathFactory) -> Manager:
+    """Hears what the unit says."""
+    return Manager(tmp_path_factory.mktemp("manager"))
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory, manager: Manager) -> Iterator[Exchange]:
+    """The exchange of this file."""
+    environment = {"NOTIFY_SOCKET": manager.address}
+    with running(tmp_path_factory.mktemp("reload"), MARKET + SESSIONS, environment) as it:
+        yield it
+
+
+def reload(it: Exchange) -> Result:
+    """`shmx reload`."""
+    return CliRunner().invoke(commands, ["reload", "--name", it.name, "--json"])
+
+
+def is_let_in(it: Exchange, password: str) -> bool:
+    """Whether L01 may log in with it."""
+    with RawClient(ports(it)[0]) as client:
+        client.send(login("L01", password))
+        return client.packet()[:1] == b"A"
+
+
+def order(user_ref: int) -> bytes:
+    """`O` that rests."""
+    return enter(user_ref=user_ref, symbol=b"A01     ", quantity=10, price=100_000)
+
+
+def letters(client: RawClient) -> bytes:
+    """Of all that was said."""
+    return b"".join(each[:1] for each in barrier(client))
+
+
+def test_what_can_be_reloaded_holds_at_once(market: Exchange, manager: Manager) -> None:
+    """A limit for a session that is connected, at both gateways, and a password."""
+    with RawClient(ports(market)[1]) as client:
+        client.log_in("L01", password="before", sequence=0)
+        for number in (1, 2):
+            client.say(order(number))
+        assert letters(client) == b"AA"
+        manager.forget()
+        market.file.write_text(MARKET + FEWER.replace("before", "after"))
+        result = reload(market)
+        assert result.exit_code == 0, result.exception
+        assert '"session[0].password", "session[0].limits.open_orders"' in result.stdout
+        assert manager.wait_for("RELOADING=1", WAIT_SECONDS)
+        assert manager.wait_for("READY=1", WAIT_SECONDS)
+        number = 3
+        while True:  # until the event is there that lets the gateway look
+            client.say(order(number))
+            if letters(client) == b"J":
+                break
+            number += 1
+        assert number < 1000
+    assert [is_let_in(market, each) for each in ("before", "after")] == [False, True]
+
+
+def test_what_needs_a_restart_changes_nothing(market: Exchange) -> None:
+    """Every such line is named; what could have been reloaded is not either."""
+    before = (market.state / CONFIGURATION_COPY).read_bytes()
+    other = MARKET.replace("clients_max = 64", "clients_max = 65").replace(
+        "slots_per_gateway = 65536", "slots_per_gateway = 131072"
+    )
+    market.file.write_text(
+        other
+        + SESSIONS.replace("before", "third")
+        + '[[session]]\nusername = "N"\npassword = "x"\n'
+    )
+    result = reload(market)
+    assert isinstance(result.exception, ExchangeError) and result.exception.exit_code == 78
+    lines = str(result.exception).splitlines()
+    named = [line.rpartition(market.file.name)[2] for line in lines]
+    text = market.file.read_text().splitlines()
+    for each in named:
+        _, line, message = each.split(":", 2)
+        assert "needs a restart" in message
+        key = message.split("`")[1] if "`" in message else "[[session]]"
+        assert key in text[int(line) - 1]
+    assert len(named) == 5  # three gateways, the engine, and the session
+    assert (market.state / CONFIGURATION_COPY).read_bytes() == before
+    assert [is_let_in(market, each) for each in ("after", "third")] == [True, False]
+
+
+def test_a_hangup_reloads(market: Exchange) -> None:
+    """Its outcome is in the log; a file that is wrong ends nobody."""
+    assert market.process is not None
+    market.file.write_text(MARKET + "[[session]]\n")
+    os.kill(market.process.pid, signal.SIGHUP)
+    market.wait_until(lambda _: "not reloaded: " in market.messages)
+    assert "`username` is missing in session; add it" in market.messages
+    market.file.write_text(MARKET.replace("[exchange]", "[exchange]\nrestarts_max = 3") + FEWER)
+    os.kill(market.process.pid, signal.SIGHUP)
+    market.wait_until(lambda _: "shmx: reloaded: exchange.restarts_max, session" in market.messages)
+    assert is_let_in(market, "before")
+    copy: Path = market.state / CONFIGURATION_COPY
+    assert copy.read_bytes() == market.file.read_bytes()
+    assert market.stop() == 0
