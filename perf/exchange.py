@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,17 +43,24 @@ matcher_core = {matcher_core}
 {standby}
 event_ring_records = 262144
 command_ring_records = 65536
-[[instrument]]
-symbol = "AAPL"
-tick = 0.01
 [[session_range]]
 prefix = "T"
-last = 10
+last = {sessions}
 password = "demo"
 [[gateway]]
 kind = "order"
 address = "127.0.0.1:0"
 core = {gateway_core}
+"""
+_INSTRUMENT = """\
+[[instrument]]
+symbol = "{symbol}"
+tick = 0.01
+"""
+_GATEWAY = """\
+[[gateway]]
+kind = "{kind}"
+address = "127.0.0.1:0"
 """
 
 
@@ -66,12 +74,20 @@ class Placement:
     standbys: int = 0
     recorder: bool = False
     standby_core: int | None = None
+    more_gateways: int = 0  # for orders, on no core of their own
+    market_data: bool = False
+    sessions: int = 10
+    symbols: tuple[str, ...] = ("AAPL",)
 
     def text(self) -> str:
         """As a configuration file."""
         standby = "" if self.standby_core is None else f"standby_core = {self.standby_core}"
         values = dict(vars(self), recorder=str(self.recorder).lower(), standby=standby)
-        return _CONFIGURATION.format(**values)
+        parts = [_CONFIGURATION.format(**values)]
+        parts += [_INSTRUMENT.format(symbol=symbol) for symbol in self.symbols]
+        parts += [_GATEWAY.format(kind="order")] * self.more_gateways
+        parts += [_GATEWAY.format(kind="market_data")] * self.market_data
+        return "".join(parts)
 
 
 @dataclass
@@ -81,6 +97,7 @@ class Exchange:
     name: str
     pids: list[int]
     address: tuple[str, int]
+    ready_seconds: float  # from the command to READY
 
     def freeze(self) -> None:
         """Stop all its processes where they are."""
@@ -101,15 +118,17 @@ def running(folder: Path, placement: Placement) -> Iterator[Exchange]:
     file.write_text(placement.text(), encoding="utf-8")
     command = [sys.executable, "-m", "shm_exchange.cli", "run", "--config", str(file)]
     command += ["--state", str(folder / f"state-{placement.waiting}"), "--name", name]
+    began = time.monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         try:
             assert select.select([process.stdout], [], [], START_SECONDS)[0], "not READY in time"
             assert process.stdout.readline().startswith("READY ")
+            ready_seconds = time.monotonic() - began
             found = collect(name)
             host, _, port = found["gateways"][0]["address"].rpartition(":")
             pids = [process.pid, *(each["pid"] for each in found["processes"])]
-            yield Exchange(name, pids, (host, int(port)))
+            yield Exchange(name, pids, (host, int(port)), ready_seconds)
         finally:
             for pid in (process.pid,):
                 os.kill(pid, signal.SIGCONT)

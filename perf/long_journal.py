@@ -97,6 +97,14 @@ def round_of_commands() -> np.ndarray:
     return commands
 
 
+def opening() -> np.ndarray:
+    """What comes before the first order: a gateway, and a session that logs in."""
+    commands = np.zeros(2, COMMAND_DTYPE)
+    commands["kind"] = (CommandKind.GATEWAY_STARTED, CommandKind.LOGIN)
+    commands["user_ref"] = (1, 0)
+    return commands
+
+
 class Writer:
     """The matcher's events, written to a journal, and a replica, as a recorder has one."""
 
@@ -109,6 +117,12 @@ class Writer:
             np.zeros(RING_RECORDS, EVENT_DTYPE),
         )
         self._ring.cursors[:] = self.journal.position
+
+    def play_round(self, commands: np.ndarray) -> None:
+        """Match what `round_of_commands` made, and make it another round."""
+        commands["received_ns"] = time.time_ns()
+        self.play(commands)
+        commands["user_ref"] += 3 * (ROUND_ORDERS // 2)
 
     def play(self, commands: np.ndarray) -> None:
         """Match all of them."""
@@ -137,10 +151,7 @@ def write_day(directory: Path, configuration: Path, events: int, snapshot_before
     replica = empty_market(load(configuration), 1)
     recover(replica, directory, owner)
     writer = Writer(directory, market, replica, owner)
-    opening = np.zeros(2, COMMAND_DTYPE)
-    opening["kind"] = (CommandKind.GATEWAY_STARTED, CommandKind.LOGIN)
-    opening["user_ref"] = (1, 0)
-    writer.play(opening)
+    writer.play(opening())
     commands = round_of_commands()
     written = False
     while writer.journal.position < events:
@@ -148,9 +159,7 @@ def write_day(directory: Path, configuration: Path, events: int, snapshot_before
             writer.journal.sync()
             write_snapshot(replica, directory, owner, time.time_ns())
             written = True
-        commands["received_ns"] = time.time_ns()
-        writer.play(commands)
-        commands["user_ref"] += 3 * (ROUND_ORDERS // 2)
+        writer.play_round(commands)
     writer.journal.close(time.time_ns())
     return owner
 

@@ -39,10 +39,10 @@ def judge(budget: Budget, results: Results) -> tuple[str, float | None]:
     figures = [
         figure
         for name, each in results.benchmarks.items()
-        if budget.test and name.startswith(budget.test)
+        if name.startswith(budget.test)
         if (figure := _figure(each.extra, budget.figure)) is not None
     ]
-    if budget.bound == Bound.ELSEWHERE or not figures:
+    if not figures:
         return NOT_MEASURED, None
     if budget.bound == Bound.STATED:
         return STATED, min(figures)
@@ -58,7 +58,7 @@ def budget_rows(results: Results) -> list[tuple[str, str, str, str]]:
     rows = []
     for budget in BUDGETS:
         state, figure = judge(budget, results)
-        limited = budget.bound not in (Bound.STATED, Bound.ELSEWHERE)
+        limited = budget.bound != Bound.STATED
         wanted = f"{budget.bound} {charts.number(budget.limit)} " if limited else ""
         shown = "" if figure is None else f"{charts.number(figure)} {budget.unit}"
         rows.append((budget.path, wanted + budget.unit, shown, state))

@@ -8,9 +8,6 @@ ping-pong through two lines; the budget is absolute: median below 600 ns.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,63 +16,24 @@ import numpy as np
 import pytest
 
 from perf import baseline
+from perf.live_engine import engine_cores, spinning_engine
 from perf.order_sides import time_orders
 from perf.results_file import in_turns
-from ringbuf import layout
-from ringbuf.atomics import store_release
-from ringbuf.jit import kernel
-from shm_exchange import wiring
 from shm_exchange.messages import SLOT_BITS, SOURCE_GATEWAY_FIRST
-from shm_exchange.wiring import STOP_RECORDER, Wiring
+from shm_exchange.wiring import Wiring
 
 BUDGET_NS = 600
 ROUNDS = 20
 ORDERS = 5_000  # in one round; the round with the best median counts
 C_TRIPS = 200_000
 PERCENTS = (50, 90, 99, 99.9, 100)
-_ROOT = Path(__file__).resolve().parent.parent
-
-
-@kernel
-def _stop(words, value):
-    store_release(words, layout.STOP, value)
-
-
-def engine_cores() -> tuple[int, int]:
-    """Our core and the matcher's, of those that this machine has."""
-    first, second = range(os.cpu_count() or 1)[:2]
-    return first, second
 
 
 @pytest.fixture
 def engine() -> Iterator[Wiring]:
     """A matcher that spins on the second core, and its shared memory; we are on the first."""
-    name = f"perf{os.getpid()}"
-    before = os.sched_getaffinity(0)
-    ours, other = engine_cores()
-    made = wiring.create(
-        name,
-        1,
-        os.getpid(),
-        0,
-        event_records=1 << 16,
-        command_records=1 << 12,
-        gateway_count=1,
-        gated=False,
-    )
-    command = [sys.executable, "-m", "perf.engine_side", name, str(other)]
-    with subprocess.Popen(command, cwd=_ROOT) as process:
-        try:
-            while made.control.processes[0]["state"] != layout.STATE_READY:
-                assert process.poll() is None
-                os.sched_yield()
-            os.sched_setaffinity(0, {ours})
-            yield made
-        finally:
-            os.sched_setaffinity(0, before)
-            _stop(made.control.words, STOP_RECORDER)
-            wiring.remove(name, 1)
-            process.wait(30)
+    with spinning_engine() as made:
+        yield made
 
 
 def test_order_to_event(benchmark: Any, engine: Wiring, tmp_path: Path) -> None:

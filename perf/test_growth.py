@@ -1,0 +1,202 @@
+"""What the matcher's work costs as the market and its audience grow: curves, a picture each.
+
+Instruments, resting orders: enters and cancels in one process, 64 to a publish, into a ring that
+nobody reads. Included: every check, matching, the events, the state hash. Not included: sockets,
+command rings, readers. Beyond 50,000 instruments two markets take turns on this core, as two
+engines of one host would not: they have a core each. What grows is the memory that is touched: with
+one instrument all of it is in the first caches, with 100,000 hardly any.
+
+Readers: a generated flow into a ring that 0 to 64 processes read. They are stopped and continued,
+so that each round has all numbers of them one after the other. On two cores all readers share the
+one that the matcher does not have: at most one of them runs at a time. So the picture shows that
+readers which wait, or are behind, cost nothing, and what one running reader costs; it cannot show
+64 readers at once, each pulling the line of `published` to a core of its own.
+
+Command rings: an order in a command ring to its event, with that many rings to be polled, of which
+one has work; nothing reads events but the one who waits. Both sides spin, a core each.
+
+Best of several rounds, all in turns.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perf.live_engine import engine_cores, spinning_engine
+from perf.order_sides import time_orders
+from perf.results_file import curve
+from ringbuf.broadcast import NO_GATE, RECORDED, Broadcast, published
+from ringbuf.schema import combined_digest
+from ringbuf.segment import create_broadcast
+from shm_exchange.flow import generate
+from shm_exchange.flow_commands import COMMANDS_PER_PUBLISH, SOURCE, Tape, market_of, tape_of
+from shm_exchange.messages import EVENT, EVENT_DTYPE, SLOT_BITS, SOURCE_GATEWAY_FIRST
+from shm_exchange.tape import play
+
+READERS = (0, 1, 4, 16, 64)
+READER_ROUNDS = 12
+MESSAGES = 400_000
+SETTLE_SECONDS = 0.02  # until readers that were continued run
+COMMAND_RINGS = (1, 4, 16)
+ORDERS, ORDER_ROUNDS = 2_000, 15
+MEMORY_SIZES = (1_000_000, 10_000_000)
+_ROOT = Path(__file__).resolve().parent.parent
+_RING_RECORDS = 1 << 16
+
+
+def _grown(kind: str) -> dict[float, dict[str, float]]:
+    """What `perf.market_growth` prints, by size."""
+    command = [sys.executable, "-m", "perf.market_growth", kind]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=_ROOT)
+    return {float(size): figures for size, figures in json.loads(done.stdout).items()}
+
+
+def test_instruments(benchmark: Any) -> None:
+    """ns per command, each in any of so many instruments."""
+    found = benchmark.pedantic(_grown, args=("instruments",), rounds=1)
+    costs = {size: each["ns_per_command"] for size, each in found.items()}
+    benchmark.extra_info.update(curve("ns per command, by instruments", {"ns": costs}))
+    assert all(each > 0 for each in costs.values())
+
+
+def test_resting_orders(benchmark: Any) -> None:
+    """ns per command on any of so many resting orders; resident bytes that an order takes."""
+    found = benchmark.pedantic(_grown, args=("resting",), rounds=1)
+    costs = {size: each["ns_per_command"] for size, each in found.items()}
+    benchmark.extra_info.update(
+        bytes_per_order={
+            f"{size:,} orders": round(found[size]["bytes_per_order"], 1) for size in MEMORY_SIZES
+        },
+        bytes_per_order_at_10_million=round(found[MEMORY_SIZES[-1]]["bytes_per_order"], 1),
+        **curve("ns per command, by resting orders", {"ns": costs}),
+    )
+    assert all(each > 0 for each in costs.values())
+
+
+@contextmanager
+def _readers(name: str, cpu: int) -> Iterator[tuple[list[int], subprocess.Popen[str]]]:
+    """So many processes that read the ring, all stopped. End its input for what they copied."""
+    command = [sys.executable, "-m", "perf.ring_readers", name, str(max(READERS)), str(cpu)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=_ROOT) as process:
+        assert process.stdout is not None and process.stdin is not None
+        pids = [int(each) for each in process.stdout.readline().split()]
+        try:
+            _signal(pids, signal.SIGSTOP)
+            yield pids, process
+        finally:
+            if process.poll() is None:
+                _signal(pids, signal.SIGCONT)
+            process.stdin.close()
+
+
+def _signal(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        os.kill(pid, number)
+
+
+def _play(tape: Tape, ring: Broadcast) -> float:
+    """Seconds for the whole tape."""
+    market = market_of(tape)
+    count = len(tape.commands)
+    position = int(published(ring))
+    start = time.perf_counter()
+    done = play(market, tape.commands, 0, count, SOURCE, ring, position, COMMANDS_PER_PUBLISH)
+    seconds = time.perf_counter() - start
+    assert done == count
+    return seconds
+
+
+def _with_readers(tape: Tape, ring: Broadcast, seconds: np.ndarray, pids: list[int]) -> None:
+    """Fill in the seconds: float64[rounds, numbers of readers]."""
+    for row in seconds:
+        for place, count in enumerate(READERS):
+            _signal(pids[:count], signal.SIGCONT)
+            time.sleep(SETTLE_SECONDS)
+            row[place] = _play(tape, ring)
+            _signal(pids[:count], signal.SIGSTOP)
+
+
+def test_readers(benchmark: Any) -> None:
+    """Messages per second of the matcher, with so many readers attached."""
+    tape = tape_of(generate(MESSAGES, 1))
+    name = f"/shmx.growth.{os.getpid()}.events"
+    digest = combined_digest(EVENT)
+    segment, ring = create_broadcast(name, EVENT_DTYPE, _RING_RECORDS, digest, os.getpid())
+    ring.cursors[RECORDED] = NO_GATE
+    cores = os.sched_getaffinity(0)
+    ours, other = engine_cores()
+    seconds = np.zeros((READER_ROUNDS, len(READERS)))
+    args = (tape, ring, seconds)
+
+    try:
+        with _readers(name, ours) as (pids, process):
+            os.sched_setaffinity(0, {other})
+            _play(tape, ring)
+            benchmark.pedantic(_with_readers, args=(*args, pids), rounds=1)
+            os.sched_setaffinity(0, cores)
+            _signal(pids, signal.SIGCONT)
+            copied = int(process.communicate()[0])
+    finally:
+        os.sched_setaffinity(0, cores)
+        del ring, args
+        segment.unlink()
+        segment.close()
+    rates = {
+        "best round": dict(zip(READERS, MESSAGES / seconds.min(axis=0), strict=True)),
+        "middle round": dict(zip(READERS, MESSAGES / np.median(seconds, axis=0), strict=True)),
+    }
+    best = seconds.min(axis=0)
+    benchmark.extra_info.update(
+        records_copied=copied,
+        one_more_reader_costs=round(float(best[-1] / best[1] - 1) / (READERS[-1] - 1), 5),
+        first_reader_costs=round(float(best[1] / best[0] - 1), 3),
+        # A logarithmic axis has no 0: no reader stands at a half.
+        **curve(
+            "messages/s, by readers (none: at 0.5)",
+            {
+                label: {count or 0.5: rate for count, rate in each.items()}
+                for label, each in rates.items()
+            },
+        ),
+    )
+    assert copied > 0
+
+
+def test_command_rings(benchmark: Any) -> None:
+    """Median ns from an order in one of so many command rings to its event."""
+    clock = np.zeros(2, np.int64)
+    slot = (SOURCE_GATEWAY_FIRST << SLOT_BITS) + 1
+    medians: dict[int, list[float]] = {count: [] for count in COMMAND_RINGS}
+
+    def measure() -> None:
+        for count in COMMAND_RINGS:
+            with spinning_engine(count) as engine:
+                commands, ring = engine.command_ring(SOURCE_GATEWAY_FIRST), engine.ring
+                for session in range(ORDER_ROUNDS):
+                    samples = np.zeros(ORDERS, np.int64)
+                    time_orders(commands, ring, session, slot, ORDERS, samples, clock)
+                    medians[count].append(float(np.median(samples)))
+
+    benchmark.pedantic(measure, rounds=1)
+    benchmark.extra_info.update(
+        curve(
+            "ns from command ring to visible event, by command rings",
+            {
+                "best round": {count: min(each) for count, each in medians.items()},
+                "middle round": {count: float(np.median(each)) for count, each in medians.items()},
+            },
+        )
+    )
+    assert all(each > 0 for found in medians.values() for each in found)

@@ -1,0 +1,157 @@
+"""What a whole exchange costs as it grows: gateways, sessions, and the journal it starts from.
+
+Gateways: one client of the first gateway, open loop, beside 0 to 15 other gateways without clients,
+each a process with a replica of the market that follows every event. All processes sleep when they
+have nothing to do, and all share two cores: the curve shows what their waking up takes from the
+client's path there. It cannot show what sixteen gateways cost that have a core each: that is
+`test_growth.py`, readers and command rings. Recorder and standby do not run.
+
+Sessions: a generated flow through so many TCP connections of one gateway, as fast as they go, with
+the feed read and the book rebuilt beside it: the compiled client of `shmx replay`. Each number of
+sessions has an instrument of its own. Client, gateways and matcher share the cores.
+
+Journal: the start of a replica in this process from a journal of so many events, in the page cache:
+all of it replayed, and with a snapshot at its end.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gateways import replay
+from gateways.load.offered import immediate_order, offer, warm_up
+from gateways.load.percentiles import histogram, latencies, percentiles
+from perf.exchange import Placement, log_in, running
+from perf.long_journal import Writer, opening, round_of_commands
+from perf.results_file import curve
+from shm_exchange import config
+from shm_exchange.flow import generate, save
+from shm_exchange.journal_segment import Owner
+from shm_exchange.market import Market
+from shm_exchange.recovery import empty_market, recover
+from shm_exchange.recovery import warm_up as warm_up_recovery
+from shm_exchange.snapshot import write_snapshot
+
+GATEWAYS = (1, 4, 16)
+RATE, ORDERS = 1_000, 3_000  # orders/s, and how many
+SESSIONS = (1, 10, 100, 1_000)
+FLOW_MESSAGES = 50_000
+JOURNAL_EVENTS = (100_000, 1_000_000, 10_000_000)
+RECOVERIES = 3
+CLIENT_CORE, MATCHER_CORE = 0, 1
+
+
+def _beside_gateways(folder: Path, count: int) -> tuple[dict[float, int], float]:
+    """ns by percent, of orders to the first of `count` gateways; seconds until READY."""
+    request = immediate_order("AAPL", Decimal("0.01"), 100)
+    warm_up(request)
+    folder.mkdir()
+    placement = Placement("park", MATCHER_CORE, CLIENT_CORE, more_gateways=count - 1)
+    with running(folder, placement) as exchange, log_in(exchange.address, "T01") as client:
+        client.setblocking(False)
+        descriptor = client.fileno()
+        offer(descriptor, request, 1, RATE, 500)
+        found = offer(descriptor, request, 501, RATE, ORDERS)
+        return percentiles(histogram(latencies(found.marks))), exchange.ready_seconds
+
+
+def test_gateways(benchmark: Any, tmp_path: Path) -> None:
+    """ns from due to acknowledged beside other gateways, and how long such an exchange starts."""
+    found: dict[int, tuple[dict[float, int], float]] = {}
+
+    def measure() -> None:
+        for count in GATEWAYS:
+            found[count] = _beside_gateways(tmp_path / str(count), count)
+
+    benchmark.pedantic(measure, rounds=1)
+    lines = {
+        f"p{percent:g}": {count: each[percent] for count, (each, _) in found.items()}
+        for percent in (50.0, 99.0, 99.9)
+    }
+    benchmark.extra_info.update(
+        ready_seconds={str(count): round(seconds, 2) for count, (_, seconds) in found.items()},
+        **curve("ns from due to acknowledged, by gateways", lines),
+    )
+    assert all(value > 0 for line in lines.values() for value in line.values())
+
+
+def test_sessions(benchmark: Any, tmp_path: Path) -> None:
+    """Messages per second through so many connections, and how long an answer takes meanwhile."""
+    flow = tmp_path / "flow.npz"
+    save(flow, generate(FLOW_MESSAGES, 1))
+    symbols = tuple(f"S{count}" for count in SESSIONS)
+    placement = Placement(
+        *("park", MATCHER_CORE, CLIENT_CORE),
+        market_data=True,
+        sessions=max(SESSIONS),
+        symbols=symbols,
+    )
+    found: dict[int, dict[str, Any]] = {}
+
+    def measure() -> None:
+        for count, symbol in zip(SESSIONS, symbols, strict=True):
+            found[count] = replay.run(flow, name=name, sessions=count, instrument=symbol)
+
+    with running(tmp_path, placement) as exchange:
+        name = exchange.name
+        benchmark.pedantic(measure, rounds=1)
+    benchmark.extra_info.update(
+        curve(
+            "messages/s, by sessions",
+            {"messages/s": {count: each["throughput"] for count, each in found.items()}},
+        ),
+        latency_ns={str(count): each["latency_ns"] for count, each in found.items()},
+    )
+    assert all(each["feed_matches_book"] for each in found.values())
+
+
+def _recovery_seconds(directory: Path, owner: Owner, events: int) -> float:
+    """Of a replica from nothing to the last event, best of some."""
+    best = float("inf")
+    for _ in range(RECOVERIES):
+        market = _market()
+        warm_up_recovery(market)
+        began = time.perf_counter()
+        assert recover(market, directory, owner).position >= events
+        best = min(best, time.perf_counter() - began)
+    return best
+
+
+def _market() -> Market:
+    return empty_market(config.built_in(), 1)
+
+
+def test_journal_length(benchmark: Any, tmp_path: Path) -> None:
+    """Seconds to recover, without a snapshot and with one at the end."""
+    owner = Owner.of(1, 1)
+    whole: dict[int, float] = {}
+    short: dict[int, float] = {}
+
+    def measure() -> None:
+        writer = Writer(tmp_path, _market(), _market(), owner)
+        writer.play(opening())
+        commands = round_of_commands()
+        for events in JOURNAL_EVENTS:
+            while writer.journal.position < events:
+                writer.play_round(commands)
+            writer.journal.sync()
+            whole[events] = _recovery_seconds(tmp_path, owner, events)
+            snapshot = write_snapshot(writer.replica, tmp_path, owner, time.time_ns())
+            short[events] = _recovery_seconds(tmp_path, owner, events)
+            os.unlink(snapshot)
+        writer.journal.close(time.time_ns())
+
+    benchmark.pedantic(measure, rounds=1)
+    benchmark.extra_info.update(
+        curve(
+            "seconds to recover, by events in the journal",
+            {"all replayed": whole, "snapshot at the end": short},
+        )
+    )
+    assert np.all(np.array(list(whole.values())) > 0) and len(short) == len(JOURNAL_EVENTS)
