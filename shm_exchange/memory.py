@@ -6,10 +6,11 @@ from pathlib import Path
 
 from ringbuf import layout
 from ringbuf.errors import SegmentError
-from shm_exchange import wiring
+from shm_exchange import latencies, wiring
 from shm_exchange.config import Configuration
 from shm_exchange.journal_segment import Owner
 from shm_exchange.journal_tail import find_tail
+from shm_exchange.messages import SOURCE_GATEWAY_FIRST
 from shm_exchange.presence import identity_of
 from shm_exchange.wiring import Wiring
 
@@ -22,6 +23,7 @@ def create(configuration: Configuration, name: str, state_directory: Path) -> di
     numbers were given out that the journal does not know: the streams begin anew then.
     """
     identity = identity_of(state_directory)
+    sources = SOURCE_GATEWAY_FIRST + len(configuration.gateways)
     wirings: dict[int, Wiring] = {}
     try:
         for engine in configuration.engines:
@@ -38,6 +40,8 @@ def create(configuration: Configuration, name: str, state_directory: Path) -> di
                 gateway_count=len(configuration.gateways),
                 gated=engine.recorder,
             )
+            counted = latencies.create(name, engine.id, identity, sources)
+            wirings[engine.id].segments += (counted,)
             holds = configuration.exchange.durability == "disk"
             if tail and not tail.is_ended and not holds:
                 wirings[engine.id].control.words[layout.BEGIN_ANEW] = 1 + end

@@ -15,11 +15,13 @@ from typing import Any
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
+    HistogramMetricFamily,
     Metric,
     SummaryMetricFamily,
 )
 from prometheus_client.registry import Collector
 
+from shm_exchange.latencies import LIMITS_NS
 from shm_exchange.status_storage import EVENTS
 
 Source = Callable[[], dict[str, Any]]  # what `status.describe` returns
@@ -107,6 +109,7 @@ class ExchangeCollector(Collector):
         yield from _families(_EVENT_RING, events, {"engine": "engine"})
         yield from _journals(found["journals"])
         yield from _processes(found["processes"])
+        yield _latencies(found["latencies"])
 
 
 def _families(table: Table, rows: list[Row], labels: dict[str, str]) -> Iterator[Metric]:
@@ -179,3 +182,17 @@ def _processes(rows: list[Row]) -> Iterator[Metric]:
         values = [str(row[each]) for each in labels.values()]
         age.add_metric(values, row["heartbeat_age_ms"] / 1e3)
     yield age
+
+
+def _latencies(rows: list[Row]) -> Metric:
+    family = HistogramMetricFamily(
+        "shmx_order_latency_seconds",
+        "From the stage before until this one, of orders that were acknowledged; total: all of it",
+        labels=["engine", "source", "stage"],
+    )
+    for row in rows:
+        values = [str(row[each]) for each in ("engine", "source", "stage")]
+        limits = [str(each / 1e9) for each in LIMITS_NS]
+        buckets = list(zip(limits, row["not_above"], strict=True))
+        family.add_metric(values, [*buckets, ("+Inf", row["count"])], row["sum_ns"] / 1e9)
+    return family

@@ -16,7 +16,7 @@ import numpy as np
 from ringbuf import layout
 from ringbuf.broadcast import DURABLE, NO_GATE, PUBLISHED, RECORDED
 from ringbuf.errors import SegmentError
-from shm_exchange import presence, wiring
+from shm_exchange import latencies, presence, wiring
 from shm_exchange.errors import NotRunningError
 from shm_exchange.status_storage import disk_of, journal_of, rings_of
 from shm_exchange.wiring import (
@@ -38,7 +38,8 @@ def collect(name: str) -> dict[str, Any]:
     engines: epoch, positions, rate (events per second), who plays which role, whether all replicas
     agree with the matcher. gateways: sessions and lag (events published but not handled yet).
     processes: every role's own line. rings: how full each is. journals: syncs, snapshots, disk.
-    restarts: how often each role was started again.
+    restarts: how often each role was started again. latencies: of orders, stage by stage, of each
+    gateway, since the exchange began.
     """
     running = presence.find(name)
     with attached(name, running) as wirings:
@@ -47,6 +48,8 @@ def collect(name: str) -> dict[str, Any]:
         time.sleep(_RATE_SECONDS)
         found = describe(presence.find(name), wirings, time.time_ns())
         seconds = time.monotonic() - since
+    for row in found["latencies"]:
+        del row["not_above"]  # for metrics
     for row in found["engines"]:
         row["rate"] = round((row["published"] - before[row["id"]]) / seconds)
     return found
@@ -103,6 +106,11 @@ def describe(
             journal_of(number, each, now_ns)
             for number, each in wirings.items()
             if int(each.ring.cursors[RECORDED]) != NO_GATE
+        ],
+        "latencies": [
+            row
+            for number in wirings
+            for row in latencies.rows(number, latencies.read(running["name"], number))
         ],
         "restarts": running.get("restarts", {}),
         "state_directory": running.get("state_directory"),

@@ -15,7 +15,8 @@ from typing import Any, Self
 from rich.console import Console
 from rich.live import Live
 
-from shm_exchange import presence, status
+from shm_exchange import latencies, presence, status
+from shm_exchange.latencies import Histograms
 from shm_exchange.top_screen import frame
 from shm_exchange.wiring import Wiring
 
@@ -41,6 +42,7 @@ class Watch:
         self._wirings: dict[int, Wiring] = {}
         self._before: dict[str, Any] | None = None
         self._since = 0.0
+        self._counted: dict[int, Histograms] = {}
         self.look()
 
     def __enter__(self) -> Self:
@@ -63,12 +65,25 @@ class Watch:
         if running["pid"] != self._supervisor:  # another one, with segments of its own
             self._segments.close()
             self._wirings = self._segments.enter_context(status.attached(self._name, running))
-            self._supervisor, self._before = running["pid"], None
+            self._supervisor, self._before, self._counted = running["pid"], None, {}
         found = status.describe(running, self._wirings, time.time_ns())
         now = time.monotonic()
         add_rates(found, self._before, now - self._since)
+        found["latencies"] = self._latencies()
         self._before, self._since = found, now
         return found
+
+    def _latencies(self) -> list[dict[str, Any]]:
+        """Those of orders since the last look."""
+        before, self._counted = (
+            self._counted,
+            {number: latencies.read(self._name, number) for number in self._wirings},
+        )
+        return [
+            row
+            for number, counted in self._counted.items()
+            for row in latencies.rows(number, latencies.since(counted, before.get(number, {})))
+        ]
 
 
 def add_rates(found: dict[str, Any], before: dict[str, Any] | None, seconds: float) -> None:

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from shm_exchange.latencies import PERCENTS, TOTAL_STAGE
 from shm_exchange.status_storage import EVENTS
 
 Row = dict[str, Any]
@@ -28,6 +29,8 @@ def frame(found: dict[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [_title(found)]
     for table in (_engines(found), _processes(found), _rings(found), _gateways(found)):
         parts += ["", table]
+    if found["latencies"]:
+        parts += ["", _latencies(found)]
     return Group(*parts)
 
 
@@ -134,7 +137,23 @@ def _gateways(found: dict[str, Any]) -> Table:
     return table
 
 
-_LEFT = ("role", "state", "ring", "producer", "gateway", "address", "")
+def _latencies(found: Row) -> Table:
+    """Where orders have spent their time since the last look, a line for each stage."""
+    table = _table(
+        "engine", "orders of", "until", "orders", "50 %", "90 %", "99 %", "99.9 %", "max"
+    )
+    for row in found["latencies"]:
+        table.add_row(
+            str(row["engine"]),
+            f"gateway {row['source']}",
+            Text(row["stage"], style="bold" if row["stage"] == TOTAL_STAGE else ""),
+            f"{row['count']:,}",
+            *(_duration(row[percent] / 1e9) for percent in PERCENTS),
+        )
+    return table
+
+
+_LEFT = ("role", "state", "ring", "producer", "gateway", "address", "orders of", "until", "")
 
 
 def _table(*headings: str) -> Table:

@@ -25,7 +25,7 @@ from gateways.ouch.follow import follow_all
 from gateways.ouch.inbound import Desk, blank_command
 from gateways.ouch.rejoin import rejoin
 from gateways.ouch.replay import ReplayService
-from gateways.ouch.state import OrderPump
+from gateways.ouch.state import Latencies, OrderPump
 from gateways.ouch.tags import OUCH_REQUEST_DTYPE
 from gateways.outcomes import DIFFERS, LAPPED, STOPPED, SUCCEEDS
 from gateways.risk import create_risk
@@ -45,6 +45,7 @@ from ringbuf.spsc import Spsc
 from ringbuf.syscalls import EPOLL_CLOEXEC, epoll_create1
 from ringbuf.waiting import SPIN
 from ringbuf.writer_lock import BROKEN, BUSY, owner_died, try_lock, unlock
+from shm_exchange import latencies
 from shm_exchange.addresses import split_address
 from shm_exchange.config import USERNAME_SIZE, Configuration, Gateway, Session
 from shm_exchange.errors import ExchangeError
@@ -148,6 +149,8 @@ def build_pump(
         ready=np.zeros(state.EPOLL_EVENT_SIZE * state.READY_PER_PASS, np.uint8),
         tags=np.zeros(1, ORDER_TAGS.dtype),
         timed=np.zeros(state.TIMED_LIMIT, state.TIMED_ORDER.dtype),
+        answered=np.zeros(2 * state.EVENTS_PER_PASS, np.int64),
+        latencies=Latencies(*latencies.attach(context.name, context.engine, context.source)),
         names=names_of(context.configuration.sessions),
         replay=np.zeros(gateway.outbound_buffer_bytes // 2, np.uint8),
     )

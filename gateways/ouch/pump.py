@@ -23,6 +23,7 @@ from gateways.ouch.clients import (
     settle_closed,
 )
 from gateways.ouch.follow import keep_books
+from gateways.ouch.latency import count_answers, note_answer
 from gateways.ouch.order_times import tell_times
 from gateways.ouch.state import (
     BELL,
@@ -66,13 +67,7 @@ from ringbuf.bits import address, at, load_raw_4
 from ringbuf.broadcast import TORN, read_batch
 from ringbuf.counters import beat
 from ringbuf.jit import cold_kernel, kernel
-from ringbuf.layout import (
-    PROCESS_ATTESTED,
-    PROCESS_CLIENTS,
-    PROCESS_DIFFERS,
-    PROCESS_ERRORS,
-    STOP,
-)
+from ringbuf.layout import PROCESS_ATTESTED, PROCESS_CLIENTS, PROCESS_DIFFERS, PROCESS_ERRORS, STOP
 from ringbuf.syscalls import clock_ns, epoll_wait, event_drain
 from ringbuf.waiting import (
     LOOKS_PER_PASS,
@@ -221,6 +216,7 @@ def _follow(pump, now_ns):
     for offset in range(count):
         event = pump.copied[at(offset)]
         keep_books(market, pump.desk, event)
+        note_answer(pump, event)
         apply(market, pump.copied, offset, position + offset)
         if pump.desk.risk.words[ANY_LIMIT] != 0 or event["kind"] == LIMITS:
             follow_risk(market, pump.desk.risk, event)
@@ -331,6 +327,7 @@ def step(pump, timeout_ms):
         _settle(pump, now_ns)
     publish_commands(pump)
     _send_output(pump, now_ns)
+    count_answers(pump)
     if pump.words[TIMED_COUNT] != 0:
         tell_times(pump)
     if now_ns >= pump.words[NEXT_TIMER_NS]:

@@ -29,7 +29,9 @@ TIMED_COUNT = 13  # orders in `timed`
 LAST_HEARD = 14  # the connection whose input was handled last: its number + 1, or 0
 CONTENDED_NS = 15  # until then connections are taken to compete for us
 POLLED = 16  # sockets were asked since the last tick
-WORD_COUNT = 17
+ANSWERED = 17  # orders in `answered`
+READ_NS = 18  # when the first of their events was read
+WORD_COUNT = 19
 
 # Subscripts of OrderPump.settings
 SETTING_SOURCE = 0
@@ -75,8 +77,20 @@ TIMED_ORDER = Record(
 )
 
 
+class Latencies(NamedTuple):
+    """How long orders take to each stage from the one before, and in all: int64[1168], HISTOGRAM.
+
+    Shared memory: this pump counts, anybody reads (shm_exchange/latencies.py).
+    """
+
+    matched: np.ndarray
+    published: np.ndarray
+    sent: np.ndarray
+    total: np.ndarray
+
+
 class OrderPump(NamedTuple):
-    """Private to the pump's thread, but for ring, commands, doorbells and the process line."""
+    """Private to the pump's thread, but for rings, doorbells, the process line and latencies."""
 
     market: Market
     ring: Broadcast
@@ -91,7 +105,7 @@ class OrderPump(NamedTuple):
     lock: np.ndarray  # int32[32], the writer lock
     succession: np.ndarray  # int64[1]: 1 while our copy takes over, or has; the Python side's
     settings: np.ndarray  # int64[10]
-    words: np.ndarray  # int64[17]
+    words: np.ndarray  # int64[19]
     clock: np.ndarray  # int64[2]
     request: np.ndarray  # OUCH_REQUEST[1]
     letter: np.ndarray  # LETTER[1]: being read or written
@@ -100,5 +114,7 @@ class OrderPump(NamedTuple):
     ready: np.ndarray  # uint8[12 * 64], struct epoll_event
     tags: np.ndarray  # ORDER_TAGS[1]: of the event that is being encoded
     timed: np.ndarray  # TIMED_ORDER[256]
+    answered: np.ndarray  # int64[2 * 256]: of each order of this pass, received and matched
+    latencies: Latencies
     names: np.ndarray  # int64[sessions]: six characters each, raw
     replay: np.ndarray  # uint8[chunk size]: replayed messages, filled by the Python side

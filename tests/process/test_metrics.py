@@ -16,8 +16,10 @@ from collections.abc import Callable
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateways.client import OuchClient, Side
 from shm_exchange import snapshot_request
 from tests.process.conftest import ENGINES, METRICS, ORDER_GATEWAY, Exchange
+from tests.process.trading import settle, trade
 from tests.shm_exchange.test_metric_families import expressions, promtool
 
 
@@ -51,6 +53,11 @@ def test_monitoring(exchange: Callable[..., Exchange]) -> None:
     with pytest.raises(urllib.error.HTTPError, match="404"):
         get("/nothing")
 
+    async def scenario(client: OuchClient) -> None:
+        await client.enter(Side.BUY, 1, "AAPL", "1.00")
+        await settle(client)
+
+    trade(it, "T01", scenario)
     snapshot_request.take(it.name, None)
     it.wait_until(lambda found: found["engines"][0]["agreement"] is True)
     text = get("/metrics")

@@ -24,6 +24,7 @@ from gateways.ouch.typed_messages import (
 from gateways.ouch.typed_private import OrderTimes, SharesAheadAnswer
 from gateways.typed import Message
 from shm_exchange import handover
+from shm_exchange.latencies import STAGES
 from tests.process.conftest import Exchange
 from tests.process.trading import (
     RawClient,
@@ -258,6 +259,49 @@ def test_where_an_order_has_spent_its_time(market: Exchange) -> None:
         assert (reject.user_ref_num, reject.reason) == (wrong, 0x8100 + Tag.TIMES_ASKED)
 
     trade(market, "S07", scenario)
+
+
+def counted(market: Exchange) -> dict[str, tuple[int, int]]:
+    """Stage -> how many orders of all gateways were counted, and the sum of their times in ns."""
+    rows = market.status()["latencies"]
+    return {
+        stage: tuple(
+            sum(row[key] for row in rows if row["stage"] == stage) for key in ("count", "sum_ns")
+        )
+        for stage in STAGES
+    }
+
+
+def test_the_latencies_of_orders_are_counted(market: Exchange) -> None:
+    """Each order and replace once, with the times that tag 143 says; nothing else."""
+    spent: list[list[int]] = []
+
+    async def scenario(client: OuchClient) -> None:
+        order = await client.enter(Side.SELL, 10, "A29", "10.00", tags=TIMES)
+        order = await client.replace(order, 10, "11.00", tags=TIMES)
+        await client.cancel(order)
+        await client.enter(Side.SELL, 10, "A29", "10.00", tags={Tag.TIMES_ASKED: "X"})
+        moments: dict[int, list[int]] = {}
+        while len(spent) < 2:
+            message = (await anext(client)).message
+            if isinstance(message, OrderAccepted | OrderReplaced):
+                tags = message.tags
+                moments[message.user_ref_num] = [int(str(tags[each])) for each in TIME_TAGS]
+            elif isinstance(message, OrderTimes):
+                begin, _, matched = moments[message.user_ref_num]
+                spent.append([each - begin for each in (matched, message.published, message.sent)])
+
+    before = counted(market)
+    trade(market, "S29", scenario)
+    after = counted(market)
+    grown = {name: after[name][0] - before[name][0] for name in STAGES}
+    assert grown == dict.fromkeys(STAGES, 2)
+    matched, published, sent, total = (after[name][1] - before[name][1] for name in STAGES)
+    told_matched, told_published, told_sent = map(sum, zip(*spent, strict=True))
+    assert matched == told_matched
+    # What is told was read from the clock a moment after what is counted.
+    assert matched < matched + published <= told_published
+    assert matched + published < total == matched + published + sent <= told_sent
 
 
 async def rest(client: OuchClient) -> AsyncIterator[Sequenced]:

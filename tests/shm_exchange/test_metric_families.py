@@ -20,7 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ringbuf import layout
 from ringbuf.broadcast import DURABLE, PUBLISHED, RECORDED
-from shm_exchange import wiring
+from ringbuf.counters import observe
+from shm_exchange import latencies, wiring
 from shm_exchange.metric_families import ExchangeCollector
 from shm_exchange.recording import (
     COUNTER_SNAPSHOT,
@@ -47,6 +48,7 @@ from shm_exchange.wiring import (
 ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "deploy" / "grafana" / "shm-exchange.json"
 ALARMS = ROOT / "deploy" / "prometheus" / "shm-exchange.rules.yml"
+NAME = f"metr{os.getpid()}"
 NOW_NS = 5_000_000_000_000
 ORDER = PROCESS_SOURCE_FIRST + 2
 ROLES = {
@@ -61,7 +63,7 @@ _NAME = re.compile(r"\bshmx_\w+")
 def running(state_directory: Path) -> dict[str, object]:
     """What the supervisor would announce."""
     return {
-        "name": "x",
+        "name": NAME,
         "state": "ready",
         "metrics": None,
         "restarts": {"standby of engine 1": 2},
@@ -74,9 +76,8 @@ def running(state_directory: Path) -> dict[str, object]:
 @pytest.fixture
 def engine() -> Iterator[Wiring]:
     """An engine in which everything has a value."""
-    name = f"metr{os.getpid()}"
     made = wiring.create(
-        name, 1, 5, 0, event_records=1024, command_records=256, gateway_count=1, gated=True
+        NAME, 1, 5, 0, event_records=1024, command_records=256, gateway_count=1, gated=True
     )
     for number, role in ROLES.items():
         row = made.control.processes[number]
@@ -93,10 +94,15 @@ def engine() -> Iterator[Wiring]:
     counters[COUNTER_SYNC_LAST_NS], counters[COUNTER_SYNC_LONGEST_NS] = 1_500_000, 900_000_000
     counters[COUNTER_SNAPSHOT], counters[COUNTER_SNAPSHOT_TIME_NS] = 50, NOW_NS - 7_000_000_000
     counters[COUNTER_DISK_SHORT] = 1
+    counted = latencies.create(NAME, 1, 5, 3)
+    for histogram in latencies.attach(NAME, 1, 2):
+        for each in (1_500, 5_000_000):
+            observe(histogram, each)
     try:
         yield made
     finally:
-        wiring.remove(name, 1)
+        counted.unlink()
+        wiring.remove(NAME, 1)
         made.close()
 
 
@@ -149,6 +155,11 @@ def test_they_say_what_memory_says(engine: Wiring, tmp_path: Path) -> None:
         ("shmx_process_clients", "1", "10", "order"): 3,
         ("shmx_process_heartbeat_age_seconds", "1", "0", "matcher"): 0.25,
         ("shmx_process_uptime_seconds", "1", "0", "matcher"): 60,
+        ("shmx_order_latency_seconds_count", "1", "2", "sent"): 2,
+        ("shmx_order_latency_seconds_sum", "1", "2", "sent"): 0.0050015,
+        ("shmx_order_latency_seconds_bucket", "1", "1e-06", "2", "sent"): 0,
+        ("shmx_order_latency_seconds_bucket", "1", "2e-06", "2", "sent"): 1,
+        ("shmx_order_latency_seconds_bucket", "1", "+Inf", "2", "sent"): 2,
     }
     assert {key: found.get(key) for key in expected} == expected
     assert found[("shmx_state_free_bytes",)] > 0

@@ -20,6 +20,7 @@ from ringbuf import layout
 from ringbuf.broadcast import PUBLISHED, RECORDED
 from shm_exchange import cli, presence, wiring
 from shm_exchange.errors import NotRunningError
+from shm_exchange.latencies import PERCENTS
 from shm_exchange.recording import COUNTER_SYNC_NS, COUNTER_SYNCS
 from shm_exchange.top import Watch, add_rates
 from shm_exchange.top_screen import frame
@@ -150,6 +151,11 @@ def test_a_frame_has_everything(market: Market) -> None:
     for row in found["processes"]:
         row["uptime_s"] = 3601
     found["processes"][2]["heartbeat_age_ms"] = 43
+    found["latencies"] = [
+        {"engine": 1, "source": SOURCE, "stage": "total", "count": 4_321}
+        | dict.fromkeys(PERCENTS, 2_500)
+        | {"max_ns": 7_000_000}
+    ]
     text = drawn(found)
     assert f"{market.name}  ready  up 01:00:01, 7 sessions, 3 restarts" in text
     engine = line_with(text, "512", "64", "2.0 ms")
@@ -159,6 +165,8 @@ def test_a_frame_has_everything(market: Market) -> None:
     assert line_with(text, "events", "matcher", "1,024")[3] == "64"
     assert line_with(text, "commands 2", "order")[4] == "64"
     assert line_with(text, "127.0.0.1:9001")[3:] == ["7", "500"]
+    cells = line_with(text, "gateway 2", "total")
+    assert cells[3:] == ["total", "4,321", *("2.5", "µs") * 4, "7.0", "ms"]
 
 
 def test_who_is_missing_is_seen(market: Market) -> None:

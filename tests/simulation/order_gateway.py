@@ -193,6 +193,8 @@ def build_pump(exchange: Exchange, market: Market, source: int) -> OrderPump:
         "ready": SparseWords(state.EPOLL_EVENT_SIZE * state.READY_PER_PASS),
         "tags": None,
         "timed": None,
+        "answered": [0] * (2 * state.EVENTS_PER_PASS),
+        "latencies": state.Latencies(*([0] * layout.HISTOGRAM_WORDS for _ in range(4))),
         "names": [0] * exchange.settings.sessions,
         "replay": [None] * (OUTBOUND // 2),
     }

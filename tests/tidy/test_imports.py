@@ -26,6 +26,7 @@ GATEWAYS_MAY_USE = {
         "groups",
         "history",
         "instruments",
+        "latencies",
         "journal_segment",
         "lent",
         "market",
