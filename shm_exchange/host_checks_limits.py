@@ -17,9 +17,9 @@ from shm_exchange.host_facts import (
     UnknownFactError,
     show_size,
 )
+from shm_exchange.process_limits import descriptors_needed
 
 _UNLIMITED = "unlimited"
-_DESCRIPTORS_OF_OURS = 128  # segments, doorbells, the journal, the interpreter
 _LOGIND = ("/usr/lib/systemd/systemd-logind", "/lib/systemd/systemd-logind")
 _LOGIND_FOLDERS = ("/usr/lib", "/run", "/etc")  # of systemd/logind.conf.d; the last one wins
 _SYSTEM_USERS = range(1000)
@@ -57,8 +57,7 @@ def _memlock(subject: Subject) -> Finding:
 def _open_files(subject: Subject) -> Finding:
     """A gateway can hold all its clients. It raises its own limit up to the hard one."""
     soft, hard = _limits(subject.host, "Max open files")
-    clients = max((each.clients_max for each in subject.configuration.gateways), default=0)
-    needed = clients + _DESCRIPTORS_OF_OURS
+    needed = descriptors_needed(subject.configuration)
     found = f"{soft or _UNLIMITED}, at most {hard or _UNLIMITED}; a gateway needs {needed}"
     if hard is None or hard >= needed:
         return Finding(OK, found)

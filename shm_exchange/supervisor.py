@@ -29,6 +29,7 @@ from shm_exchange import (
     operations,
     placement,
     presence,
+    process_limits,
     reload,
     running_configuration,
     salvage,
@@ -73,6 +74,7 @@ def run(
     signals = Signals()
     cores = os.sched_getaffinity(0)
     placement.check_cores(configuration, cores)
+    process_limits.check(configuration)
     claim = Claim(name, state_directory)
     try:
         for each in leftovers.settle(claim):
@@ -291,6 +293,7 @@ class Supervisor:
             if self._metrics:
                 self._metrics.close()
             for child in list(self._children):
+                child.dismissed = True  # its end is no news: it is ours
                 child.kill()
                 self._reap(child)
             self._bells.close()
@@ -324,6 +327,7 @@ class Supervisor:
                     if late:
                         say(f"{post.label} did not end within {patience} s: killing it")
                     killed.add(child.pid)
+                    child.dismissed = not late
                     child.kill()
             self._pass()
         return not killed or not self._opened

@@ -1,0 +1,92 @@
+"""Goal: what a host does not give is said before anything is made: one sentence with the remedy.
+
+Method: `shmx run` with limits, cores, ports and folders that cannot be; then nothing is there.
+"""
+
+from __future__ import annotations
+
+import resource
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from shm_exchange.config import built_in
+from shm_exchange.process_limits import descriptors_needed
+from tests.process.conftest import ENGINES, METRICS, ORDER_GATEWAY, ROOT, SHARED_MEMORY, Exchange
+
+Make = Callable[..., Exchange]
+CONFIGURATION = ENGINES + ORDER_GATEWAY
+LIMITS = {
+    "open files": (resource.RLIMIT_NOFILE, 100, "ulimit -n, LimitNOFILE="),
+    "file size": (resource.RLIMIT_FSIZE, 1 << 20, "ulimit -f, LimitFSIZE="),
+    "addresses": (resource.RLIMIT_AS, 20 << 30, "ulimit -v, LimitAS="),
+    "data": (resource.RLIMIT_DATA, 20 << 30, "ulimit -d, LimitDATA="),
+}
+
+
+def refusal(it: Exchange, code: int, limit: tuple[int, int] | None = None) -> str:
+    """The one sentence with which it does not start; no trace of it is left."""
+
+    def lower() -> None:
+        if limit is not None:
+            resource.setrlimit(limit[0], (limit[1], limit[1]))
+
+    done = subprocess.run(
+        it.command(), capture_output=True, text=True, check=False, cwd=ROOT, preexec_fn=lower
+    )
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    (said,) = [line for line in done.stderr.splitlines() if "compiling" not in line]
+    assert it.segments == [] and not (SHARED_MEMORY / f"shmx.{it.name}.info").exists()
+    return said
+
+
+@pytest.mark.parametrize("case", LIMITS)
+def test_limits_that_are_too_low(exchange: Make, case: str) -> None:
+    which, value, remedy = LIMITS[case]
+    it = exchange(CONFIGURATION)
+    said = refusal(it, 1, (which, value))
+    assert f"a process may have {value} " in said and remedy in said
+    assert not it.state.exists()
+
+
+def test_a_core_that_is_not_there(exchange: Make) -> None:
+    it = exchange(CONFIGURATION.replace("[[engine]]", "[[engine]]\nmatcher_core = 4095"))
+    said = refusal(it, 78)
+    assert "there is no core 4095 for the matcher of engine 1; usable are " in said
+    assert not it.state.exists()
+
+
+def test_a_folder_that_cannot_be(exchange: Make, tmp_path: Path) -> None:
+    """Below a file nobody can make one, root neither."""
+    it = exchange(CONFIGURATION)
+    (tmp_path / "file").touch()
+    it.state = tmp_path / "file" / "state"
+    assert refusal(it, 1) == f"shmx: {it.state}: Not a directory; choose another path."
+
+
+def test_a_port_that_is_used(exchange: Make) -> None:
+    """That of the metrics, which the supervisor itself opens: roles that had begun are gone."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        it = exchange(CONFIGURATION + METRICS.replace("127.0.0.1:0", address))
+        said = refusal(it, 1)
+    reason = "Address already in use; choose another address"
+    assert said == f"shmx: metrics cannot listen at {address}: {reason}"
+
+
+def test_a_soft_limit_is_raised() -> None:
+    """As far as it takes: `ulimit -Sn` of a shell is no reason not to start."""
+    program = (
+        "import resource; from shm_exchange import config, process_limits\n"
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))\n"
+        "process_limits.check(config.built_in())\n"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert int(done.stdout) == descriptors_needed(built_in())
