@@ -15,7 +15,7 @@ from ringbuf.errors import SegmentError, UsageError
 from ringbuf.layout import CRASHED, EPOCH, WORD_SIZE
 
 HUGE_PAGE_SIZE = 2 << 20
-_SYS = Path("/sys")
+_SYS, _PROC = Path("/sys"), Path("/proc")
 
 
 def cpu_count() -> int:
@@ -83,9 +83,18 @@ def populate(array: np.ndarray) -> None:
 
 
 def shared_huge_pages() -> bool:
-    """True when shared memory may lie on huge pages if asked to."""
-    text = _read(_SYS / "kernel/mm/transparent_hugepage/shmem_enabled")
-    return any(f"[{mode}]" in text for mode in ("always", "within_size", "advise", "force"))
+    """True when POSIX shared memory may lie on huge pages if asked to.
+
+    How /dev/shm is mounted decides that. The kernel's setting of shared memory is of what has no
+    mount, save for its two words that override every mount.
+    """
+    setting = _read(_SYS / "kernel/mm/transparent_hugepage/shmem_enabled")
+    if "[deny]" in setting or "[force]" in setting:
+        return "[force]" in setting
+    mounts = map(str.split, _read(_PROC / "self/mounts").splitlines())
+    options = [each[3].split(",") for each in mounts if each[1] == "/dev/shm"]
+    wanted = {f"huge={policy}" for policy in ("always", "within_size", "advise")}
+    return bool(options) and not wanted.isdisjoint(options[-1])  # the last one covers the others
 
 
 def isolated_cpus() -> set[int]:

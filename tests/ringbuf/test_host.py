@@ -48,8 +48,36 @@ def test_lists_of_cores_are_read(tmp_path, monkeypatch: pytest.MonkeyPatch) -> N
     assert host.isolated_cpus() == set()
     path.write_text("1,3-5\n")
     assert host.isolated_cpus() == {1, 3, 4, 5}
-    assert not host.shared_huge_pages()
-    assert any("huge pages" in sentence for sentence in host.lacks())
+
+
+@pytest.mark.parametrize(
+    ("setting", "mounts", "expected"),
+    [
+        ("always within_size [advise] never deny force", ["rw,size=1g"], False),
+        ("[always] within_size advise never deny force", [], False),
+        ("always within_size advise [never] deny force", ["rw,size=1g,huge=within_size"], True),
+        ("always within_size advise [never] deny force", ["rw", "rw,huge=always"], True),
+        ("always within_size advise [never] deny force", ["rw,huge=always", "rw"], False),
+        ("always within_size advise never [deny] force", ["rw,huge=always"], False),
+        ("always within_size advise never deny [force]", ["rw"], True),
+    ],
+    ids=["setting", "no mount", "mount", "covering", "covered", "denied", "forced"],
+)
+def test_huge_pages_are_the_mounts(  # type: ignore[no-untyped-def]
+    tmp_path, monkeypatch: pytest.MonkeyPatch, setting: str, mounts: list[str], expected: bool
+) -> None:
+    """Of /dev/shm; the kernel's setting counts only where it overrides every mount."""
+    path = tmp_path / "kernel/mm/transparent_hugepage/shmem_enabled"
+    path.parent.mkdir(parents=True)
+    path.write_text(setting + "\n")
+    (tmp_path / "self").mkdir()
+    lines = ["tmpfs /tmp tmpfs rw,huge=always 0 0"]
+    lines += [f"tmpfs /dev/shm tmpfs {options} 0 0" for options in mounts]
+    (tmp_path / "self/mounts").write_text("\n".join(lines) + "\n")
+    monkeypatch.setattr(host, "_SYS", tmp_path)
+    monkeypatch.setattr(host, "_PROC", tmp_path)
+    assert host.shared_huge_pages() is expected
+    assert any("huge pages" in sentence for sentence in host.lacks()) is not expected
 
 
 def test_memory_that_is_not_there_cannot_be_made_to_exist() -> None:
