@@ -9,7 +9,6 @@ import os
 import socket
 from collections.abc import MutableMapping
 
-_WAIT_SECONDS = 1.0  # for a manager that does not read; then the words are lost, or said again
 _FEEDS_PER_LIMIT = 4  # a few may be late
 
 
@@ -26,7 +25,8 @@ class ServiceManager:
         self.feed_seconds: float | None = None  # how often it wants to be told that all is well
         if path:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            self._socket.settimeout(_WAIT_SECONDS)
+            # A manager that does not read is not waited for: the supervisor's loop has more to do.
+            self._socket.setblocking(False)
             if limit.isdecimal() and meant:
                 self.feed_seconds = int(limit) / 1e6 / _FEEDS_PER_LIMIT
 

@@ -27,6 +27,7 @@ from shm_exchange.unit_report import UnitReport
 from shm_exchange.wiring import Wiring
 
 DO = "reload"
+_NAMES_MAX = 100  # an operator's answer has a limit
 _SESSIONS_AT_ONCE = 64  # the smallest ring has room for them
 
 
@@ -62,7 +63,10 @@ class Reload:
             changed = self._take_over()
         finally:
             self._report.say_ready()
-        return {"changed": [each.name for each in changed], "serial": self._register.serial}
+        names = [each.name for each in changed]
+        if len(names) > _NAMES_MAX:
+            names[_NAMES_MAX:] = [f"and {len(names) - _NAMES_MAX} more"]
+        return {"changed": names, "serial": self._register.serial}
 
     def begin_unasked(self) -> str:
         """The same for somebody who cannot be answered; what came of it."""

@@ -11,6 +11,7 @@ from shm_exchange import effective, presence, settings
 from shm_exchange.effective import Value
 from shm_exchange.settings import Location
 
+_PROBLEMS_MAX = 100  # an operator's answer has a limit
 # By table: what a running exchange takes over.
 RELOADABLE = {
     "exchange": ("restarts_max", "restart_window_seconds", "day_roll"),
@@ -59,6 +60,10 @@ def changes(copy: Path, source: Path) -> list[Value]:
             f"`{named.key if named else location[-1]}` is another than that of the running exchange"
             f" ({was.value if was else 'none'}), which needs a restart; undo that, or restart",
         )
+    more = len(document.problems) - _PROBLEMS_MAX
+    if more > 0:
+        document.problems = sorted(document.problems)[:_PROBLEMS_MAX]
+        document.add((), f"and {more} more changes need a restart")
     document.raise_problems()
     return changed
 

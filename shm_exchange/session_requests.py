@@ -131,7 +131,8 @@ class Register:
         try:
             accounts.save(self._state_directory, said)
             keep()
-        except OSError as error:
+        except OSError as error:  # whoever has started meanwhile may have read this number
+            self._accounts = self._accounts.model_copy(update={"serial": said.serial})
             raise ExchangeError(f"{error.filename}: {error.strerror}; nothing changed") from error
         self._configured, self._accounts, self.configuration = configured, said, configuration
         self.tell()

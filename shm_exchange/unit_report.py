@@ -37,7 +37,7 @@ class UnitReport:
         self._wirings = wirings
         self._compiling = compiling
         self._progress = Progress(wirings)
-        self._is_ready = self._is_stopping = False
+        self._is_ready = self._is_stopping = self._is_reloading = False
         self._feed_due = self._status_due = self._looked = self._more_due = 0.0
         self._since: float | None = None
         self._status = ""
@@ -56,6 +56,7 @@ class UnitReport:
                 f"STATUS={status}", *(["READY=1"] if opens else [])
             ):
                 self._status, self._is_ready = status, opened
+        self.say_ready()  # again, if it was not heard
         if state == "draining" and not self._is_stopping:
             self._is_stopping = self._manager.tell("STOPPING=1", "STATUS=draining")
         # The first feed starts the manager's clock, also of a unit that is only starting: a start
@@ -69,12 +70,13 @@ class UnitReport:
     def say_reloading(self) -> None:
         """What follows is between the old configuration and the new one, until `say_ready`."""
         if self._is_ready:
-            self._manager.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            now_us = time.monotonic_ns() // 1000
+            self._is_reloading = self._manager.tell("RELOADING=1", f"MONOTONIC_USEC={now_us}")
 
     def say_ready(self) -> None:
-        """The reload is over, whatever came of it."""
-        if self._is_ready:
-            self._manager.tell("READY=1")
+        """The reload is over, whatever came of it; nothing is said unless one was announced."""
+        if self._is_reloading and self._manager.tell("READY=1"):
+            self._is_reloading = False
 
     def close(self) -> None:
         """Say no more."""

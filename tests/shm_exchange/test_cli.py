@@ -90,7 +90,9 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
 @pytest.mark.parametrize(
     "command",
     ["run", "status", "top", "replay", "conformance", "convert", "convert lobster", "generate"]
-    + ["check-config", "latency", "journal", "journal verify", "journal dump", "journal prune"],
+    + ["check-config", "latency", "journal", "journal verify", "journal dump", "journal prune"]
+    + ["reload", "session", "session list", "session create", "session password", "session kick"]
+    + ["session disable", "session enable"],
 )
 def test_every_command_explains_itself(command: str, shmx: Callable[..., Result]) -> None:
     """--help prints the usage and ends with 0."""
@@ -105,6 +107,9 @@ def test_every_command_explains_itself(command: str, shmx: Callable[..., Result]
         [],
         ["convert"],
         ["journal"],
+        ["session"],
+        ["session", "kick"],
+        ["session", "password", "T001", "secret"],
         ["journal", "dump", "--from", "-1"],
         ["nothing"],
         ["run", "--nothing"],

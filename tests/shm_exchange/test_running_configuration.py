@@ -95,6 +95,17 @@ def test_what_needs_a_restart_is_named(tmp_path: Path, case: str) -> None:
     assert message in str(refusal.value) and "needs a restart" in str(refusal.value)
 
 
+def test_very_many_are_counted(tmp_path: Path) -> None:
+    """The first hundred are named."""
+    one = '[[instrument]]\nsymbol = "I{}"\ntick = {}\n'
+    before, after = (tmp_path / f"{tick}.toml" for tick in (1, 2))
+    for path, tick in ((before, 1), (after, 2)):
+        path.write_text(TEXT + "".join(one.format(number, tick) for number in range(103)))
+    with pytest.raises(ConfigurationError, match="and 3 more changes need a restart") as refusal:
+        changes(before, after)
+    assert len(refusal.value.problems) == 101
+
+
 def test_the_copy_is_what_was_read(tmp_path: Path) -> None:
     """And is gone where the built-in configuration runs."""
     before, _ = files(tmp_path, "", "")

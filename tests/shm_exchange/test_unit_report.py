@@ -154,6 +154,27 @@ def test_ready_is_said_once_when_the_market_is_open(
     report.close()
 
 
+def test_a_reload_ends_even_if_nobody_listened_then(
+    listener: Listener, engines: dict[int, Wiring]
+) -> None:
+    """A manager that does not read is not waited for; what it must know is said again, once."""
+    manager = ServiceManager(environment_of(listener))
+    report = UnitReport(manager, engines)
+    report.say_ready()
+    assert listener.heard() == []  # no reload was announced
+    report.tell("ready", opened=True, now=1.0)
+    report.say_reloading()
+    while manager.tell("STATUS=much to read"):
+        pass
+    report.say_ready()
+    lines = listener.heard()
+    assert lines.count("RELOADING=1") == 1 and lines.count("READY=1") == 1
+    assert lines.index("READY=1") < lines.index("RELOADING=1")
+    for now in (1.1, 1.2):
+        report.tell("ready", opened=True, now=now)
+    assert listener.heard().count("READY=1") == 1
+
+
 def test_a_start_that_compiles_asks_for_time(
     listener: Listener, engines: dict[int, Wiring]
 ) -> None:

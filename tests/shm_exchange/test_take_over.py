@@ -1,0 +1,67 @@
+"""Goal: a reload is all or nothing for the supervisor too.
+
+Method: an exchange without processes; a file that may not be replaced, a configuration without one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shm_exchange import accounts
+from shm_exchange.children import Bells
+from shm_exchange.config import load
+from shm_exchange.day_roll import DayRoll
+from shm_exchange.errors import ExchangeError
+from shm_exchange.notify_socket import ServiceManager
+from shm_exchange.presence import CONFIGURATION_COPY
+from shm_exchange.reload import Reload
+from shm_exchange.running_configuration import keep
+from shm_exchange.session_requests import Register
+from shm_exchange.unit_report import UnitReport
+
+TEXT = """\
+[exchange]
+restarts_max = 5
+[[engine]]
+[[instrument]]
+symbol = "A"
+tick = 1
+"""
+
+
+def reload_of(source: Path | None, register: Register, folder: Path) -> Reload:
+    """Of an exchange of which nothing runs."""
+    day = DayRoll("none", {}, lambda engine: None)
+    report = UnitReport(ServiceManager({}), {}, compiling=False)
+    return Reload(source, folder, register, [], {}, Bells([]), day, report)
+
+
+def test_what_is_taken_over_holds(tmp_path: Path) -> None:
+    """And what cannot be written down is not taken over."""
+    source = tmp_path / "some.toml"
+    source.write_text(TEXT)
+    state = tmp_path / "state"
+    state.mkdir()
+    keep(source, state)
+    register = Register(load(source), state)
+    asked = reload_of(source, register, state)
+    source.write_text(TEXT.replace("5", "6"))
+    assert asked.begin({}) == {"changed": ["exchange.restarts_max"], "serial": 1}
+    assert register.configuration.exchange.restarts_max == 6
+    assert (state / CONFIGURATION_COPY).read_bytes() == source.read_bytes()
+    assert accounts.load(state).serial == 1
+
+    source.write_text(TEXT.replace("5", "7"))
+    (state / f"{accounts.FILE}.new").mkdir()  # where it would be written first
+    with pytest.raises(ExchangeError, match=r"accounts\.json: Is a directory; nothing changed"):
+        asked.begin({})
+    assert register.configuration.exchange.restarts_max == 6
+    assert asked.begin_unasked().startswith("not reloaded: ")
+
+
+def test_without_a_file_there_is_nothing_to_reload(tmp_path: Path) -> None:
+    register = Register(load(None), tmp_path)
+    with pytest.raises(ExchangeError, match="start it with --config FILE"):
+        reload_of(None, register, tmp_path).begin({})
