@@ -15,13 +15,14 @@ from ringbuf import broadcast, host, spsc
 from ringbuf.atomics import pause
 from ringbuf.bits import at
 from ringbuf.broadcast import READY
-from ringbuf.jit import kernel
+from ringbuf.jit import cold_kernel, kernel
 from ringbuf.segment import attach_broadcast, attach_spsc
 from ringbuf.syscalls import monotonic_ns
 
 RECORD_DTYPE = np.dtype([(f"word_{number}", "<i8") for number in range(8)])
 DIGEST, IDENTITY = 1, 1
 CONSUME_STEP = 1024  # as in the C program: how often the reader gives room back
+PAUSES = 32  # of a reader that has found nothing, as in the C program
 LAST = -1  # a request that ends the server
 
 
@@ -90,6 +91,13 @@ def produce(ring, count):
 
 
 @kernel
+def _give_room():
+    """Who asks at once again pulls the line that is being written for every record."""
+    for _ in range(PAUSES):
+        pause()
+
+
+@kernel
 def consume(ring, position, count, totals):
     """Read `count` records one by one, each judged; the new position, or -1 when lapped."""
     mask, seen = len(ring.records) - 1, broadcast.published(ring)
@@ -97,6 +105,8 @@ def consume(ring, position, count, totals):
     for place in range(position, position + count):
         while seen <= place:
             seen = broadcast.published(ring)
+            if seen <= place:
+                _give_room()
         record = ring.records[at(place & mask)]
         part = record["word_0"] + record["word_1"] + record["word_2"] + record["word_3"]
         part += record["word_4"] + record["word_5"] + record["word_6"] + record["word_7"]
@@ -107,6 +117,24 @@ def consume(ring, position, count, totals):
             broadcast.record_until(ring, place + 1)
     totals[0] = total
     return position + count
+
+
+@cold_kernel
+def consume_each(ring, position, count, nanoseconds, totals, clock):
+    """As `consume`, in stretches without a pause between them; ns of each in nanoseconds.
+
+    A pause would let the publisher fill the ring: a reader that then runs behind copies whole
+    batches, and never pulls the line that is being written.
+    """
+    before = monotonic_ns(clock)
+    for stretch in range(len(nanoseconds)):
+        position = consume(ring, position, count, totals)
+        if position < 0:
+            break
+        after = monotonic_ns(clock)
+        nanoseconds[at(stretch)] = after - before
+        before = after
+    return position
 
 
 def main(kind: str, name: str, cpu: str, count: str) -> None:
