@@ -12,6 +12,7 @@ import argparse
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -27,6 +28,7 @@ from shm_exchange.view_replica import Book, Replica
 
 TRADES_SHOWN = 8
 _BAR_CELLS = 24
+_SVG_WIDTH = 64
 _SIDES = (("asks", "red"), ("bids", "green"))
 
 
@@ -96,13 +98,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--name", default="main", help="of the exchange")
     parser.add_argument("--depth", type=int, default=10, help="levels of each side")
     parser.add_argument("--interval", type=float, default=0.2, help="seconds")
-    parser.add_argument("--once", action="store_true", help="draw it once")
+    parser.add_argument("--once", action="store_true", help="draw it once, after an interval")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="the same, as a picture")
     chosen = parser.parse_args(arguments)
     try:
         with view.open(chosen.name, _engine_of(chosen.name, chosen.symbol)) as exchange:
             book = LiveBook(exchange, chosen.symbol, chosen.depth)
-            if chosen.once:
-                Console().print(book.draw())
+            if chosen.once or chosen.svg:
+                time.sleep(chosen.interval)
+                book.update()
+                _draw_once(book, chosen.svg)
                 return
             _run(exchange, book, chosen.interval)
     except ExchangeError as error:
@@ -119,6 +124,16 @@ def _engine_of(name: str, symbol: str) -> int:
                 return each.engine
         known = ", ".join(each.symbol for each in exchange.configuration.instruments[:20])
     raise ExchangeError(f"there is no instrument {symbol}; known are {known}")
+
+
+def _draw_once(book: LiveBook, picture: Path | None) -> None:
+    if picture is None:
+        Console().print(book.draw())
+        return
+    with open("/dev/null", "w", encoding="utf-8") as nowhere:
+        console = Console(record=True, width=_SVG_WIDTH, file=nowhere, force_terminal=True)
+        console.print(book.draw())
+    picture.write_text(console.export_svg(title="live_book"), encoding="utf-8")
 
 
 def _run(exchange: View, book: LiveBook, seconds: float) -> None:
