@@ -157,6 +157,13 @@ def parse(arguments: list[str]) -> list[RoleContext]:
     return contexts
 
 
+def _sentence(error: Exception) -> str:
+    """The text of an error; a system error without its number."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
 def main(arguments: list[str]) -> int:
     """Run a role to its end; the reason of a failure goes to stderr as one line."""
     host.die_with_parent()
@@ -173,7 +180,7 @@ def main(arguments: list[str]) -> int:
             return int(module.run(contexts))
         return int(module.run(contexts[0]))
     except (ExchangeError, LayoutError, SegmentError, UsageError, OSError) as error:
-        print(f"{arguments[0]}: {error}", file=sys.stderr)
+        print(f"{arguments[0]}: {_sentence(error)}", file=sys.stderr)
         return EXIT_FAILED
 
 

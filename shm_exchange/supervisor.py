@@ -28,6 +28,7 @@ from shm_exchange import (
     memory,
     operations,
     placement,
+    ports,
     presence,
     process_limits,
     reload,
@@ -79,6 +80,7 @@ def run(
     try:
         for each in leftovers.settle(claim):
             say(each)
+        ports.check(configuration)  # now that what had them may have ended
         register = Register(configuration, claim.state_directory)
         running_configuration.keep(source, claim.state_directory)
         wirings = memory.create(configuration, name, claim.state_directory)

@@ -16,7 +16,15 @@ from typing import Any
 import pytest
 
 from shm_exchange.errors import NotRunningError
-from tests.process.conftest import ENGINES, ORDER_GATEWAY, ROOT, WAIT_SECONDS, Exchange, is_alive
+from tests.process.conftest import (
+    ENGINES,
+    MARKET_DATA_GATEWAY,
+    ORDER_GATEWAY,
+    ROOT,
+    WAIT_SECONDS,
+    Exchange,
+    is_alive,
+)
 
 Make = Callable[..., Exchange]
 WITHOUT_STANDBY = ENGINES.replace("[[engine]]", "[[engine]]\nstandbys = 0")
@@ -289,14 +297,15 @@ def test_who_is_still_starting_is_not_waited_for(exchange: Make) -> None:
 
 
 def test_a_role_that_cannot_start_ends_the_exchange(exchange: Make) -> None:
-    """A port that is taken: one sentence, exit code 1, nothing left."""
+    """A port that is taken, which only the gateway tries: exit code 1, nothing left."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        it = exchange(ENGINES + ORDER_GATEWAY.replace("127.0.0.1:0", address))
+        it = exchange(ENGINES + MARKET_DATA_GATEWAY + f'glimpse_address = "{address}"\n')
         it.launch()
         assert it.wait() == 1
-    last = it.messages.splitlines()[-1]
-    assert last == (
-        f"shmx: the order gateway at {address} cannot start; the reason is in the messages above"
+    assert f"market_data: {address}: Address already in use; choose another" in it.messages
+    assert it.messages.splitlines()[-1] == (
+        "shmx: the market data gateway at 127.0.0.1:0 cannot start; the reason is in the messages"
+        " above"
     )
     assert it.segments == []

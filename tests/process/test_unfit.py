@@ -68,14 +68,15 @@ def test_a_folder_that_cannot_be(exchange: Make, tmp_path: Path) -> None:
     assert refusal(it, 1) == f"shmx: {it.state}: Not a directory; choose another path."
 
 
-def test_a_port_that_is_used(exchange: Make) -> None:
-    """That of the metrics, which the supervisor itself opens: roles that had begun are gone."""
+@pytest.mark.parametrize("table", [ORDER_GATEWAY, METRICS], ids=["gateway 1, order", "metrics"])
+def test_a_port_that_is_used(exchange: Make, table: str, request: pytest.FixtureRequest) -> None:
+    """It is named, and whose it was to be."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        it = exchange(CONFIGURATION + METRICS.replace("127.0.0.1:0", address))
+        it = exchange(ENGINES + table.replace("127.0.0.1:0", address))
         said = refusal(it, 1)
-    reason = "Address already in use; choose another address"
-    assert said == f"shmx: metrics cannot listen at {address}: {reason}"
+    owner = request.node.callspec.id
+    assert said == f"shmx: {address} ({owner}): Address already in use; choose another address"
 
 
 def test_a_soft_limit_is_raised() -> None:
