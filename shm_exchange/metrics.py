@@ -6,6 +6,7 @@ threads until its time is over; beyond those, connections are closed at once.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -22,6 +23,7 @@ from shm_exchange.errors import ExchangeError
 from shm_exchange.metric_families import ExchangeCollector, Source
 
 _SCRAPERS_MAX = 8
+_REQUEST_SECONDS = 10.0
 _TIMEOUT_SECONDS = 5.0
 _POLL_SECONDS = 0.1  # how long `close` may wait for the listener
 
@@ -42,6 +44,11 @@ def instruments_json(configuration: Configuration) -> bytes:
         for each in configuration.instruments
     ]
     return json.dumps(rows, indent=1).encode()
+
+
+def _hang_up(request: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it has ended meanwhile
+        request.shutdown(socket.SHUT_RDWR)
 
 
 class _Server(ThreadingHTTPServer):
@@ -65,10 +72,14 @@ class _Server(ThreadingHTTPServer):
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """The whole of a request."""
+        """The whole of a request, which ends in its time also if its bytes trickle."""
+        deadline = threading.Timer(_REQUEST_SECONDS, _hang_up, [request])
+        deadline.daemon = True
+        deadline.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
+            deadline.cancel()
             self._room.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:

@@ -5,13 +5,14 @@ Method: the server in this process, with a shorter patience, and as many dead so
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -29,6 +30,7 @@ INSTRUMENTS = 40_000  # their page does not fit into the buffers of a socket
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
     """Where a server listens that has large pages."""
     monkeypatch.setattr(metrics._Handler, "timeout", PATIENCE_SECONDS)
+    monkeypatch.setattr(metrics, "_REQUEST_SECONDS", 2 * PATIENCE_SECONDS)
     one = Instrument.model_validate({"symbol": "A", "tick": Decimal(1)})
     configuration = replace(built_in(), instruments=(one,) * INSTRUMENTS)
     state: dict[str, Any] = {"state": "ready"}
@@ -38,30 +40,55 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
     server.close()
 
 
-@pytest.mark.parametrize(
-    "request_line",
-    [b"", b"GET /instru", b"GET /instruments HTTP/1.0\r\n\r\n"],
-    ids=["silent", "half", "not reading"],
-)
-def test_who_hangs_is_dropped(address: tuple[str, int], request_line: bytes) -> None:
-    """Every place is taken by one that hangs; afterwards somebody else is answered."""
-    hanging = []
+def hanging(address: tuple[str, int]) -> list[socket.socket]:
+    """As many clients as there are places, with little room for what they do not read."""
+    clients = []
     for _ in range(metrics._SCRAPERS_MAX):
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(address)
-        client.sendall(request_line)
-        hanging.append(client)
+        clients.append(client)
+    return clients
+
+
+def wait_answered(address: tuple[str, int], meanwhile: Callable[[], None]) -> bytes:
+    """What an honest scraper is told in the end."""
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
+        meanwhile()
         try:
-            with urllib.request.urlopen(
-                f"http://{address[0]}:{address[1]}/readyz", timeout=10
-            ) as answer:
-                assert answer.read() == b"ready\n"
-            break
+            with urlopen(f"http://{address[0]}:{address[1]}/readyz", timeout=10) as answer:
+                found: bytes = answer.read()
+                return found
         except OSError:
             assert time.monotonic() < deadline
             time.sleep(0.02)
-    for client in hanging:
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"", b"GET /instru", b"GET /instruments HTTP/1.0\r\n\r\n"],
+    ids=["silent", "half", "not reading"],
+)
+def test_who_hangs_is_dropped(address: tuple[str, int], said: bytes) -> None:
+    """Every place is taken by one that hangs; afterwards somebody else is answered."""
+    clients = hanging(address)
+    for client in clients:
+        client.sendall(said)
+    assert wait_answered(address, lambda: None) == b"ready\n"
+    for client in clients:
+        client.close()
+
+
+def test_who_trickles_is_dropped(address: tuple[str, int]) -> None:
+    """A byte now and then is not enough to keep a place."""
+    clients = hanging(address)
+
+    def trickle() -> None:
+        for client in clients:
+            with contextlib.suppress(OSError):  # dropped
+                client.send(b"G", socket.MSG_NOSIGNAL)
+
+    assert wait_answered(address, trickle) == b"ready\n"
+    for client in clients:
         client.close()
