@@ -92,7 +92,7 @@ BUDGETS = (
     ),
     Budget(
         *("start to READY, caches warm", Bound.BELOW, 3, "s"),
-        *("perf/test_growth_exchange.py::test_gateways", "ready_seconds/1"),
+        *("perf/test_growth_exchange.py::test_gateways", "ready_seconds"),
     ),
     Budget(  # 64 of the order itself; its place in its session's list, and its share of a level
         *("resting order, of 10 million, all that is resident", Bound.STATED, 0, "bytes"),

@@ -1,6 +1,6 @@
 """Shell: the results of `make bench` as one page that needs nothing else, or as a table.
 
-    python -m perf.report [RESULTS.json] [--html REPORT.html | --markdown]
+    python -m perf.report [RESULTS.json] [--html REPORT.html | --markdown | --into MANUAL.md]
 
 The page has the machine, the budgets, and every benchmark of the file with what it includes and
 what not, which is what the head of its test says.
@@ -24,6 +24,7 @@ from perf.results_file import CURVES, ROUNDS, Benchmark, Results, ResultsError, 
 MET, UNMET, NOT_MEASURED, STATED = "met", "UNMET", "not measured", "stated"
 _ROOT = Path(__file__).resolve().parent.parent
 _RESULTS = Path(__file__).resolve().parent / "results"
+_BEGIN, _END = "<!-- results:", "<!-- end of results -->"
 _STYLE = """
 body { font-family: sans-serif; max-width: 64em; margin: 2em auto; color: #222; }
 table { border-collapse: collapse; margin: 0.6em 0 1.2em; }
@@ -86,6 +87,16 @@ def markdown(results: Results) -> str:
             lines += [f"| {' | '.join(rows[0])} |", "|---" * len(rows[0]) + "|"]
             lines += [f"| {' | '.join(row)} |" for row in _cells(rows)]
     return "\n".join(lines) + "\n"
+
+
+def inserted(manual: str, tables: str) -> str:
+    """The manual with these tables between its two marks. Raises ResultsError without them."""
+    before, begin, rest = manual.partition(_BEGIN)
+    mark, arrow, rest = rest.partition("-->\n")
+    _, end, after = rest.partition(_END)
+    if not (begin and arrow and end):
+        raise ResultsError(f"the manual has no lines {_BEGIN} ... --> and {_END}; write them")
+    return f"{before}{begin}{mark}{arrow}\n{tables}\n{end}{after}"
 
 
 def page(results: Results, pictures: Mapping[str, str]) -> str:
@@ -284,10 +295,16 @@ def _pictures(results: Path, found: Results) -> dict[str, str]:
 @click.argument("results", type=click.Path(path_type=Path), default=_RESULTS / "benchmark.json")
 @click.option("--html", type=click.Path(path_type=Path), help="Write the page here.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the tables.")
-def main(results: Path, html: Path | None, as_markdown: bool) -> None:
+@click.option("--into", type=click.Path(path_type=Path), help="Put the tables into this manual.")
+def main(results: Path, html: Path | None, as_markdown: bool, into: Path | None) -> None:
     """Write the page beside the results, or where it is asked for; or print the tables."""
     try:
         found = load(results)
+        if into is not None:
+            text = inserted(into.read_text(encoding="utf-8"), markdown(found))
+            into.write_text(text, encoding="utf-8")
+            click.echo(f"{into}: {len(found.benchmarks)} benchmarks")
+            return
     except ResultsError as error:
         click.echo(error, err=True)
         sys.exit(2)

@@ -15,7 +15,7 @@ import pytest
 
 from perf import charts, report
 from perf.budgets import BUDGETS, Bound
-from perf.results_file import curve, in_turns, load
+from perf.results_file import ResultsError, curve, in_turns, load
 from tests.perf.results import benchmark, write
 
 ROOT = Path(__file__).parents[2]
@@ -174,6 +174,18 @@ def test_the_table_for_the_manual(tmp_path: Path) -> None:
     assert "Fast <9000> & more" in text.splitlines()[0]
     assert "two cores | at most 1.5 × bare C | 2.132 × bare C | UNMET |" in text
     assert "| `test_journal.py::test_replay[20]` | events_per_second 3.437 M;" in text
+
+
+def test_the_tables_go_into_the_manual(tmp_path: Path) -> None:
+    """Between the marks and nowhere else, again and again; the manual itself has these marks."""
+    tables = report.markdown(load(everything(tmp_path)))
+    manual = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
+    once = report.inserted(manual, tables)
+    assert once.count(tables) == 1 and report.inserted(once, tables) == once
+    assert once.partition("<!-- results")[0] == manual.partition("<!-- results")[0]
+    assert once.partition("of results -->")[2] == manual.partition("of results -->")[2]
+    with pytest.raises(ResultsError, match="has no lines"):
+        report.inserted("no marks", tables)
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
