@@ -54,6 +54,7 @@ def _hang_up(request: socket.socket) -> None:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128  # else a burst waits a second for the kernel to try again
 
     def __init__(
         self, address: str, pages: dict[str, Callable[[], tuple[int, str, bytes]]]
