@@ -182,7 +182,7 @@ def test_a_start_that_compiles_asks_for_time(
 
     def asks(report: UnitReport, state: str, now: float) -> bool:
         report.tell(state, opened=state == "ready", now=now)
-        return "EXTEND_TIMEOUT_USEC=60000000" in listener.heard()
+        return "EXTEND_TIMEOUT_USEC=300000000" in listener.heard()
 
     manager = ServiceManager(environment_of(listener))
     first = UnitReport(manager, engines, compiling=True)

@@ -27,7 +27,7 @@ PACKAGES = "/opt/packages"  # what a registry would give: there is no network
 PYTHON = f"{PREFIX}/bin/python"
 CACHE = "/var/cache/shm-exchange"
 BOOT_SECONDS = 120
-STEP_SECONDS = 60
+STEP_SECONDS = 300
 TARGET = "systemd.unit=basic.target"  # of the host's services none is needed
 SYSTEM_PYTHON = "/usr/bin/python3"  # the unit sees no home, so no interpreter in one
 SCRIPT = """
