@@ -35,11 +35,11 @@ from perf import baseline
 from perf.exchange import Exchange, Placement, connect, log_in, running
 from perf.results_file import curve, in_turns
 
-RATES = (2_000, 10_000, 20_000, 50_000, 100_000, 200_000, 300_000, 400_000)  # orders/s
+RATES = (2_000, 10_000, 50_000, 100_000, 200_000, 300_000, 400_000, 600_000)  # orders/s
 TURNS = 2
 SECONDS_MIN, ORDERS_MIN = 1.0, 5_000  # of each turn
 STAGES_RATE, STAGES_ORDERS = 2_000, 4_000
-QUIET_RATES = 4  # the lowest ones, where nothing waits: these are compared with a stored run
+QUIET_RATES = 3  # the lowest ones, where nothing waits: these are compared with a stored run
 SATURATED = 0.9  # of what was offered: no higher rate is tried
 DELIVERED, MEDIAN_TIMES = 0.98, 3.0  # what the knee is judged by
 OUR_CORE, MATCHER_CORE = 0, 1
