@@ -8,16 +8,15 @@ import numpy as np
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel
 from shm_exchange.beginning import (
-    ROLLED,
     START_OF_SYSTEM,
     carry_orders,
-    end_streams,
+    roll_streams,
     set_stage,
 )
 from shm_exchange.book import add_to_hash, generation_weight
 from shm_exchange.day_end import end_day
 from shm_exchange.disconnect import cancel_orders, disconnect_gateway, set_disconnected
-from shm_exchange.emit import emit_ignored, new_event
+from shm_exchange.emit import emit_ignored, emit_system, new_event
 from shm_exchange.limits import limit_session
 from shm_exchange.mass import manage_session
 from shm_exchange.messages import (
@@ -134,9 +133,7 @@ def _roll(market, command, source_next, ring, position, limit):
     """All streams end here and begin anew; the matcher goes on with `reign.open_streams`."""
     if command["reason"] == ROLL_DAY:
         return end_day(market, 0, source_next, ring, position, limit)
-    end_streams(market, position)
-    new_event(market, ring, position, ROLLED, source_next)
-    return position + 1
+    return roll_streams(market, source_next, ring, position)
 
 
 @cold_kernel
@@ -145,14 +142,11 @@ def _system(market, command, source_next, ring, position, limit):
     if command["client_order_id_0"] != 0:
         scalars["stream_0"] = command["client_order_id_0"]
         scalars["stream_1"] = command["client_order_id_1"] & 0xFFFF
-    event = new_event(market, ring, position, EVENT_SYSTEM, source_next)
-    event["reason"] = command["reason"]
-    event["stream_0"] = scalars["stream_0"]
-    event["stream_1"] = scalars["stream_1"]
+    position = emit_system(market, np.int64(command["reason"]), source_next, ring, position)
     set_stage(market, command["reason"])
     if command["reason"] == START_OF_SYSTEM:
-        return carry_orders(market, 0, source_next, ring, position + 1, limit)
-    return position + 1
+        return carry_orders(market, 0, source_next, ring, position, limit)
+    return position
 
 
 @cold_kernel

@@ -7,9 +7,10 @@ import numpy as np
 
 from ringbuf.bits import at
 from ringbuf.jit import kernel
-from shm_exchange.book import add_to_hash, has_pages, user_ref_weight
+from shm_exchange.book import add_to_hash, user_ref_weight
 from shm_exchange.market import FREE, RESTING
-from shm_exchange.messages import SLOT_BITS, SLOT_INDEX_MASK, Ignored, Reject
+from shm_exchange.messages import SLOT_BITS, SLOT_INDEX_MASK, SOURCE_MATCHER, Ignored, Reject
+from shm_exchange.price_tree import has_pages
 
 STALE_GENERATION = int(Ignored.STALE_GENERATION)
 UNKNOWN_SESSION = int(Ignored.UNKNOWN_SESSION)
@@ -63,15 +64,22 @@ def is_live(market, command, user_ref):
 
 
 @kernel
-def offered_slot_is_free(market, command, source):
-    """1 when the command's slot belongs to its source and holds no order."""
-    slot = np.int64(command["slot"])
-    index = slot & SLOT_INDEX_MASK
-    if slot <= 0 or slot >> SLOT_BITS != source:
+def is_offered(market, slot, source):
+    """1 when the slot is the source's own and holds no order."""
+    if slot >> SLOT_BITS != source or source == SOURCE_MATCHER:
         return 0
-    if slot >= len(market.orders) or index >= market.scalars[0]["slots_per_gateway"]:
+    if slot & SLOT_INDEX_MASK >= market.scalars[0]["slots_per_gateway"]:
         return 0
     return 1 if market.orders[at(slot)]["state"] == FREE else 0
+
+
+@kernel
+def count_slot(market, source, slot):
+    """An order of `source` lives in `slot`: beyond `slots_high_water` there never was one."""
+    gateway = market.gateways[at(source)]
+    number = slot & SLOT_INDEX_MASK
+    if number >= gateway["slots_high_water"]:
+        gateway["slots_high_water"] = number + 1
 
 
 @kernel

@@ -10,7 +10,7 @@ import numpy as np
 
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel
-from shm_exchange.emit import emit_continued, emit_order
+from shm_exchange.emit import emit_continued, emit_order, new_event
 from shm_exchange.market import STAGE_MARKET, STAGE_MESSAGES, STAGE_NONE, STAGE_SYSTEM
 from shm_exchange.messages import CommandFlag, Continuing, EventFlag, EventKind
 from shm_exchange.order_tags import emit_tags
@@ -41,6 +41,14 @@ def end_streams(market, position):
     for session in range(len(market.sessions)):
         market.sessions[at(session)]["known"] = 0
         market.sessions[at(session)]["messages"] = 0
+
+
+@cold_kernel
+def roll_streams(market, source_next, ring, position):
+    """ROLLED: all streams end here; the position behind it."""
+    end_streams(market, position)
+    new_event(market, ring, position, ROLLED, source_next)
+    return position + 1
 
 
 @cold_kernel

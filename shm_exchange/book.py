@@ -1,9 +1,5 @@
 """Kernel: the resting orders of one side: price levels in a tree, a queue in each level.
 
-A tree of 64-way nodes, one bit per occupied child, so that the best price is found by counting
-trailing zeros on the way down. A leaf is a page of 64 price levels. Nodes and leaves come from
-pools when a page is first used and go back when it empties: memory follows the occupied prices.
-
 Keys, not prices: `key = price ^ mirror`, so that on either side the smaller key is the better
 price, and everything here is written once.
 """
@@ -23,13 +19,16 @@ from shm_exchange.expiry import drop_expiry
 from shm_exchange.market import FREE, NO_KEY, NO_SLOT, RESTING
 from shm_exchange.messages import CommandFlag
 from shm_exchange.order_tags import tags_weight
+from shm_exchange.price_tree import best_from_root, give_back, leaf_of
 from shm_exchange.session_orders import join, leave
 
-NODES_PER_PATH_MAX = 6  # a key has at most 31 bits: a leaf and five inner nodes, one spare
 BUY_CODE = 66  # `B`; every other side code sells
 TAGS = int(CommandFlag.TAGS)
 HIDDEN = int(CommandFlag.HIDDEN)
 RESERVE = int(CommandFlag.RESERVE)
+# What few orders have. The others are asked for all of it at once, and the code for them asks no
+# more: it is compiled with `special` = 0.
+SPECIAL = TAGS | HIDDEN | RESERVE
 
 _HASH_ORDER = -7046029254386353131  # odd 64-bit constants: 2**64 / golden ratio, and two of the
 _HASH_TERMS = -4417276706812531889  # same kind, so that the terms of a sum do not cancel
@@ -43,22 +42,18 @@ def side_number(instrument, side):
 
 
 @kernel
-def has_pages(market):
-    """1 when a new price page can be made for certain, whatever its key."""
-    scalars = market.scalars[0]
-    leaves = scalars["leaf_free"] != 0 or scalars["leaf_next"] < len(market.leaf_words)
-    nodes = scalars["node_next"] + NODES_PER_PATH_MAX <= len(market.node_words)
-    return 1 if leaves and nodes else 0
-
-
-@kernel
 def order_weight(market, order, slot):
     """Weight of one open lot of an order in the state hash: identity and place in the queue."""
     flags = np.int64(order["flags"])
+    return _weight(market, order, slot, flags, flags)
+
+
+@kernel
+def _weight(market, order, slot, flags, special):
     identity = wrapping_multiply(order["reference"], _HASH_ORDER) ^ slot ^ shift_left(flags, 40)
     terms = np.int64(order["price"]) ^ shift_left(np.int64(order["user_ref"]), 32)
     weight = wrapping_multiply(identity ^ wrapping_multiply(terms, _HASH_TERMS), _HASH_ORDER) | 1
-    if flags & TAGS:
+    if special & TAGS:
         weight = tags_weight(market, slot, weight)
     return weight
 
@@ -80,116 +75,6 @@ def user_ref_weight(row):
 def generation_weight(session):
     """Weight of a session's generation in the state hash."""
     return mix(session + 1)
-
-
-@cold_kernel
-def _take_node(market):
-    """An empty inner node from the pool; `has_pages` was asked before."""
-    scalars = market.scalars[0]
-    node = scalars["node_free"] + 0
-    if node:
-        scalars["node_free"] = market.node_children[at(64 * node)]
-        market.node_children[at(64 * node)] = 0
-        return node
-    node = scalars["node_next"] + 0
-    assert node < len(market.node_words)
-    scalars["node_next"] = node + 1
-    return node
-
-
-@cold_kernel
-def _take_leaf(market):
-    """An empty leaf from the pool; `has_pages` was asked before."""
-    scalars = market.scalars[0]
-    leaf = scalars["leaf_free"] + 0
-    if leaf:
-        scalars["leaf_free"] = market.leaf_words[at(leaf)]
-        market.leaf_words[at(leaf)] = 0
-        return leaf
-    leaf = scalars["leaf_next"] + 0
-    assert leaf < len(market.leaf_words)
-    scalars["leaf_next"] = leaf + 1
-    return leaf
-
-
-@cold_kernel
-def _leaf_of(market, number, key):
-    """The leaf of `key` on side `number`, made with its path if need be."""
-    side = market.sides[at(number)]
-    node = side["root"] + 0
-    shift = side["top_shift"] + 0
-    while True:
-        digit = (key >> shift) & 63
-        place = 64 * node + digit
-        child = market.node_children[at(place)] + 0
-        if child == 0:
-            child = _take_leaf(market) if shift == 6 else _take_node(market)
-            market.node_children[at(place)] = child
-            market.node_words[at(node)] |= shift_left(1, digit)
-        if shift == 6:
-            return child
-        node = child
-        shift -= 6
-
-
-@cold_kernel
-def _give_back(market, number, key):
-    """Free the empty leaf of `key` and every inner node that has nothing else."""
-    side = market.sides[at(number)]
-    scalars = market.scalars[0]
-    # First way down: the last node that keeps another child. What hangs below it goes.
-    node = keep = side["root"] + 0
-    shift = keep_shift = side["top_shift"] + 0
-    while shift > 6:
-        digit = (key >> shift) & 63
-        if market.node_words[at(node)] & ~shift_left(1, digit):
-            keep = node
-            keep_shift = shift
-        node = market.node_children[at(64 * node + digit)] + 0
-        shift -= 6
-    if market.node_words[at(node)] & ~shift_left(1, (key >> 6) & 63):
-        keep = node
-        keep_shift = 6
-    node = keep
-    shift = keep_shift
-    while True:
-        digit = (key >> shift) & 63
-        place = 64 * node + digit
-        child = market.node_children[at(place)] + 0
-        market.node_children[at(place)] = 0
-        market.node_words[at(node)] &= ~shift_left(1, digit)
-        if node != keep:
-            market.node_children[at(64 * node)] = scalars["node_free"]
-            scalars["node_free"] = node
-        if shift == 6:
-            market.leaf_words[at(child)] = scalars["leaf_free"]
-            scalars["leaf_free"] = child
-            return
-        node = child
-        shift -= 6
-
-
-@cold_kernel
-def _best_from_root(market, number):
-    """Set `best` and `best_level` of a side by the leftmost way down its tree."""
-    side = market.sides[at(number)]
-    node = side["root"] + 0
-    shift = side["top_shift"] + 0
-    if market.node_words[at(node)] == 0:
-        side["best"] = NO_KEY
-        side["best_level"] = 0
-        return
-    key = 0
-    while True:
-        digit = trailing_zeros(market.node_words[at(node)])
-        key |= digit << shift
-        node = market.node_children[at(64 * node + digit)] + 0
-        if shift == 6:
-            break
-        shift -= 6
-    digit = trailing_zeros(market.leaf_words[at(node)])
-    side["best"] = key | digit
-    side["best_level"] = 64 * node + digit
 
 
 @kernel
@@ -250,13 +135,35 @@ def _unlink_hidden(market, slot):
 def rest(market, slot):
     """Put an order (its fields are set) at the back of its level's queue. O(1), amortised."""
     order = market.orders[at(slot)]
-    number = side_number(np.int64(order["instrument"]), order["side"])
+    rest_on(market, side_number(np.int64(order["instrument"]), order["side"]), slot)
+
+
+@kernel
+def rest_on(market, number, slot):
+    """`rest`, for a caller that knows the number of the order's side."""
+    flags = np.int64(market.orders[at(slot)]["flags"])
+    if flags & SPECIAL:
+        _rest_special(market, number, slot, flags)
+    else:
+        _put(market, number, slot, flags, 0)
+
+
+@cold_kernel
+def _rest_special(market, number, slot, flags):
+    _put(market, number, slot, flags, flags)
+    if flags & RESERVE:
+        _show(market, slot)
+
+
+@kernel
+def _put(market, number, slot, flags, special):
+    order = market.orders[at(slot)]
     side = market.sides[at(number)]
     key = np.int64(order["price"]) ^ side["mirror"]
     if side["cached_page"] == key >> 6:
         leaf = side["cached_leaf"] + 0
     else:
-        leaf = _leaf_of(market, number, key) + 0
+        leaf = leaf_of(market, number, key) + 0
         side["cached_page"] = key >> 6
         side["cached_leaf"] = leaf
     place = 64 * leaf + (key & 63)
@@ -264,7 +171,7 @@ def rest(market, slot):
     order["level"] = place
     order["next"] = NO_SLOT
     order["state"] = RESTING
-    if order["flags"] & HIDDEN:
+    if special & HIDDEN:
         last = _append_hidden(market, slot, place)
     else:
         last = level["last"] + 0
@@ -281,9 +188,8 @@ def rest(market, slot):
             side["best_level"] = place
     side["orders"] += 1
     join(market.session_links, slot, np.int64(order["session"]))
-    add_to_hash(market, order_weight(market, order, slot), np.int64(order["leaves"]))
-    if order["flags"] & RESERVE:
-        _show(market, slot)
+    weight = _weight(market, order, slot, flags, special)
+    add_to_hash(market, weight, np.int64(order["leaves"]))
 
 
 @kernel
@@ -294,7 +200,7 @@ def _level_emptied(market, number, place, key):
     word = market.leaf_words[at(leaf)] & ~shift_left(1, place & 63)
     market.leaf_words[at(leaf)] = word
     if word == 0:
-        _give_back(market, number, key)
+        give_back(market, number, key)
         if side["cached_leaf"] == leaf:
             side["cached_page"] = -1
             side["cached_leaf"] = 0
@@ -305,7 +211,7 @@ def _level_emptied(market, number, place, key):
             side["best"] = (key & ~63) | digit
             side["best_level"] = 64 * leaf + digit
         else:
-            _best_from_root(market, number)
+            best_from_root(market, number)
 
 
 @kernel
@@ -328,15 +234,29 @@ def _unlink(market, order, place):
 @kernel
 def remove(market, slot):
     """Take a resting order out of its queue; its remaining lots leave the state hash."""
+    flags = np.int64(market.orders[at(slot)]["flags"])
+    if flags & SPECIAL:
+        _remove_special(market, slot, flags)
+    else:
+        _withdraw(market, slot, flags, 0)
+
+
+@cold_kernel
+def _remove_special(market, slot, flags):
+    if flags & RESERVE:
+        _count_displayed(market, slot, -np.int64(market.orders[at(slot)]["displayed"]))
+    _withdraw(market, slot, flags, flags)
+
+
+@kernel
+def _withdraw(market, slot, flags, special):
     order = market.orders[at(slot)]
     leave(market.session_links, slot)
-    add_to_hash(market, order_weight(market, order, slot), -np.int64(order["leaves"]))
+    weight = _weight(market, order, slot, flags, special)
+    add_to_hash(market, weight, -np.int64(order["leaves"]))
     number = side_number(np.int64(order["instrument"]), order["side"])
     place = order["level"] + 0
-    flags = np.int64(order["flags"])
-    if flags & RESERVE:
-        _count_displayed(market, slot, -np.int64(order["displayed"]))
-    if flags & HIDDEN:
+    if special & HIDDEN:
         is_empty = _unlink_hidden(market, slot)
     else:
         is_empty = _unlink(market, order, place)
@@ -349,12 +269,26 @@ def remove(market, slot):
 @kernel
 def take(market, slot, quantity):
     """A resting order that keeps its place trades. quantity <= displayed, < leaves."""
+    flags = np.int64(market.orders[at(slot)]["flags"])
+    if flags & SPECIAL:
+        _take_special(market, slot, flags, quantity)
+    else:
+        _lower(market, slot, flags, 0, quantity)
+
+
+@cold_kernel
+def _take_special(market, slot, flags, quantity):
+    _lower(market, slot, flags, flags, quantity)
+    if flags & RESERVE:
+        _count_displayed(market, slot, -quantity)
+
+
+@kernel
+def _lower(market, slot, flags, special, quantity):
     order = market.orders[at(slot)]
-    add_to_hash(market, order_weight(market, order, slot), -quantity)
+    add_to_hash(market, _weight(market, order, slot, flags, special), -quantity)
     order["leaves"] = order["leaves"] - quantity
     order["displayed"] = order["displayed"] - quantity
-    if order["flags"] & RESERVE:
-        _count_displayed(market, slot, -quantity)
 
 
 @kernel

@@ -7,17 +7,15 @@ ROLLED. No other command comes in between, nor before the matcher has begun the 
 
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel
-from shm_exchange.beginning import end_streams
-from shm_exchange.emit import emit_continued, new_event
-from shm_exchange.messages import Cause, CommandFlag, Continuing, EventKind
+from shm_exchange.beginning import roll_streams
+from shm_exchange.emit import emit_continued, emit_system
+from shm_exchange.messages import Cause, CommandFlag, Continuing
 from shm_exchange.order_tags import TIF_GTT
 from shm_exchange.queues import first_from, following
 from shm_exchange.withdrawal import withdraw
 
 GTC = int(CommandFlag.GTC)
 ROLL = int(Continuing.ROLL)
-ROLLED = int(EventKind.ROLLED)
-SYSTEM = int(EventKind.SYSTEM)
 CAUSE_ROLL = int(Cause.ROLL)
 REASON_CLOSED = ord("E")  # of `C`: the day is over
 END_OF_MARKET, END_OF_SYSTEM, END_OF_MESSAGES = ord("M"), ord("E"), ord("C")  # ITCH 5.0, `S`
@@ -26,15 +24,6 @@ END_OF_MARKET, END_OF_SYSTEM, END_OF_MESSAGES = ord("M"), ord("E"), ord("C")  # 
 @cold_kernel
 def _is_for_the_day(order):
     return 0 if order["flags"] & GTC or order["time_in_force"] == TIF_GTT else 1
-
-
-@cold_kernel
-def _say_system(market, code, source_next, ring, position):
-    event = new_event(market, ring, position, SYSTEM, source_next)
-    event["reason"] = code
-    event["stream_0"] = market.scalars[0]["stream_0"]
-    event["stream_1"] = market.scalars[0]["stream_1"]
-    return position + 1
 
 
 @cold_kernel
@@ -56,9 +45,7 @@ def end_day(market, slot, source_next, ring, position, limit):
         slot = behind
     if position + 4 > limit:  # in a part of its own, that has room for all of it
         return emit_continued(market, 0, ROLL, source_next, ring, position)
-    position = _say_system(market, END_OF_MARKET, source_next, ring, position)
-    position = _say_system(market, END_OF_SYSTEM, source_next, ring, position)
-    position = _say_system(market, END_OF_MESSAGES, source_next, ring, position)
-    end_streams(market, position)
-    new_event(market, ring, position, ROLLED, source_next)
-    return position + 1
+    position = emit_system(market, END_OF_MARKET, source_next, ring, position)
+    position = emit_system(market, END_OF_SYSTEM, source_next, ring, position)
+    position = emit_system(market, END_OF_MESSAGES, source_next, ring, position)
+    return roll_streams(market, source_next, ring, position)

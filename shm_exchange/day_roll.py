@@ -68,7 +68,7 @@ class DayRoll:
             self._next = next_time(day_roll, self._clock())
 
     def begin(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Roll now. Raises ExchangeError when an engine cannot; then none does."""
+        """Roll now. Raises ExchangeError when an engine takes no commands; the others roll."""
         engine = request.get("engine")
         engines = list(self._wirings) if engine is None else [engine]
         for each in engines:
@@ -78,7 +78,8 @@ class DayRoll:
         left = [each for each in engines if not self._post(each)]
         if left:
             raise ExchangeError(
-                f"engine {left[0]} takes no commands now; try again when `shmx status` says ready"
+                f"engine {left[0]} takes no commands now, the others roll: when `shmx status` says"
+                f" ready, roll it with --engine {left[0]}"
             )
         return {"engines": {str(each): published(self._wirings[each]) for each in engines}}
 

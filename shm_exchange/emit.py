@@ -4,6 +4,7 @@ import numpy as np
 
 from ringbuf.bits import at, clear_record
 from ringbuf.jit import cold_kernel, kernel
+from ringbuf.whole_record import write_words
 from shm_exchange.messages import CommandFlag, EventFlag, EventKind
 
 REJECTED = int(EventKind.REJECTED)
@@ -11,17 +12,13 @@ IGNORED = int(EventKind.IGNORED)
 CANCELLED = int(EventKind.CANCELLED)
 CONTINUED = int(EventKind.CONTINUED)
 EXECUTED = int(EventKind.EXECUTED)
+SYSTEM = int(EventKind.SYSTEM)
 DONE = int(EventFlag.DONE)
 TAKER_DONE = int(EventFlag.TAKER_DONE)
 MAKER_HIDDEN = int(EventFlag.MAKER_HIDDEN)
 LONG_FORM = int(EventFlag.LONG_FORM)
-SWEEP = int(EventFlag.SWEEP)
-GTC = int(EventFlag.GTC)
-STAYS = int(EventFlag.STAYS)
-COMMAND_LONG_FORM = int(CommandFlag.LONG_FORM)
-COMMAND_SWEEP = int(CommandFlag.SWEEP)
-COMMAND_GTC = int(CommandFlag.GTC)
-COMMAND_STAY = int(CommandFlag.STAY_ON_DISCONNECT)
+# What an order keeps of its command's flags, and its events repeat.
+KEPT = int(CommandFlag.SWEEP | CommandFlag.GTC | CommandFlag.STAY_ON_DISCONNECT)
 HIDDEN = int(CommandFlag.HIDDEN)
 LIQUIDITY_ADDED = ord("A")
 LIQUIDITY_HIDDEN = ord("J")
@@ -44,22 +41,31 @@ def new_event(market, ring, position, kind, source_next):
 def emit_order(market, slot, kind, source_next, ring, position):
     """An event that describes the order in `slot` as it is now (no client order id)."""
     order = market.orders[at(slot)]
-    event = new_event(market, ring, position, kind, source_next)
-    flags = np.int64(order["flags"])
-    kept = (SWEEP if flags & COMMAND_SWEEP else 0) | (GTC if flags & COMMAND_GTC else 0)
-    event["flags"] = kept | (STAYS if flags & COMMAND_STAY else 0)
-    event["side"] = order["side"]
-    event["instrument"] = order["instrument"]
-    event["price"] = order["price"]
-    event["quantity"] = order["leaves"]
-    event["slot"] = slot
-    event["user_ref"] = order["user_ref"]
-    event["session"] = order["session"]
-    event["user_ref_index"] = order["user_ref_index"]
-    event["capacity"] = order["capacity"]
-    event["time_in_force"] = order["time_in_force"]
-    event["display"] = order["display"]
-    return event
+    write_words(
+        ring.records,
+        position & (len(ring.records) - 1),
+        8,
+        "kind flags side instrument source_next time_ns price quantity slot user_ref session"
+        " user_ref_index capacity time_in_force display",
+        (
+            kind,
+            order["flags"] & KEPT,
+            order["side"],
+            order["instrument"],
+            source_next,
+            market.scalars[0]["stamp_ns"],
+            order["price"],
+            order["leaves"],
+            slot,
+            order["user_ref"],
+            order["session"],
+            order["user_ref_index"],
+            order["capacity"],
+            order["time_in_force"],
+            order["display"],
+        ),
+    )
+    return ring.records[at(position & (len(ring.records) - 1))]
 
 
 @cold_kernel
@@ -79,24 +85,45 @@ def emit_continued(market, slot, kind, source_next, ring, position):
     return position + 1
 
 
+@cold_kernel
+def emit_system(market, code, source_next, ring, position):
+    """SYSTEM with ITCH's event code and the name of the streams; the position behind it."""
+    event = new_event(market, ring, position, SYSTEM, source_next)
+    event["reason"] = code
+    event["stream_0"] = market.scalars[0]["stream_0"]
+    event["stream_1"] = market.scalars[0]["stream_1"]
+    return position + 1
+
+
 @kernel
 def emit_cancelled(market, slot, quantity, reason, flags, source_next, ring, position):
     """CANCELLED at `position`: `quantity` lots are gone; the order's leaves are already lowered."""
     order = market.orders[at(slot)]
-    event = new_event(market, ring, position, CANCELLED, source_next)
-    event["flags"] = flags
-    event["side"] = order["side"]
-    event["instrument"] = order["instrument"]
-    event["reason"] = reason
-    event["price"] = order["price"]
-    event["quantity"] = quantity
-    event["slot"] = slot
-    event["user_ref"] = order["user_ref"]
-    event["session"] = order["session"]
-    event["user_ref_index"] = order["user_ref_index"]
-    event["leaves"] = order["leaves"]
-    event["reference"] = order["reference"]
-    return event
+    write_words(
+        ring.records,
+        position & (len(ring.records) - 1),
+        8,
+        "kind flags side instrument reason source_next time_ns price quantity slot user_ref"
+        " session user_ref_index leaves reference",
+        (
+            CANCELLED,
+            flags,
+            order["side"],
+            order["instrument"],
+            reason,
+            source_next,
+            market.scalars[0]["stamp_ns"],
+            order["price"],
+            quantity,
+            slot,
+            order["user_ref"],
+            order["session"],
+            order["user_ref_index"],
+            order["leaves"],
+            order["reference"],
+        ),
+    )
+    return ring.records[at(position & (len(ring.records) - 1))]
 
 
 @kernel
@@ -104,34 +131,45 @@ def emit_trade(market, maker_slot, taker_slot, quantity, source_next, ring, posi
     """Write EXECUTED for both sides; the event. The leaves of both are already lowered."""
     maker = market.orders[at(maker_slot)]
     taker = market.orders[at(taker_slot)]
-    event = new_event(market, ring, position, EXECUTED, source_next)
     flags = DONE if maker["leaves"] == 0 else 0
     hidden = np.int64(maker["flags"]) & HIDDEN
     flags |= MAKER_HIDDEN if hidden else 0
-    event["flags"] = flags | (TAKER_DONE if taker["leaves"] == 0 else 0)
-    event["side"] = maker["side"]
-    event["instrument"] = maker["instrument"]
-    event["price"] = maker["price"]
-    event["quantity"] = quantity
-    event["slot"] = maker_slot
-    event["user_ref"] = maker["user_ref"]
-    event["session"] = maker["session"]
-    event["user_ref_index"] = maker["user_ref_index"]
-    event["liquidity"] = LIQUIDITY_HIDDEN if hidden else LIQUIDITY_ADDED
-    event["taker_session"] = taker["session"]
-    event["taker_user_ref_index"] = taker["user_ref_index"]
-    event["taker_liquidity"] = LIQUIDITY_REMOVED
-    event["reference"] = maker["reference"]
-    event["taker_slot"] = taker_slot
-    event["taker_user_ref"] = taker["user_ref"]
-    return event
+    write_words(
+        ring.records,
+        position & (len(ring.records) - 1),
+        8,
+        "kind flags side instrument source_next time_ns price quantity slot user_ref session"
+        " user_ref_index liquidity taker_session taker_user_ref_index taker_liquidity reference"
+        " taker_slot taker_user_ref",
+        (
+            EXECUTED,
+            flags | (TAKER_DONE if taker["leaves"] == 0 else 0),
+            maker["side"],
+            maker["instrument"],
+            source_next,
+            market.scalars[0]["stamp_ns"],
+            maker["price"],
+            quantity,
+            maker_slot,
+            maker["user_ref"],
+            maker["session"],
+            maker["user_ref_index"],
+            LIQUIDITY_HIDDEN if hidden else LIQUIDITY_ADDED,
+            taker["session"],
+            taker["user_ref_index"],
+            LIQUIDITY_REMOVED,
+            maker["reference"],
+            taker_slot,
+            taker["user_ref"],
+        ),
+    )
+    return ring.records[at(position & (len(ring.records) - 1))]
 
 
 @kernel
 def _about(market, command, kind, flags, source_next, ring, position):
     event = new_event(market, ring, position, kind, source_next)
-    long_form = LONG_FORM if command["flags"] & COMMAND_LONG_FORM else 0
-    event["flags"] = flags | long_form
+    event["flags"] = flags | (command["flags"] & LONG_FORM)
     event["side"] = command["side"]
     event["instrument"] = command["instrument"]
     event["price"] = command["price"]

@@ -19,6 +19,7 @@ from ringbuf.waiting import ring_others
 from shm_exchange.attestation import attestation
 from shm_exchange.emit import new_event
 from shm_exchange.expiry import expiry_is_due
+from shm_exchange.groups import records_of
 from shm_exchange.market import STAGE_NONE, Market
 from shm_exchange.matching import SWEEP_ROOM, match
 from shm_exchange.messages import (
@@ -183,7 +184,7 @@ def _poll(engine, source):
         if not has_room(engine.ring, position):
             break
         index = source * capacity + (command_next & (capacity - 1))
-        records = 1 + np.int64(engine.commands[at(index)]["continuations"])
+        records = records_of(engine.commands, index)
         if records > ready:
             break  # its producer publishes a command whole or not at all
         follower = source * capacity + ((command_next + 1) & (capacity - 1))

@@ -1,4 +1,4 @@
-"""Kernel: an event and its continuations are one group, and nobody handles half of it.
+"""Kernel: a command or an event and its continuations are one group: nobody handles half of it.
 
 The matcher publishes whole commands, so a group is never cut but by a reader's own limit. Whoever
 reads a bounded batch gives back what belongs to a group that does not end in it.
@@ -7,7 +7,7 @@ reads a bounded batch gives back what belongs to a group that does not end in it
 import numpy as np
 
 from ringbuf.bits import at
-from ringbuf.jit import kernel
+from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.messages import EventKind
 
 CONTINUATION = int(EventKind.CONTINUATION)
@@ -25,6 +25,23 @@ def whole_groups(events, count):
     if head < 0:
         return count
     return count if head + 1 + np.int64(events[at(head)]["continuations"]) <= count else head
+
+
+@cold_kernel
+def _counted(commands, index):
+    return 1 + np.int64(commands[at(index)]["continuations"])
+
+
+@kernel
+def records_of(commands, index):
+    """How many records the command at `commands[index]` has, itself and its continuations.
+
+    A branch and no addition: the place of the next command must not depend on what is read here,
+    or the processor could not begin with it before that has come.
+    """
+    if commands[at(index)]["continuations"] != 0:
+        return _counted(commands, index)
+    return 1
 
 
 @kernel

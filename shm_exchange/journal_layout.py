@@ -10,7 +10,7 @@ from shm_exchange.market import RECORDS as MARKET_RECORDS
 from shm_exchange.messages import EVENT
 
 JOURNAL_VERSION = 1
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2  # 2: CommandFlag's bits
 CELL_SIZE = 64  # everything in these files begins at a multiple of it
 PAGE_SIZE = 4096
 IDENTITY_SIZE = 16

@@ -9,16 +9,14 @@ import numpy as np
 
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel
-from shm_exchange.admission import price_fault, session_fault, use_user_ref
+from shm_exchange.admission import count_slot, is_offered, price_fault, session_fault, use_user_ref
 from shm_exchange.book import rest
 from shm_exchange.emit import emit_ignored, emit_order, new_event
-from shm_exchange.market import FREE, QUOTE_IDS, WORKING
+from shm_exchange.market import QUOTE_IDS, WORKING
 from shm_exchange.mass import reject_request
 from shm_exchange.messages import (
     BLANK_FIRM,
     NONE,
-    SLOT_BITS,
-    SLOT_INDEX_MASK,
     USER_REF_MAX,
     CommandFlag,
     CommandKind,
@@ -36,6 +34,7 @@ from shm_exchange.order_tags import (
     keep_tags,
 )
 from shm_exchange.order_terms import POSTS, cancel_at_entry, entry_fate, take_terms
+from shm_exchange.price_tree import NODES_PER_PATH_MAX
 from shm_exchange.protection import has_block_room, is_frozen, protecting
 from shm_exchange.quotes import begin_quotes, quote_side
 from shm_exchange.withdrawal import withdraw
@@ -64,7 +63,6 @@ QUOTE_CROSSED = int(Reject.QUOTE_CROSSED)
 BUY, SELL = ord("B"), ord("S")
 STATE_OPEN, DAY, VISIBLE, PRINCIPAL = ord("T"), ord("0"), ord("Y"), ord("P")
 REASON_USER = ord("U")
-NODES_PER_PATH = 6
 
 
 @cold_kernel
@@ -77,22 +75,12 @@ def _terms(quote, side):
 
 
 @cold_kernel
-def _is_offered(market, slot, source):
-    """1 when a slot is the source's own and holds no order."""
-    if slot <= 0 or slot >= len(market.orders) or slot >> SLOT_BITS != source:
-        return 0
-    if slot & SLOT_INDEX_MASK >= market.scalars[0]["slots_per_gateway"]:
-        return 0
-    return 1 if market.orders[at(slot)]["state"] == FREE else 0
-
-
-@cold_kernel
 def _side_fault(market, quote, side, source):
     """0, or why this side of a quote cannot be entered."""
     slot, price, quantity = _terms(quote, side)
     if quantity == 0:
         return 0
-    if not _is_offered(market, slot, source):
+    if not is_offered(market, slot, source):
         return INVALID_SLOT
     return np.int64(price_fault(market, np.int64(quote["instrument"]), np.int32(price), quantity))
 
@@ -130,7 +118,7 @@ def _has_room(market, session, count, position, limit):
     scalars = market.scalars[0]
     orders = 2 * count
     pages = scalars["leaf_next"] + orders <= len(market.leaf_words)
-    nodes = scalars["node_next"] + orders * NODES_PER_PATH <= len(market.node_words)
+    nodes = scalars["node_next"] + orders * NODES_PER_PATH_MAX <= len(market.node_words)
     events = 1 + orders * EVENTS_PER_SIDE <= limit - position
     return 1 if pages and nodes and events and has_block_room(market, session) else 0
 
@@ -157,7 +145,7 @@ def _fault(market, commands, index, count, source, position, limit):
 @cold_kernel
 def _return_slot(market, command, slot, user_ref, source, source_next, ring, position):
     """IGNORED: a slot that was offered and not used; the position behind."""
-    if not _is_offered(market, slot, source):
+    if not is_offered(market, slot, source):
         return position
     event = new_event(market, ring, position, IGNORED, source_next)
     event["flags"] = SLOT_RETURNED
@@ -244,13 +232,10 @@ def _set_order(market, command, quote, side, user_ref, position):
 def _enter_side(market, command, quote, side, user_ref, source, source_next, ring, position):
     """Enter one side of a quote, unless it has no quantity; the position behind."""
     offered, _, quantity = _terms(quote, side)
-    if quantity == 0 or not _is_offered(market, offered, source):
+    if quantity == 0 or not is_offered(market, offered, source):
         return position
     slot = _set_order(market, command, quote, side, user_ref, position)
-    gateway = market.gateways[at(source)]
-    number = slot & SLOT_INDEX_MASK
-    if number >= gateway["slots_high_water"]:
-        gateway["slots_high_water"] = number + 1
+    count_slot(market, source, slot)
     fate = np.int64(entry_fate(market, slot))
     event = emit_order(market, slot, ACCEPTED, source_next, ring, position)
     _name(event, np.int64(quote["reason"]))

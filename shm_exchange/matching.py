@@ -15,19 +15,23 @@ from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.administration import administer
 from shm_exchange.admission import (
+    count_slot,
     is_live,
-    offered_slot_is_free,
+    is_offered,
     price_fault,
     session_fault,
     use_user_ref,
 )
 from shm_exchange.book import end_order, reduce, remove
-from shm_exchange.emit import emit_cancelled, emit_ignored, emit_order, emit_rejected
-from shm_exchange.market import WORKING
+from shm_exchange.emit import (
+    emit_cancelled,
+    emit_ignored,
+    emit_order,
+    emit_rejected,
+)
 from shm_exchange.mass_quote import mass_quote
 from shm_exchange.messages import (
     COMMAND_NEXT_BITS,
-    SLOT_INDEX_MASK,
     CommandFlag,
     CommandKind,
     EventFlag,
@@ -35,6 +39,7 @@ from shm_exchange.messages import (
     Ignored,
     Reject,
 )
+from shm_exchange.order_entry import begin, begin_again
 from shm_exchange.order_tags import SHARES_AHEAD_ASKED, emit_tags, keep_tags, load_tags
 from shm_exchange.order_terms import (
     cancel_at_entry,
@@ -49,7 +54,6 @@ from shm_exchange.shares_ahead import say_shares_ahead
 from shm_exchange.sweep import enter_into_book
 
 SIDE_BUY = ord("B")
-DISPLAY_HIDDEN = ord("N")
 STATE_OPEN = ord("T")
 REASON_USER = ord("U")
 REASON_SYSTEM = ord("Z")
@@ -64,10 +68,6 @@ ACCOUNT_QUERY = int(CommandKind.ACCOUNT_QUERY)
 MASS_QUOTE = int(CommandKind.MASS_QUOTE)
 FLAG_OPEN_QUANTITY = int(CommandFlag.OPEN_QUANTITY)
 FLAG_TAGS = int(CommandFlag.TAGS)
-FLAG_HIDDEN = int(CommandFlag.HIDDEN)
-FLAG_LONG_FORM = int(CommandFlag.LONG_FORM)
-# What an order keeps.
-ORDER_FLAGS = int(CommandFlag.SWEEP | CommandFlag.GTC | CommandFlag.STAY_ON_DISCONNECT)
 
 ACCEPTED = int(EventKind.ACCEPTED)
 REPLACED = int(EventKind.REPLACED)
@@ -88,40 +88,38 @@ ENTRY_DISABLED = int(Reject.ENTRY_DISABLED)
 PROTECTION_FROZEN = int(Reject.PROTECTION_FROZEN)
 
 
-@kernel
-def _set_terms(order, command, position, quantity):
-    """What `O` and `U` both say of an order; it is WORKING and in no queue."""
-    order["reference"] = position
-    order["next"] = 0
-    order["previous"] = 0
-    order["level"] = 0
-    order["price"] = command["price"]
-    order["leaves"] = quantity
-    order["displayed"] = quantity
-    order["user_ref"] = command["user_ref"]
-    order["state"] = WORKING
-    hidden = FLAG_HIDDEN if command["display"] == DISPLAY_HIDDEN else 0
-    order["flags"] = (command["flags"] & ORDER_FLAGS) | hidden
-    order["time_in_force"] = command["time_in_force"]
-    order["display"] = command["display"]
-
-
-@kernel
-def _echo_client_order_id(event, command):
-    event["client_order_id_0"] = command["client_order_id_0"]
-    event["client_order_id_1"] = command["client_order_id_1"]
-    event["client_order_id_2"] = command["client_order_id_2"]
-
-
 @cold_kernel
-def _begin_with_tags(market, slot):
-    """Give the order the tags in the scratch row: 0, or why it is cancelled once accepted."""
+def _begin_with_tags(market, slot, event, ring, position):
+    """Give the order the tags in the scratch row: 0, or why it is cancelled once accepted.
+
+    `event` is complete but for them; they are at `position`.
+    """
     keep_tags(market, slot)
     take_terms(market, slot)
-    fate = entry_fate(market, slot)
+    fate = np.int64(entry_fate(market, slot))
+    event["price"] = market.orders[at(slot)]["price"]
     if np.int64(market.tags[at(slot)]["present"]) & SHARES_AHEAD_ASKED:
         say_shares_ahead(market, slot)
+    emit_tags(market, slot, event, ring, position)
     return fate
+
+
+@kernel
+def _entry_fault(market, commands, command, follower):
+    """0, or the reject code of an order that its session may enter."""
+    instrument = np.int64(command["instrument"])
+    if instrument >= len(market.instruments):
+        return INVALID_SYMBOL
+    if market.sessions[at(np.int64(command["session"]))]["disabled"] != 0:
+        return ENTRY_DISABLED
+    if market.instruments[at(instrument)]["state"] != STATE_OPEN:
+        return HALTED
+    quantity = np.int64(command["quantity"])
+    code = price_fault(market, instrument, command["price"], quantity)
+    if command["flags"] & FLAG_TAGS:
+        load_tags(market, commands, follower)
+        code = code if code else tags_fault(market, command, instrument, 0)
+    return code
 
 
 @kernel
@@ -131,51 +129,33 @@ def enter(market, commands, index, follower, source, source_next, ring, position
     fault = session_fault(market, command, source)
     if not fault and not use_user_ref(market, command):
         fault = USER_REF_USED
-    slot_is_free = offered_slot_is_free(market, command, source)
+    slot_is_free = is_offered(market, np.int64(command["slot"]), source)
     returned = SLOT_RETURNED if slot_is_free else 0
     if fault:
         return emit_ignored(market, command, fault, returned, source_next, ring, position)
-    instrument = np.int64(command["instrument"])
-    code = 0
-    if not slot_is_free:
-        code = INVALID_SLOT
-    elif instrument >= len(market.instruments):
-        code = INVALID_SYMBOL
-    elif market.sessions[at(np.int64(command["session"]))]["disabled"] != 0:
-        code = ENTRY_DISABLED
-    elif market.instruments[at(instrument)]["state"] != STATE_OPEN:
-        code = HALTED
-    else:
-        quantity = np.int64(command["quantity"])
-        code = price_fault(market, instrument, command["price"], quantity)
-        if command["flags"] & FLAG_TAGS:
-            load_tags(market, commands, follower)
-            code = code if code else tags_fault(market, command, instrument, 0)
+    code = _entry_fault(market, commands, command, follower) if slot_is_free else INVALID_SLOT
     if code:
         return emit_rejected(market, command, code, returned, source_next, ring, position)
     slot = np.int64(command["slot"])
-    order = market.orders[at(slot)]
-    _set_terms(order, command, position, np.int64(command["quantity"]))
-    order["executed"] = 0
-    order["decremented"] = 0
-    order["session"] = command["session"]
-    order["instrument"] = command["instrument"]
-    order["side"] = command["side"]
-    order["user_ref_index"] = command["user_ref_index"]
-    order["capacity"] = command["capacity"]
-    order["protection_group"] = 0
-    order["expiry"] = 0
-    order["display_quantity"] = 0
-    gateway = market.gateways[at(source)]
-    number = slot & SLOT_INDEX_MASK
-    if number >= gateway["slots_high_water"]:
-        gateway["slots_high_water"] = number + 1
-    fate = _begin_with_tags(market, slot) if command["flags"] & FLAG_TAGS else 0
-    event = emit_order(market, slot, ACCEPTED, source_next, ring, position)
-    _echo_client_order_id(event, command)
+    event = begin(
+        market,
+        commands,
+        index,
+        slot,
+        command,
+        (0, 0),
+        ACCEPTED,
+        np.int64(command["quantity"]),
+        source_next,
+        ring,
+        position,
+    )
+    event["original_user_ref"] = 0
+    count_slot(market, source, slot)
     position += 1
-    if order["flags"] & FLAG_TAGS:
-        position = emit_tags(market, slot, event, ring, position)
+    if command["flags"] & FLAG_TAGS:
+        fate = _begin_with_tags(market, slot, event, ring, position)
+        position += 1
         if fate:
             return cancel_at_entry(market, slot, fate, source_next, ring, position)
     return enter_into_book(market, slot, event, source_next, ring, position, limit)
@@ -196,7 +176,7 @@ def cancel(market, command, source, source_next, ring, position):
     left = max(0, command["quantity"] - done)
     if left >= leaves:
         return emit_ignored(market, command, SUPERFLUOUS, 0, source_next, ring, position)
-    flags = RESTS | (LONG_FORM if command["flags"] & FLAG_LONG_FORM else 0)
+    flags = RESTS | (command["flags"] & LONG_FORM)
     if left == 0:
         remove(market, slot)
         end_order(market, slot)
@@ -264,14 +244,11 @@ def replace(market, commands, index, follower, source, source_next, ring, positi
     use_user_ref(market, command)
     if has_tags:
         release_terms(market, slot)
-    _set_terms(order, command, position, left)
-    fate = _begin_with_tags(market, slot) if has_tags else 0
-    event = emit_order(market, slot, REPLACED, source_next, ring, position)
-    event["original_user_ref"] = command["original_user_ref"]
-    _echo_client_order_id(event, command)
+    event = begin_again(market, commands, index, slot, left, source_next, ring, position)
     position += 1
     if has_tags:
-        position = emit_tags(market, slot, event, ring, position)
+        fate = _begin_with_tags(market, slot, event, ring, position)
+        position += 1
         if fate:
             return cancel_at_entry(market, slot, fate, source_next, ring, position)
     return enter_into_book(market, slot, event, source_next, ring, position, limit)
@@ -294,7 +271,7 @@ def modify(market, command, source, source_next, ring, position):
     changes_side = order["side"] != command["side"]
     if (changes_side and not both_sell) or (left == leaves and not changes_side):
         return emit_ignored(market, command, SUPERFLUOUS, 0, source_next, ring, position)
-    flags = RESTS | (LONG_FORM if command["flags"] & FLAG_LONG_FORM else 0)
+    flags = RESTS | (command["flags"] & LONG_FORM)
     if left == 0:
         remove(market, slot)
         end_order(market, slot)

@@ -114,16 +114,16 @@ class EventKind(IntEnum):
 
 
 class CommandFlag(IntEnum):
-    """Bits of COMMAND.flags."""
+    """Bits of COMMAND.flags and ORDER.flags. What an event repeats has EventFlag's bits."""
 
-    SWEEP = 1  # inter-market sweep eligible (`Y`)
-    GTC = 2  # private tag 128 = `G`
+    TAGS = 1  # the first continuation is ORDER_TAGS
+    OPEN_QUANTITY = 2  # of REPLACE: quantity is the new open quantity, not the chain's total
     RESERVE = 4  # of an order only: it shows a part of itself
     HIDDEN = 8  # of an order only: display is `N`
-    OPEN_QUANTITY = 16  # of REPLACE: quantity is the new open quantity, not the chain's total
-    STAY_ON_DISCONNECT = 32  # opt-out of cancel on disconnect
+    STAY_ON_DISCONNECT = 16  # opt-out of cancel on disconnect
+    SWEEP = 32  # inter-market sweep eligible (`Y`)
     LONG_FORM = 64  # the request carried an appendage length: so does the answer
-    TAGS = 128  # the first continuation is ORDER_TAGS
+    GTC = 128  # private tag 128 = `G`
 
 
 class EventFlag(IntEnum):
@@ -251,29 +251,29 @@ COMMAND = Record(
     doc="One command, or a continuation of one. Written by one gateway, read by the matcher.",
     fields=(
         Field("kind", "u1", doc="CommandKind"),
+        Field("flags", "u1", doc="CommandFlag"),
         Field("continuations", "u1", doc="how many continuation records follow"),
         Field("side", "a", doc="`B` `S` `T` `E`"),
-        Field("time_in_force", "a", doc="`0` `3` `6`"),
-        Field("display", "a", doc="`Y` `N` `A`"),
-        Field("capacity", "a", doc="`A` `P` `R` `O`"),
-        Field("flags", "u1", doc="CommandFlag"),
-        Field("user_ref_index", "u1", doc="OUCH tag 28"),
-        Field("session", "u2", doc="index of the session in the configuration"),
         Field("instrument", "u2", doc="index of the instrument within its engine"),
-        Field("generation", "u4", doc="the session's generation that the gateway knows"),
-        Field("slot", "i4", doc="slot of the order (new or existing); connection of a LOGIN"),
-        Field("user_ref", "u4", doc="UserRefNum of this request"),
-        Field("original_user_ref", "u4", doc="REPLACE: OrigUserRefNum"),
-        Field("price", "i4", doc="ticks"),
-        Field("quantity", "i4", doc="lots"),
         Field("reason", "u2", doc="REFUSED, CANCEL, SYSTEM, INSTRUMENT_STATE: the code"),
+        Field("generation", "u4", doc="the session's generation that the gateway knows"),
+        Field("firm", "u2", doc="index of the firm"),
         Field("cross_type", "a", doc="`N`"),
         Field("customer_type", "a", doc="tag 4, or space"),
         Field("received_ns", "i8", doc="when the gateway read it, ns since the epoch"),
+        # From here on as in EVENT: the matcher copies it, word by word.
+        Field("price", "i4", doc="ticks"),
+        Field("quantity", "i4", doc="lots"),
+        Field("slot", "i4", doc="slot of the order (new or existing); connection of a LOGIN"),
+        Field("user_ref", "u4", doc="UserRefNum of this request"),
+        Field("session", "u2", doc="index of the session in the configuration"),
+        Field("user_ref_index", "u1", doc="OUCH tag 28"),
+        Field("capacity", "a", doc="`A` `P` `R` `O`"),
+        Field("original_user_ref", "u4", doc="REPLACE: OrigUserRefNum; else 0"),
         *_CLIENT_ORDER_ID,
-        Field("firm", "u2", doc="index of the firm"),
-        # MASS_CANCEL (side: of the orders, or 0; instrument: or ALL_INSTRUMENTS), DISABLE, ENABLE,
-        # PARTICIPANT
+        Field("time_in_force", "a", doc="`0` `3` `6`"),
+        Field("display", "a", doc="`Y` `N` `A`"),
+        # MASS_CANCEL (side of the orders, or 0; instrument, or all), DISABLE, ENABLE, PARTICIPANT
         Field("firm_name", "i4", doc="as on the wire: four characters", offset=48),
         Field("group_id", "u2", doc="MASS_CANCEL: of orders, 0 = any; PROTECTION", offset=52),
         # PROTECTION: price = limit of the net quantity, quantity = limit of the quantity
@@ -288,7 +288,7 @@ COMMAND = Record(
         Field("reference", "i8", doc="BUST: position of the trade's event", offset=48),
         Field("taker_session", "u2", doc="BUST", offset=56),
         Field("taker_user_ref_index", "u1", doc="BUST", offset=58),
-        Field("taker_user_ref", "u4", doc="BUST", offset=24),
+        Field("taker_user_ref", "u4", doc="BUST", offset=44),
     ),
 )
 

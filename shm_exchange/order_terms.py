@@ -130,12 +130,13 @@ def entry_fate(market, slot):
     tags = market.tags[at(slot)]
     present = np.int64(tags["present"])
     rejects = present & POST_ONLY_REJECT
-    if (rejects or (present & POST_ONLY and tags["post_only"] == POSTS)) and crosses(market, order):
+    posts = rejects or (present & POST_ONLY and tags["post_only"] == POSTS)
+    number = side_number(np.int64(order["instrument"]), order["side"])
+    if posts and crosses(market, order, number):
         if rejects:
             return REASON_WOULD_CROSS
         instrument = market.instruments[at(np.int64(order["instrument"]))]
-        other = side_number(np.int64(order["instrument"]), order["side"]) ^ 1
-        price = best_price(market, other) + (-1 if order["side"] == SIDE_BUY else 1)
+        price = best_price(market, number ^ 1) + (-1 if order["side"] == SIDE_BUY else 1)
         if price < instrument["price_min"] or price > instrument["price_max"]:
             return REASON_WOULD_CROSS
         order["price"] = price

@@ -7,7 +7,7 @@ import numpy as np
 
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel
-from shm_exchange.admission import offered_slot_is_free, session_fault, use_user_ref
+from shm_exchange.admission import is_offered, session_fault, use_user_ref
 from shm_exchange.emit import emit_ignored, emit_rejected
 from shm_exchange.mass import reject_request
 from shm_exchange.mass_quote import return_slots
@@ -54,7 +54,7 @@ def refuse_poisoned(market, commands, index, source, command_next, stamp_ns, rin
     kind = np.int64(command["kind"])
     answers = not blind and (_enters(kind) == 1 or _manages(kind) == 1)
     returned = 0
-    if answers and kind == ENTER and offered_slot_is_free(market, command, source):
+    if answers and kind == ENTER and is_offered(market, np.int64(command["slot"]), source):
         returned = SLOT_RETURNED
     if answers and (session_fault(market, command, source) or not use_user_ref(market, command)):
         answers = False

@@ -10,10 +10,12 @@ import numpy as np
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.administration import set_connected
+from shm_exchange.admission import count_slot
 from shm_exchange.attestation import compare
 from shm_exchange.beginning import end_streams, set_stage
 from shm_exchange.book import add_to_hash, end_order, reduce, remove, rest, take, user_ref_weight
 from shm_exchange.disconnect import disconnect_gateway, set_disconnected
+from shm_exchange.emit import KEPT
 from shm_exchange.groups import follower
 from shm_exchange.limits import set_limit
 from shm_exchange.market import WORKING
@@ -22,7 +24,6 @@ from shm_exchange.messages import (
     COMMAND_NEXT_BITS,
     COMMAND_NEXT_MASK,
     SLOT_BITS,
-    SLOT_INDEX_MASK,
     CommandFlag,
     EventFlag,
     EventKind,
@@ -71,12 +72,6 @@ CONTINUATION = int(EventKind.CONTINUATION)
 DONE = int(EventFlag.DONE)
 TAKER_DONE = int(EventFlag.TAKER_DONE)
 RESTS = int(EventFlag.RESTS)
-FLAG_SWEEP = int(EventFlag.SWEEP)
-FLAG_GTC = int(EventFlag.GTC)
-COMMAND_SWEEP = int(CommandFlag.SWEEP)
-COMMAND_GTC = int(CommandFlag.GTC)
-FLAG_STAYS = int(EventFlag.STAYS)
-COMMAND_STAY = int(CommandFlag.STAY_ON_DISCONNECT)
 TAGS = int(CommandFlag.TAGS)
 HIDDEN = int(CommandFlag.HIDDEN)
 DISPLAY_HIDDEN = ord("N")
@@ -109,9 +104,7 @@ def _place(market, events, index, position):
     order["user_ref"] = event["user_ref"]
     order["state"] = WORKING
     flags = np.int64(event["flags"])
-    kept = (COMMAND_SWEEP if flags & FLAG_SWEEP else 0) | (COMMAND_GTC if flags & FLAG_GTC else 0)
-    kept |= HIDDEN if event["display"] == DISPLAY_HIDDEN else 0
-    order["flags"] = kept | (COMMAND_STAY if flags & FLAG_STAYS else 0)
+    order["flags"] = (flags & KEPT) | (HIDDEN if event["display"] == DISPLAY_HIDDEN else 0)
     order["time_in_force"] = event["time_in_force"]
     order["display"] = event["display"]
     if event["continuations"]:
@@ -138,10 +131,7 @@ def _accepted(market, events, index, position):
     order["protection_group"] = 0
     order["expiry"] = 0
     order["display_quantity"] = 0
-    gateway = market.gateways[at(slot >> SLOT_BITS)]
-    number = slot & SLOT_INDEX_MASK
-    if number >= gateway["slots_high_water"]:
-        gateway["slots_high_water"] = number + 1
+    count_slot(market, slot >> SLOT_BITS, slot)
     _place(market, events, index, position)
 
 

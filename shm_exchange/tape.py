@@ -1,10 +1,9 @@
 """Kernel: a tape of commands, matched and published as the engine does, without its queues."""
 
-import numpy as np
-
 from ringbuf.bits import at
 from ringbuf.broadcast import claim, publish, published, record_until
 from ringbuf.jit import kernel
+from shm_exchange.groups import records_of
 from shm_exchange.matching import SWEEP_ROOM, match
 from shm_exchange.sweep import resume
 
@@ -33,7 +32,7 @@ def play(market, commands, first, last, source, ring, position, batch):
             batch_last = min(last, first + batch)
             while first < batch_last and position < limit:
                 stamp_ns = max(stamp_ns, commands[at(first)]["received_ns"] + 0)
-                following = first + 1 + np.int64(commands[at(first)]["continuations"])
+                following = first + records_of(commands, first)
                 position = match(
                     market,
                     commands,

@@ -297,13 +297,17 @@ def step(pump, timeout_ms):
 
 
 @cold_kernel
+def _end_multicast(pump):
+    process = pump.settings[SETTING_PROCESS]
+    scalars, now_ns = pump.market.scalars[0], clock_ns(pump.clock)
+    end_session(pump.multicast, pump.log, scalars, pump.process_words, process, now_ns)
+
+
+@cold_kernel
 def end_feed(pump):
     """The day has rolled: say so on every way; the feed that comes next has another log."""
-    process = pump.settings[SETTING_PROCESS]
-    scalars = pump.market.scalars[0]
-    now_ns = clock_ns(pump.clock)
-    end_session(pump.multicast, pump.log, scalars, pump.process_words, process, now_ns)
-    end_sessions(pump, now_ns)
+    _end_multicast(pump)
+    end_sessions(pump, clock_ns(pump.clock))
     lose_place(pump.multicast)
     pump.words[ENDING_NS] = 0
     pump.words[ENDED] = 1
@@ -311,10 +315,7 @@ def end_feed(pump):
 
 @cold_kernel
 def _close_all(pump):
-    process = pump.settings[SETTING_PROCESS]
-    scalars = pump.market.scalars[0]
-    now_ns = clock_ns(pump.clock)
-    end_session(pump.multicast, pump.log, scalars, pump.process_words, process, now_ns)
+    _end_multicast(pump)
     for number in range(pump.words[ROWS_USED]):
         if pump.connections.rows[at(number)]["state"] == c.LIVE:
             _send_log(pump, number, clock_ns(pump.clock))

@@ -13,7 +13,7 @@ from typing import Any
 
 os.environ["NUMBA_DISABLE_JIT"] = "1"
 
-from ringbuf import atomics, bits, syscalls  # noqa: E402
+from ringbuf import atomics, bits, syscalls, whole_record  # noqa: E402
 from ringbuf.jit import COMPILED  # noqa: E402
 
 assert not COMPILED, "numba was imported before the simulation could say: do not compile"
@@ -62,6 +62,24 @@ def _load_raw_8(data: Any, offset: int) -> int:
     return bits._signed(int.from_bytes(bytes(found[offset : offset + 8]), "little"))
 
 
+def _write_words(records: Any, index: int, count: int, names: str, values: Any) -> None:
+    if not hasattr(records, "write_words"):  # private: nobody sees it before it is whole
+        row = records[index]
+        row.update(dict.fromkeys(row, 0))
+        row.update(zip(names.split(), values, strict=True))
+        return
+    words = [0] * count
+    for name, value in zip(names.split(), values, strict=True):
+        number, shift, mask, _ = records.fields[name]
+        words[number] |= (value & mask) << shift
+    records.write_words(index, 0, words)
+
+
+def _copy_words(to: Any, to_index: int, of: Any, of_index: int, first: int, count: int) -> None:
+    words = of[of_index].copy_words(first + count)
+    to.write_words(to_index, first, words[first:])
+
+
 def _forward(name: str) -> Any:
     def call(*arguments: Any) -> Any:
         return getattr(Machine.world, name)(*arguments)
@@ -76,6 +94,8 @@ atomics.pause = _pause
 bits.at = _at
 bits.clear_record = lambda records, index: records.clear(index)
 bits.copy_record = lambda target, place, source, index: target.__setitem__(place, source[index])
+whole_record.write_words = _write_words
+whole_record.copy_words = _copy_words
 bits.address = lambda array, index: (array, index)
 bits.load_raw_8 = _load_raw_8
 bits.load_raw_4 = _load
@@ -101,6 +121,7 @@ _KERNELS = (
     "shm_exchange.groups", "shm_exchange.order_tags", "shm_exchange.expiry",
     "shm_exchange.queues", "shm_exchange.reserve_orders", "shm_exchange.order_terms",
     "shm_exchange.book", "shm_exchange.admission", "shm_exchange.emit", "shm_exchange.sweep",
+    "shm_exchange.price_tree", "shm_exchange.order_entry",
     "shm_exchange.matching", "shm_exchange.administration", "shm_exchange.replica",
     "shm_exchange.streams", "shm_exchange.engine", "shm_exchange.reign", "shm_exchange.lifetime",
     "shm_exchange.slots", "gateways.order_index", "gateways.connection", "gateways.mailbox",

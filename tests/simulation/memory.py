@@ -83,6 +83,10 @@ class Records:
     def __setitem__(self, index: int, source: Any) -> None:
         self[index].words[:] = source.copy_words(self.words_each)
 
+    def write_words(self, index: int, first: int, words: list[int]) -> None:
+        """Store words of one record, from number `first` on."""
+        self[index].words[first : first + len(words)] = words
+
     def clear(self, index: int) -> None:
         """Zero one record."""
         self[index].words[:] = [0] * self.words_each
@@ -191,8 +195,12 @@ class SharedRecords:
 
     def clear(self, index: int) -> None:
         """Zero one record, word by word."""
-        for number in range(self.words_each):
-            self._store(index * self.words_each, number, 0)
+        self.write_words(index, 0, [0] * self.words_each)
+
+    def write_words(self, index: int, first: int, words: list[int]) -> None:
+        """Store words of one record, from number `first` on."""
+        for number, word in enumerate(words, first):
+            self._store(index * self.words_each, number, word)
 
     def load(self, place: int) -> int:
         """One word."""

@@ -57,7 +57,7 @@ MARKET_WORDS = {
     *("ouch", "price", "quantity", "session", "tick", "trade", "trader"),
 }
 OWNERS = {
-    r"\bllvmlite\b": {"ringbuf/atomics.py", "ringbuf/bits.py"},
+    r"\bllvmlite\b": {"ringbuf/atomics.py", "ringbuf/bits.py", "ringbuf/whole_record.py"},
     r"\bnjit\b": {"ringbuf/jit.py"},
     r"\bExternalFunction\b": {"ringbuf/syscalls.py"},
     r"\bposix_ipc\b": {"ringbuf/segment.py"},

@@ -1,0 +1,131 @@
+"""Kernel: the price levels of one side: a tree of 64-way nodes with one bit per occupied child.
+
+The best price is found by counting trailing zeros on the way down. A leaf is a page of 64 price
+levels. Nodes and leaves come from pools when a page is first used and go back when it empties:
+memory follows the occupied prices. Keys are what shm_exchange.book says: the smaller, the better.
+"""
+
+from ringbuf.bits import at, shift_left, trailing_zeros
+from ringbuf.jit import cold_kernel, kernel
+from shm_exchange.market import NO_KEY
+
+NODES_PER_PATH_MAX = 6  # a key has at most 31 bits: a leaf and five inner nodes, one spare
+
+
+@kernel
+def has_pages(market):
+    """1 when a new price page can be made for certain, whatever its key."""
+    scalars = market.scalars[0]
+    leaves = scalars["leaf_free"] != 0 or scalars["leaf_next"] < len(market.leaf_words)
+    nodes = scalars["node_next"] + NODES_PER_PATH_MAX <= len(market.node_words)
+    return 1 if leaves and nodes else 0
+
+
+@cold_kernel
+def _take_node(market):
+    """An empty inner node from the pool; `has_pages` was asked before."""
+    scalars = market.scalars[0]
+    node = scalars["node_free"] + 0
+    if node:
+        scalars["node_free"] = market.node_children[at(64 * node)]
+        market.node_children[at(64 * node)] = 0
+        return node
+    node = scalars["node_next"] + 0
+    assert node < len(market.node_words)
+    scalars["node_next"] = node + 1
+    return node
+
+
+@cold_kernel
+def _take_leaf(market):
+    """An empty leaf from the pool; `has_pages` was asked before."""
+    scalars = market.scalars[0]
+    leaf = scalars["leaf_free"] + 0
+    if leaf:
+        scalars["leaf_free"] = market.leaf_words[at(leaf)]
+        market.leaf_words[at(leaf)] = 0
+        return leaf
+    leaf = scalars["leaf_next"] + 0
+    assert leaf < len(market.leaf_words)
+    scalars["leaf_next"] = leaf + 1
+    return leaf
+
+
+@cold_kernel
+def leaf_of(market, number, key):
+    """The leaf of `key` on side `number`, made with its path if need be."""
+    side = market.sides[at(number)]
+    node = side["root"] + 0
+    shift = side["top_shift"] + 0
+    while True:
+        digit = (key >> shift) & 63
+        place = 64 * node + digit
+        child = market.node_children[at(place)] + 0
+        if child == 0:
+            child = _take_leaf(market) if shift == 6 else _take_node(market)
+            market.node_children[at(place)] = child
+            market.node_words[at(node)] |= shift_left(1, digit)
+        if shift == 6:
+            return child
+        node = child
+        shift -= 6
+
+
+@cold_kernel
+def give_back(market, number, key):
+    """Free the empty leaf of `key` and every inner node that has nothing else."""
+    side = market.sides[at(number)]
+    scalars = market.scalars[0]
+    # First way down: the last node that keeps another child. What hangs below it goes.
+    node = keep = side["root"] + 0
+    shift = keep_shift = side["top_shift"] + 0
+    while shift > 6:
+        digit = (key >> shift) & 63
+        if market.node_words[at(node)] & ~shift_left(1, digit):
+            keep = node
+            keep_shift = shift
+        node = market.node_children[at(64 * node + digit)] + 0
+        shift -= 6
+    if market.node_words[at(node)] & ~shift_left(1, (key >> 6) & 63):
+        keep = node
+        keep_shift = 6
+    node = keep
+    shift = keep_shift
+    while True:
+        digit = (key >> shift) & 63
+        place = 64 * node + digit
+        child = market.node_children[at(place)] + 0
+        market.node_children[at(place)] = 0
+        market.node_words[at(node)] &= ~shift_left(1, digit)
+        if node != keep:
+            market.node_children[at(64 * node)] = scalars["node_free"]
+            scalars["node_free"] = node
+        if shift == 6:
+            market.leaf_words[at(child)] = scalars["leaf_free"]
+            scalars["leaf_free"] = child
+            return
+        node = child
+        shift -= 6
+
+
+@cold_kernel
+def best_from_root(market, number):
+    """Set `best` and `best_level` of a side by the leftmost way down its tree."""
+    side = market.sides[at(number)]
+    node = side["root"] + 0
+    shift = side["top_shift"] + 0
+    if market.node_words[at(node)] == 0:
+        side["best"] = NO_KEY
+        side["best_level"] = 0
+        return
+    key = 0
+    while True:
+        digit = trailing_zeros(market.node_words[at(node)])
+        key |= digit << shift
+        node = market.node_children[at(64 * node + digit)] + 0
+        if shift == 6:
+            break
+        shift -= 6
+    digit = trailing_zeros(market.leaf_words[at(node)])
+    side["best"] = key | digit
+    side["best_level"] = 64 * node + digit
