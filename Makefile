@@ -24,7 +24,7 @@ KERNELS := tests/tidy/test_kernels.py
 # Kernels first: with an empty cache the exchange that it starts compiles what all others load.
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(TEST_FLAGS) $(KERNELS)
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_FLAGS) --ignore $(KERNELS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile $(TEST_FLAGS) --ignore $(KERNELS)
 
 # The unit under a real systemd, in a container that this host's own files boot: needs root.
 test-systemd: $(VENV)/.installed-test

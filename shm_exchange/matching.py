@@ -142,7 +142,7 @@ def enter(market, commands, index, follower, source, source_next, ring, position
         commands,
         index,
         slot,
-        command,
+        (command["side"], command["instrument"], command["capacity"]),
         (0, 0),
         ACCEPTED,
         np.int64(command["quantity"]),

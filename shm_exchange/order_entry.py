@@ -24,14 +24,13 @@ TERMS_COUNT = COMMAND.size // 8 - TERMS
 def begin(market, commands, index, slot, origin, lost, kind, quantity, source_next, ring, position):
     """The order in `slot`, WORKING and in no queue, and the event that says so, at `position`.
 
-    origin: whose it is, of what and on which side: the command of a new order, the order itself of
-    a replacement. lost: lots of the chain that were executed, and decremented. Nothing is left of
-    who was in `slot` before. The event has the command's quantity and capacity, and its
-    original_user_ref.
+    origin: its side, instrument and capacity, which a replacement does not change. lost: lots of
+    the chain that were executed, and decremented. Nothing is left of who was in `slot` before. The
+    event has the command's quantity and capacity, and its original_user_ref.
     """
     command = commands[at(index)]
     executed, decremented = lost
-    side, instrument, capacity = origin["side"], origin["instrument"], origin["capacity"]
+    side, instrument, capacity = origin
     price, user_ref, display = command["price"], command["user_ref"], command["display"]
     kept = command["flags"] & KEPT
     place = position & (len(ring.records) - 1)
@@ -77,10 +76,10 @@ def begin_again(market, commands, index, slot, left, source_next, ring, position
     """The order in `slot` is replaced: the same chain, of which `left` lots are open."""
     order = market.orders[at(slot)]
     lost = np.int64(order["executed"]), np.int64(order["decremented"])
-    capacity = order["capacity"]
+    origin = order["side"], order["instrument"], order["capacity"]
     event = begin(
-        market, commands, index, slot, order, lost, REPLACED, left, source_next, ring, position
+        market, commands, index, slot, origin, lost, REPLACED, left, source_next, ring, position
     )
     event["quantity"] = left
-    event["capacity"] = capacity
+    event["capacity"] = origin[2]
     return event
