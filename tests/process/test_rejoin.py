@@ -22,6 +22,7 @@ import pytest
 from gateways.client import OuchClient, Side, TimeInForce
 from gateways.control import listen
 from gateways.itch.process import FeedService
+from gateways.news import credentials_of
 from gateways.ouch.process import OrderService
 from gateways.ouch.typed_messages import OrderAccepted, OrderCanceled, OrderExecuted
 from gateways.startup import Service, serve_pumps
@@ -216,7 +217,9 @@ def in_this_process(it: Exchange, number: int) -> Iterator[tuple[Service, int]]:
         context.register()
         listener = listen("127.0.0.1", 0)
         service, port = kind(context, chosen), listener.getsockname()[1]
-        thread = threading.Thread(target=serve_pumps, args=(listener, [service]))
+        thread = threading.Thread(
+            target=serve_pumps, args=(listener, [service], credentials_of(context))
+        )
         thread.start()
         try:
             row = attached.control.processes[context.process : context.process + 1]
