@@ -134,7 +134,11 @@ def kernel(function: Function) -> Function:
 
 
 def cold_kernel(function: Function) -> Function:
-    """Compile a function that is large and seldom called: it is called, not inlined."""
+    """Compile a function that is large and seldom called.
+
+    Called, not inlined, by Python and by its like; numba hands `forceinline` down from a `kernel`
+    to what is compiled on its behalf, so a copy stands in each of those all the same.
+    """
     return _compile(function)
 
 
