@@ -11,6 +11,7 @@ import numpy as np
 from ringbuf.bits import address, at, copy_bytes, store_raw_4, store_raw_8
 from ringbuf.jit import cold_kernel, kernel
 from ringbuf.schema import Field, Record
+from ringbuf.state import State
 from ringbuf.syscalls import (
     EAGAIN,
     EINTR,
@@ -83,6 +84,7 @@ CONNECTION = Record(
 )
 
 
+@State.register
 class Connections(NamedTuple):
     """All connections of a pump."""
 

@@ -14,6 +14,7 @@ from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
 from ringbuf.schema import Field, Record
 from ringbuf.spsc import Spsc
+from ringbuf.state import State
 from ringbuf.syscalls import event_signal
 
 # Python -> pump
@@ -43,6 +44,7 @@ LETTER = Record(
 )
 
 
+@State.register
 class Mailbox(NamedTuple):
     """Both directions, and each side's private cursors."""
 

@@ -11,12 +11,14 @@ import numpy as np
 
 from ringbuf.bits import at, mix, shift_left
 from ringbuf.jit import cold_kernel, kernel
+from ringbuf.state import State
 from shm_exchange.market import RESTING, sparse
 
 NO_KEY = 0
 NO_SLOT = 0
 
 
+@State.register
 class OrderIndex(NamedTuple):
     """Private to one gateway."""
 

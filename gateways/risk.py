@@ -14,6 +14,7 @@ import numpy as np
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
 from ringbuf.schema import Field, Record
+from ringbuf.state import State
 from shm_exchange.limit_kinds import Limit
 from shm_exchange.market import FREE, LIMIT_COUNT, Market, sparse
 from shm_exchange.messages import (
@@ -80,6 +81,7 @@ RESERVATION = Record(
 )
 
 
+@State.register
 class Risk(NamedTuple):
     """Private to one pump and engine."""
 

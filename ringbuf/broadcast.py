@@ -30,6 +30,7 @@ from ringbuf.atomics import (
 from ringbuf.bits import at
 from ringbuf.jit import kernel
 from ringbuf.layout import BROADCAST_CURSORS, WORD_SIZE
+from ringbuf.state import State
 
 CLAIMED = BROADCAST_CURSORS.offset_of("claimed") // WORD_SIZE
 PUBLISHED = BROADCAST_CURSORS.offset_of("published") // WORD_SIZE
@@ -41,6 +42,7 @@ READY, EMPTY, LAPPED = 0, 1, 2
 TORN = -1  # of `read_batch`
 
 
+@State.register
 class Broadcast(NamedTuple):
     """A broadcast ring; the record at `position` is `records[position & (capacity - 1)]`."""
 

@@ -32,6 +32,7 @@ from ringbuf.layout import (
     PROCESS_WORK,
     WORD_SIZE,
 )
+from ringbuf.state import State
 
 COUNT = HISTOGRAM.offset_of("count") // WORD_SIZE
 TOTAL = HISTOGRAM.offset_of("total") // WORD_SIZE
@@ -43,6 +44,7 @@ _LINEAR = 1 << HISTOGRAM_BITS
 _VALUE_MAX = (1 << layout.HISTOGRAM_VALUE_BITS) - 1
 
 
+@State.register
 class Counters(NamedTuple):
     """A block of named counters and histograms, as rows of words for kernels."""
 

@@ -1,12 +1,13 @@
 """Shell: how kernels are compiled, and where the machine code is kept.
 
-`kernel` is the only user of `numba.njit`. Its options, and why:
+`kernel` and `cold_kernel` are the only ways to compile. Their options, and why:
 
 - no reference counting (`_nrt=False`): a kernel allocates nothing, and the atomic increments that
   numba would put around every array in a tuple would cost more than the kernel;
-- `forceinline`: arguments are named tuples of arrays, a call would push dozens of words, so the
-  caller's code contains the callee's. `cold_kernel` is the same without it, for leaves that are
-  large and rare;
+- a kernel's code becomes part of each caller's. That of a `cold_kernel`, for what is large or
+  rare, stands by itself in the machine code and is called;
+- what a kernel calls is linked and made machine code only together with it, see
+  ringbuf/inner_code.py;
 - `nogil`: a pump runs for ever beside the Python thread of its process;
 - no bounds checks, C division: a kernel proves its subscripts by masks and by assertions.
 
@@ -30,6 +31,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+from numba.core.registry import CPUDispatcher
+
+from ringbuf import by_address  # noqa: F401  # tells numba what a State is
+from ringbuf.inner_code import InnerCode, OuterCompiler
 
 COMPILED = not numba.config.DISABLE_JIT
 
@@ -40,10 +45,10 @@ _IMPORT = re.compile(
     rf"|import\s+((?:{_PACKAGE})[\w.]*))",
     re.MULTILINE,
 )
+INNER, OUTER = "inner", "outer"  # folders of the two forms of a kernel's code
 _OPTIONS = {
     "_nrt": False,
     "boundscheck": False,
-    "cache": True,
     "error_model": "numpy",
     "nogil": True,
 }
@@ -100,48 +105,49 @@ def source_digest(path: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def _compile(function: Function, **options: Any) -> Function:
-    path = function.__code__.co_filename
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(cache_root() / source_digest(path))
-    try:
-        compiled: Function = numba.njit(**_OPTIONS, **options)(function)
-        return _without_literals(compiled) if COMPILED else compiled
-    finally:
-        numba.config.CACHE_DIR = before
+class Kernel(CPUDispatcher):  # type: ignore[misc]
+    """What Python calls: machine code by types of arguments. Kernels that call it see `inner`."""
 
+    def __init__(self, function: Any, is_cold: bool) -> None:
+        super().__init__(function, {}, {**_OPTIONS, "nopython": True}, OuterCompiler)
+        self.inner = InnerCode(function, _OPTIONS, is_cold)
+        folder = cache_root() / source_digest(function.__code__.co_filename)
+        before = numba.config.CACHE_DIR
+        try:
+            numba.config.CACHE_DIR = str(folder / OUTER)
+            self.enable_caching()
+            numba.config.CACHE_DIR = str(folder / INNER)
+            self.inner.enable_caching()
+        finally:
+            numba.config.CACHE_DIR = before
 
-def _without_literals(compiled: Any) -> Any:
-    """Make a constant argument an int64 like any other, when another kernel is the caller.
+    def get_call_template(self, arguments: Any, keywords: Any) -> Any:
+        """Of the inner code, for a caller. A constant argument is an int64 like any other.
 
-    numba would compile the kernel again for every constant that it is called with (one small leaf
-    had 90 copies). Inlining gives the constant back to LLVM, so nothing is lost.
-    """
-    resolve = compiled.get_call_template
-
-    def get_call_template(arguments: Any, keywords: Any) -> Any:
+        numba would compile the kernel again for every constant that it is called with (one small
+        leaf had 90 copies). Inlining gives the constant back to LLVM, so nothing is lost.
+        """
         plain = tuple(numba.types.unliteral(each) for each in arguments)
         named = {name: numba.types.unliteral(each) for name, each in keywords.items()}
-        return resolve(plain, named)
+        return self.inner.get_call_template(plain, named)
 
-    compiled.get_call_template = get_call_template
-    return compiled
+    def get_overload(self, signature: Any) -> Any:
+        """What stands for the inner code's address in a caller."""
+        return self.inner.get_overload(signature)
 
 
 def kernel(function: Function) -> Function:
     """Compile a function of arrays and integers; its code is inlined into its callers."""
-    return _compile(function, forceinline=True)
+    return Kernel(function, False) if COMPILED else function  # type: ignore[return-value]
 
 
 def cold_kernel(function: Function) -> Function:
-    """Compile a function that is large and seldom called.
-
-    Called, not inlined, by Python and by its like; numba hands `forceinline` down from a `kernel`
-    to what is compiled on its behalf, so a copy stands in each of those all the same.
-    """
-    return _compile(function)
+    """Compile a function that is large or seldom called: its callers call it."""
+    return Kernel(function, True) if COMPILED else function  # type: ignore[return-value]
 
 
 def signatures(function: Callable[..., Any]) -> list[Any]:
     """The compiled signatures of a kernel; more than one means somebody passed other types."""
-    return list(getattr(function, "signatures", []))
+    if not isinstance(function, Kernel):
+        return []
+    return list(dict.fromkeys([*function.signatures, *function.inner.signatures]))

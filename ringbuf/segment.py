@@ -22,6 +22,7 @@ from ringbuf.broadcast import NO_GATE, RECORDED, Broadcast
 from ringbuf.errors import LayoutError, SegmentError, UsageError
 from ringbuf.layout import CONTROL, PROCESS, SEGMENT_HEADER, WORD_SIZE
 from ringbuf.spsc import Spsc
+from ringbuf.state import State
 from ringbuf.writer_lock import initialise
 
 _MODE = 0o600
@@ -29,6 +30,7 @@ _CURSORS_SIZE = layout.BROADCAST_CURSORS.size
 _PRODUCER_LOCK_SIZE = 2 * layout.WRITER_LOCK.size  # the lock, and its neighbour line unused
 
 
+@State.register
 class Control(NamedTuple):
     """The body of a control segment, as arrays for kernels."""
 

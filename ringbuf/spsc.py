@@ -18,6 +18,7 @@ from ringbuf.atomics import load_acquire, store_release
 from ringbuf.bits import at
 from ringbuf.jit import kernel
 from ringbuf.layout import SPSC_CURSORS, WORD_SIZE
+from ringbuf.state import State
 
 PUBLISHED = SPSC_CURSORS.offset_of("published") // WORD_SIZE
 INCARNATION = SPSC_CURSORS.offset_of("incarnation") // WORD_SIZE
@@ -27,6 +28,7 @@ READY, EMPTY = 0, 1
 FULL = -1
 
 
+@State.register
 class Spsc(NamedTuple):
     """A queue; the record at `position` is `records[position & (capacity - 1)]`."""
 

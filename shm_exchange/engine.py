@@ -14,6 +14,7 @@ from ringbuf.broadcast import Broadcast, claim, publish
 from ringbuf.jit import cold_kernel, kernel
 from ringbuf.layout import ATTEMPTING
 from ringbuf.spsc import CONSUMED, PUBLISHED
+from ringbuf.state import State
 from ringbuf.syscalls import clock_ns
 from ringbuf.waiting import ring_others
 from shm_exchange.attestation import attestation
@@ -54,6 +55,7 @@ SETTING_SUSPECT = 9  # the command that ended the last writer, while it is still
 SETTING_COUNT = 10
 
 
+@State.register
 class Engine(NamedTuple):
     """Everything that the loop touches."""
 

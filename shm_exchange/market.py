@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ringbuf.schema import Field, Record
+from ringbuf.state import State
 from shm_exchange.messages import (
     BLANK_FIRM,
     GATEWAY_LIMIT,
@@ -279,6 +280,7 @@ RECORDS = (
 )
 
 
+@State.register
 class Market(NamedTuple):
     """The state of one engine. Every kernel of matching and replica takes it first."""
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ringbuf.bits import at
 from ringbuf.jit import kernel
+from ringbuf.state import State
 from shm_exchange.market import FREE, Market, sparse
 from shm_exchange.messages import SLOT_BITS, SLOT_INDEX_MASK
 
@@ -17,6 +18,7 @@ DEPTH, UNUSED, LIMIT, SOURCE = 0, 1, 2, 3  # subscripts of Slots.words
 NO_SLOT = 0
 
 
+@State.register
 class Slots(NamedTuple):
     """Private to one gateway."""
 

@@ -148,7 +148,7 @@ class Supervisor:
     def run(self) -> int:
         """Start, watch, drain; the exit code."""
         if self._compiling:
-            say("compiling: the first start of a build takes some minutes")
+            say("compiling: the first start of a build takes a minute or two")
         try:
             self._announce()
             self._fill()  # first: roles take their time, and what follows can use it

@@ -15,6 +15,7 @@ from gateways.packets import HEADER_SIZE, LENGTH_SIZE
 from ringbuf.atomics import store_release
 from ringbuf.bits import at, load_big_2
 from ringbuf.jit import cold_kernel, kernel
+from ringbuf.state import State
 
 STRIDE_BITS = 6  # one of 64 messages has its offset kept
 PACKET_SIZE_MAX = HEADER_SIZE + MESSAGE_SIZE_MAX
@@ -24,6 +25,7 @@ SIZE, COUNT, LIMIT, FILE, BASE, SERVED = range(6)
 WORD_COUNT = 6
 
 
+@State.register
 class FeedLog(NamedTuple):
     """Private to one market-data gateway and engine."""
 

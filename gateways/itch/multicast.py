@@ -17,6 +17,7 @@ from ringbuf.atomics import store_relaxed
 from ringbuf.bits import address
 from ringbuf.jit import cold_kernel, kernel
 from ringbuf.layout import PROCESS_COUNTER
+from ringbuf.state import State
 from ringbuf.syscalls import EAGAIN, EINTR, MSG_DONTWAIT, MSG_NOSIGNAL, last_error, send
 from shm_exchange.wiring import COUNTER_MULTICAST_NEXT, COUNTER_MULTICAST_STREAM
 
@@ -34,6 +35,7 @@ FD, NEXT, PLACE, SENT_NS, RETRY_AT_NS, STREAM = range(6)
 FEED_WORDS = 8
 
 
+@State.register
 class Multicast(NamedTuple):
     """Private to the pump of one engine."""
 

@@ -9,6 +9,7 @@ from gateways.itch.feed_log import FeedLog
 from gateways.itch.multicast import Multicast
 from gateways.mailbox import Mailbox
 from ringbuf.broadcast import Broadcast
+from ringbuf.state import State
 from shm_exchange.market import Market
 
 # Subscripts of FeedPump.words
@@ -40,6 +41,7 @@ EPOLL_EVENT_SIZE = 12
 BELL = (1 << 31) - 1  # epoll data of the doorbell
 
 
+@State.register
 class FeedPump(NamedTuple):
     """Private to the pump's thread, but for ring, doorbells and the process line."""
 

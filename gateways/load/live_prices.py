@@ -12,12 +12,14 @@ import numpy as np
 
 from ringbuf.bits import at
 from ringbuf.jit import kernel
+from ringbuf.state import State
 from shm_exchange.market import sparse
 
 SIDE_BUY = ord("B")
 HIGHEST_BUY, LOWEST_SELL, STRANGERS = 0, 1, 2  # subscripts of LivePrices.words
 
 
+@State.register
 class LivePrices(NamedTuple):
     """Private to the driver. A level is a price in ticks above the lowest of the flow."""
 

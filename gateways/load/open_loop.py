@@ -34,6 +34,7 @@ from gateways.soupbintcp import NEEDS_MORE, next_packet
 from ringbuf.atomics import pause
 from ringbuf.bits import address, at, copy_bytes, load_big_2, load_big_4, load_big_8, store_big_4
 from ringbuf.jit import cold_kernel, kernel
+from ringbuf.state import State
 from ringbuf.syscalls import (
     EAGAIN,
     MSG_DONTWAIT,
@@ -87,6 +88,7 @@ _TAG_RECEIVED, _TAG_ENQUEUED = int(Tag.RECEIVED), int(Tag.ENQUEUED)
 _TAG_MATCHED = int(Tag.MATCHED)
 
 
+@State.register
 class OpenLoop(NamedTuple):
     """One run. All arrays are allocated before it."""
 

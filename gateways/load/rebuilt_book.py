@@ -29,6 +29,7 @@ from gateways.order_index import (
 from ringbuf.bits import at
 from ringbuf.jit import kernel
 from ringbuf.schema import Field, Record
+from ringbuf.state import State
 from shm_exchange.market import sparse
 
 # Subscripts of RebuiltBook.words
@@ -56,6 +57,7 @@ FEED_ORDER = Record(
 )
 
 
+@State.register
 class RebuiltBook(NamedTuple):
     """Private to its driver."""
 

@@ -13,6 +13,7 @@ from gateways.connection import Connections
 from gateways.load.live_prices import LivePrices
 from gateways.load.rebuilt_book import RebuiltBook
 from ringbuf.schema import Field, Record
+from ringbuf.state import State
 
 WINDOW = 512  # requests that are on their way, of all sessions about; a power of two
 WINDOW_MIN = 16  # of one session, if there are many
@@ -127,6 +128,7 @@ TRADE = Record(
 )
 
 
+@State.register
 class Load(NamedTuple):
     """Private to the driver's thread."""
 

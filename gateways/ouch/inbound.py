@@ -39,6 +39,7 @@ from gateways.risk import Risk, is_limited, open_of_chain, reserve, risk_fault
 from ringbuf.bits import at, clear_record, copy_record
 from ringbuf.jit import cold_kernel, kernel
 from ringbuf.spsc import Spsc
+from ringbuf.state import State
 from shm_exchange.messages import (
     SLOT_BITS,
     SLOT_INDEX_MASK,
@@ -82,6 +83,7 @@ FAULT = -1  # the message is not OUCH: disconnect
 FOR_MANY = 2  # it is about more than one order: `mass_requests` takes it
 
 
+@State.register
 class Desk(NamedTuple):
     """What turns requests into commands: private to one pump and engine."""
 

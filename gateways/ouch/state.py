@@ -9,6 +9,7 @@ from gateways.mailbox import Mailbox
 from gateways.ouch.inbound import Desk
 from ringbuf.broadcast import Broadcast
 from ringbuf.schema import Field, Record
+from ringbuf.state import State
 from shm_exchange.market import Market
 
 # Subscripts of OrderPump.words
@@ -77,6 +78,7 @@ TIMED_ORDER = Record(
 )
 
 
+@State.register
 class Latencies(NamedTuple):
     """How long orders take to each stage from the one before, and in all: int64[1168], HISTOGRAM.
 
@@ -89,6 +91,7 @@ class Latencies(NamedTuple):
     total: np.ndarray
 
 
+@State.register
 class OrderPump(NamedTuple):
     """Private to the pump's thread, but for rings, doorbells, the process line and latencies."""
 

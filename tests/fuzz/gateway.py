@@ -22,6 +22,7 @@ from gateways.startup import open_mailbox
 from ringbuf import spsc
 from ringbuf.bits import at, copy_bytes
 from ringbuf.jit import cold_kernel
+from ringbuf.state import State
 from ringbuf.waiting import SPIN
 from shm_exchange import config, wiring
 from shm_exchange.messages import SLOT_BITS, CommandKind
@@ -65,6 +66,7 @@ _DIGEST_MASK = (1 << 40) - 1
 _WORD_MASK = (1 << 32) - 1
 
 
+@State.register
 class Target(NamedTuple):
     """The pump, and what it was like before."""
 

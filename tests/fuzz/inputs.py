@@ -13,6 +13,7 @@ import numpy as np
 
 from ringbuf.bits import at, copy_bytes, load_big_2, store_big_2, store_big_4, store_big_8
 from ringbuf.jit import cold_kernel, kernel
+from ringbuf.state import State
 from tests.gateways import ouch_cases
 
 SIZE_MAX = 4096
@@ -40,6 +41,7 @@ EDGES = tuple(sorted({max(0, (1 << bits) + step) for bits in range(64) for step 
 )
 
 
+@State.register
 class Inputs(NamedTuple):
     """Where inputs come from."""
 

@@ -57,8 +57,11 @@ MARKET_WORDS = {
     *("ouch", "price", "quantity", "session", "tick", "trade", "trader"),
 }
 OWNERS = {
-    r"\bllvmlite\b": {"ringbuf/atomics.py", "ringbuf/bits.py", "ringbuf/whole_record.py"},
-    r"\bnjit\b": {"ringbuf/jit.py"},
+    r"\bllvmlite\b": {
+        *("ringbuf/atomics.py", "ringbuf/bits.py", "ringbuf/whole_record.py"),
+        *("ringbuf/by_address.py", "ringbuf/inner_code.py"),
+    },
+    r"\b(njit|CPUDispatcher)\b": {"ringbuf/jit.py", "ringbuf/inner_code.py"},
     r"\bExternalFunction\b": {"ringbuf/syscalls.py"},
     r"\bposix_ipc\b": {"ringbuf/segment.py"},
     r"\bjitclass\b": set(),

@@ -90,8 +90,8 @@ def compiled(cache: Path) -> dict[str, set[tuple[str, ...]]]:
     found: dict[str, set[tuple[str, ...]]] = {}
     for source in (each for package in PACKAGES for each in (ROOT / package).rglob("*.py")):
         place = hashlib.sha1(str(source.parent).encode()).hexdigest()
-        folder = cache / source_digest(str(source)) / f"{source.parent.name}_{place}"
-        for path in folder.glob(f"{source.stem}.*.nbi"):
+        folder = cache / source_digest(str(source))
+        for path in folder.glob(f"*/{source.parent.name}_{place}/{source.stem}.*.nbi"):
             with path.open("rb") as file:
                 pickle.load(file)  # version of numba
                 _, overloads = pickle.loads(file.read())
