@@ -15,9 +15,12 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
-from numba.core import caching, compiler, itanium_mangler
+from numba.core import caching, cgutils, compiler, itanium_mangler
 from numba.core.codegen import JITCodeLibrary
 from numba.core.registry import CPUDispatcher
+
+# The callee saves what it uses, so the caller's code is made as if the call were not there.
+COLD_CALL = "preserve_mostcc"
 
 
 class Origin(NamedTuple):
@@ -33,7 +36,17 @@ class InnerLibrary(JITCodeLibrary):  # type: ignore[misc]
 
     origin: Origin
     symbol: str
+    is_cold: bool
     _linking_libraries: list[Any]
+
+    def add_ir_module(self, module: Any) -> None:
+        """Code that is called leaves its caller's registers as they are, and is not inlined."""
+        if self.is_cold:
+            for function in module.functions:
+                if not function.is_declaration:
+                    function.attributes.add("noinline")
+                    function.calling_convention = COLD_CALL
+        super().add_ir_module(module)
 
     def add_linking_library(self, library: Any) -> None:
         """Remember a callee that is a kernel; anything else becomes part of this code."""
@@ -115,6 +128,7 @@ class InnerCompiler(compiler.Compiler):  # type: ignore[misc]
     ) -> None:
         flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
         library = InnerLibrary(target_context.codegen(), "inner")
+        library.is_cold = not flags.forceinline
         super().__init__(
             typing_context, target_context, library, arguments, return_type, flags, local_types
         )
@@ -192,6 +206,34 @@ def _find(origin: Origin) -> InnerLibrary:
     return found
 
 
+def _call(description: Any, library: InnerLibrary) -> Any:
+    """How a caller's code calls it.
+
+    As numba does, but without its zeros: it clears the places of the result and of an exception
+    where the caller's code begins, on every pass, for each call that is hardly ever made.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        convention = context.call_conv
+        function = context.declare_function(builder.module, description)
+        if not description.inline:
+            function.calling_convention = COLD_CALL
+        with builder.goto_entry_block():
+            places = [builder.alloca(each.pointee) for each in function.function_type.args[:2]]
+        packer = convention._get_arg_packer(description.argtypes)
+        packed = packer.as_arguments(builder, arguments)
+        code = builder.call(function, [*places, *packed], cconv=function.calling_convention)
+        status = convention._get_return_status(builder, code, builder.load(places[1]))
+        with cgutils.if_unlikely(builder, status.is_error):
+            convention.return_status_propagate(builder, status)
+        result = builder.load(places[0])
+        return context.get_returned_value(builder, description.restype, result)
+
+    generate.signature = description.argtypes  # type: ignore[attr-defined]
+    generate.libs = (library,)  # type: ignore[attr-defined]
+    return generate
+
+
 class InnerCode(CPUDispatcher):  # type: ignore[misc]
     """A kernel as other kernels see it: its code by types of arguments.
 
@@ -201,7 +243,6 @@ class InnerCode(CPUDispatcher):  # type: ignore[misc]
     def __init__(self, function: Any, options: dict[str, Any], is_cold: bool) -> None:
         options = {**options, "nopython": True, "forceinline": not is_cold}
         super().__init__(function, {}, options, InnerCompiler)
-        self._is_cold = is_cold
 
     def enable_caching(self) -> None:
         """Keep the code in numba's cache folder, too."""
@@ -213,11 +254,10 @@ class InnerCode(CPUDispatcher):  # type: ignore[misc]
         library = result.library
         library.origin = Origin(self.py_func.__module__, self.py_func.__qualname__, arguments)
         library.symbol = result.fndesc.mangled_name
-        if self._is_cold:
-            library._final_module.get_function(library.symbol).add_function_attribute("noinline")
         library._ensure_finalized()
         result = result._replace(entry_point=library.origin)
-        self.targetctx.insert_user_function(library.origin, result.fndesc, [library])
+        call = _call(result.fndesc, library)
+        self.targetctx._defns[library.origin].append(call, call.signature)
         self.overloads[arguments] = result
 
     def result(self, arguments: tuple[Any, ...]) -> Any:
