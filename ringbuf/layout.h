@@ -484,8 +484,8 @@ _Static_assert(sizeof(struct level) == 16, "size");
 #define BOOK_SIDE_MIRROR 8
 #define BOOK_SIDE_ROOT 16
 #define BOOK_SIDE_TOP_SHIFT 20
-#define BOOK_SIDE_CACHED_PAGE 24
-#define BOOK_SIDE_CACHED_LEAF 32
+#define BOOK_SIDE_CACHED_BRANCH 24
+#define BOOK_SIDE_CACHED_NODE 32
 #define BOOK_SIDE_BEST_LEVEL 36
 #define BOOK_SIDE_ORDERS 40
 #define BOOK_SIDE_RESERVED_0 48
@@ -494,8 +494,8 @@ struct book_side {
     int64_t mirror;
     int32_t root;
     int32_t top_shift;
-    int64_t cached_page;
-    int32_t cached_leaf;
+    int64_t cached_branch;
+    int32_t cached_node;
     int32_t best_level;
     int64_t orders;
     int64_t reserved_0[2];

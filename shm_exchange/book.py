@@ -19,7 +19,7 @@ from shm_exchange.expiry import drop_expiry
 from shm_exchange.market import FREE, NO_KEY, NO_SLOT, RESTING
 from shm_exchange.messages import CommandFlag
 from shm_exchange.order_tags import tags_weight
-from shm_exchange.price_tree import best_from_root, give_back, leaf_of
+from shm_exchange.price_tree import best_in, give_back, leaf_of
 from shm_exchange.session_orders import join, leave
 
 BUY_CODE = 66  # `B`; every other side code sells
@@ -160,12 +160,7 @@ def _put(market, number, slot, flags, special):
     order = market.orders[at(slot)]
     side = market.sides[at(number)]
     key = np.int64(order["price"]) ^ side["mirror"]
-    if side["cached_page"] == key >> 6:
-        leaf = side["cached_leaf"] + 0
-    else:
-        leaf = leaf_of(market, number, key) + 0
-        side["cached_page"] = key >> 6
-        side["cached_leaf"] = leaf
+    leaf = leaf_of(market, number, key)
     place = 64 * leaf + (key & 63)
     level = market.levels[at(place)]
     order["level"] = place
@@ -199,19 +194,16 @@ def _level_emptied(market, number, place, key):
     leaf = place >> 6
     word = market.leaf_words[at(leaf)] & ~shift_left(1, place & 63)
     market.leaf_words[at(leaf)] = word
+    is_best = side["best_level"] == place
     if word == 0:
-        give_back(market, number, key)
-        if side["cached_leaf"] == leaf:
-            side["cached_page"] = -1
-            side["cached_leaf"] = 0
-    if side["best_level"] == place:
-        if word:
-            # Every other page has larger keys, so the best is in this one.
-            digit = trailing_zeros(word)
-            side["best"] = (key & ~63) | digit
-            side["best_level"] = 64 * leaf + digit
-        else:
-            best_from_root(market, number)
+        left, node = give_back(market, number, key)
+        if is_best:
+            best_in(market, number, key, left, node)
+    elif is_best:
+        # Every other page has larger keys, so the best is in this one.
+        digit = trailing_zeros(word)
+        side["best"] = (key & ~63) | digit
+        side["best_level"] = 64 * leaf + digit
 
 
 @kernel

@@ -33,6 +33,7 @@ FILLS_MAX = 256  # executions in a protection's window
 FOREVER = 1 << 62  # a freeze that only a reset ends
 EXPIRY_LIMIT = 1 << 20  # orders that end at a time, at one time in one engine
 NO_KEY = 1 << 40  # larger than every key: an empty side
+BRANCH_SHIFT = 12  # keys that agree above it hang below one lowest inner node
 NO_SLOT = 0  # source 0 owns no orders, so that zeroed memory is an empty book
 _MAP_NORESERVE = 0x4000  # Linux, <bits/mman.h>; Python 3.11 does not name it
 BUY, SELL = 0, 1  # subscripts of a book's sides
@@ -154,8 +155,8 @@ BOOK_SIDE = Record(
         Field("mirror", "i8", doc="key = price ^ mirror: 0 for asks, all ones for bids"),
         Field("root", "i4", doc="number of the root node"),
         Field("top_shift", "i4", doc="6 * height: shift that selects the root's child"),
-        Field("cached_page", "i8", doc="key >> 6 of the page used last, or -1"),
-        Field("cached_leaf", "i4", doc="its leaf"),
+        Field("cached_branch", "i8", doc="key >> 12 of the lowest inner node used last, or -1"),
+        Field("cached_node", "i4", doc="that node"),
         Field("best_level", "i4", doc="level of the best key, or 0"),
         Field("orders", "i8", doc="count of resting orders"),
         Field("reserved_0", "i8", repeat=2),
@@ -365,7 +366,7 @@ def create_market(
             row["mirror"] = (1 << bits) - 1 if side == BUY else 0
             row["root"] = 2 * number + side
             row["top_shift"] = 6 * ((bits - 1) // 6)
-            row["cached_page"] = NONE
+            row["cached_branch"] = NONE
     scalars["node_next"] = 2 * len(instruments)  # the roots are never children: 0 means none
     scalars["leaf_next"] = 1  # leaf 0 is never used: 0 means none
     return market

@@ -5,9 +5,11 @@ levels. Nodes and leaves come from pools when a page is first used and go back w
 memory follows the occupied prices. Keys are what shm_exchange.book says: the smaller, the better.
 """
 
+import numpy as np
+
 from ringbuf.bits import at, shift_left, trailing_zeros
 from ringbuf.jit import cold_kernel, kernel
-from shm_exchange.market import NO_KEY
+from shm_exchange.market import BRANCH_SHIFT, NO_KEY
 
 NODES_PER_PATH_MAX = 6  # a key has at most 31 bits: a leaf and five inner nodes, one spare
 
@@ -51,9 +53,20 @@ def _take_leaf(market):
     return leaf
 
 
-@cold_kernel
+@kernel
 def leaf_of(market, number, key):
     """The leaf of `key` on side `number`, made with its path if need be."""
+    side = market.sides[at(number)]
+    if side["cached_branch"] == key >> BRANCH_SHIFT:
+        place = 64 * np.int64(side["cached_node"]) + ((key >> 6) & 63)
+        leaf = np.int64(market.node_children[at(place)])
+        if leaf != 0:
+            return leaf
+    return _leaf_from_root(market, number, key)
+
+
+@cold_kernel
+def _leaf_from_root(market, number, key):
     side = market.sides[at(number)]
     node = side["root"] + 0
     shift = side["top_shift"] + 0
@@ -66,14 +79,39 @@ def leaf_of(market, number, key):
             market.node_children[at(place)] = child
             market.node_words[at(node)] |= shift_left(1, digit)
         if shift == 6:
+            side["cached_branch"] = key >> BRANCH_SHIFT
+            side["cached_node"] = node
             return child
         node = child
         shift -= 6
 
 
-@cold_kernel
+@kernel
 def give_back(market, number, key):
-    """Free the empty leaf of `key` and every inner node that has nothing else."""
+    """Free the empty leaf of `key` and every inner node that has nothing else.
+
+    Returns the pages that are left in its lowest inner node, as a word, and that node.
+    """
+    side = market.sides[at(number)]
+    scalars = market.scalars[0]
+    if side["cached_branch"] == key >> BRANCH_SHIFT:
+        node = np.int64(side["cached_node"])
+        digit = (key >> 6) & 63
+        left = market.node_words[at(node)] & ~shift_left(1, digit)
+        if left != 0:
+            place = 64 * node + digit
+            leaf = np.int64(market.node_children[at(place)])
+            market.node_children[at(place)] = 0
+            market.node_words[at(node)] = left
+            market.leaf_words[at(leaf)] = scalars["leaf_free"]
+            scalars["leaf_free"] = leaf
+            return left, node
+    _give_back_path(market, number, key)
+    return np.int64(0), np.int64(0)
+
+
+@cold_kernel
+def _give_back_path(market, number, key):
     side = market.sides[at(number)]
     scalars = market.scalars[0]
     # First way down: the last node that keeps another child. What hangs below it goes.
@@ -100,6 +138,9 @@ def give_back(market, number, key):
         if node != keep:
             market.node_children[at(64 * node)] = scalars["node_free"]
             scalars["node_free"] = node
+            if side["cached_node"] == node:
+                side["cached_branch"] = -1
+                side["cached_node"] = 0
         if shift == 6:
             market.leaf_words[at(child)] = scalars["leaf_free"]
             scalars["leaf_free"] = child
@@ -108,8 +149,26 @@ def give_back(market, number, key):
         shift -= 6
 
 
+@kernel
+def best_in(market, number, key, left, node):
+    """Set `best` and `best_level` of a side when the page of its best price has been given back.
+
+    key: in that page. left, node: what `give_back` returned. Every other price is worse, so the
+    best one is in the same inner node, if that has any page.
+    """
+    if left == 0:
+        _best_from_root(market, number)
+        return
+    digit = trailing_zeros(left)
+    leaf = np.int64(market.node_children[at(64 * node + digit)])
+    level = trailing_zeros(market.leaf_words[at(leaf)])
+    side = market.sides[at(number)]
+    side["best"] = (key >> BRANCH_SHIFT << BRANCH_SHIFT) | (digit << 6) | level
+    side["best_level"] = 64 * leaf + level
+
+
 @cold_kernel
-def best_from_root(market, number):
+def _best_from_root(market, number):
     """Set `best` and `best_level` of a side by the leftmost way down its tree."""
     side = market.sides[at(number)]
     node = side["root"] + 0
