@@ -110,6 +110,25 @@ if COMPILED:
 
         return types.void(target, types.int64, source, types.int64), generate
 
+    @intrinsic(prefer_literal=True)
+    def prefetch(typing_context, records, index, will_write):  # type: ignore[no-untyped-def]
+        """Begin to bring the cache line of `records[index]`; any index is harmless.
+
+        will_write: literal 1: this core will write it, so no other one keeps it.
+        """
+
+        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+            array = arrayobj.make_array(signature.args[0])(context, builder, arguments[0])
+            pointer = builder.bitcast(builder.gep(array.data, [arguments[1]]), byte)
+            kind = ir.FunctionType(ir.VoidType(), (byte, number, number, number))
+            function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+            writes = number(will_write.literal_value)
+            builder.call(function, [pointer, writes, number(3), number(1)])
+            return context.get_dummy_value()
+
+        return types.void(records, types.int64, will_write), generate
+
     @intrinsic
     def wrapping_multiply(typing_context, left, right):  # type: ignore[no-untyped-def]
         """Product modulo 2**64, as int64."""
@@ -240,6 +259,9 @@ else:
         assert target.itemsize == source.itemsize
         data = source[source_index : source_index + 1].view("u1").copy()
         target[target_index : target_index + 1].view("u1")[:] = data
+
+    def prefetch(records, index, will_write):  # type: ignore[no-untyped-def]
+        """Begin to bring the cache line of `records[index]`; any index is harmless."""
 
     def wrapping_multiply(left, right):  # type: ignore[no-untyped-def]
         """Product modulo 2**64, as int64."""

@@ -20,6 +20,7 @@ from ringbuf.waiting import ring_others
 from shm_exchange.attestation import attestation
 from shm_exchange.emit import new_event
 from shm_exchange.expiry import expiry_is_due
+from shm_exchange.fetching import COMMANDS_AHEAD, fetch_event, fetch_order
 from shm_exchange.groups import records_of
 from shm_exchange.market import STAGE_NONE, Market
 from shm_exchange.matching import SWEEP_ROOM, match
@@ -190,6 +191,10 @@ def _poll(engine, source):
         if records > ready:
             break  # its producer publishes a command whole or not at all
         follower = source * capacity + ((command_next + 1) & (capacity - 1))
+        if ready > COMMANDS_AHEAD:
+            ahead = (command_next + COMMANDS_AHEAD) & (capacity - 1)
+            fetch_order(market, engine.commands, source * capacity + ahead)
+        fetch_event(engine.ring, position)
         command_next += records
         ready -= records
         attempt = (source << COMMAND_NEXT_BITS) | command_next

@@ -3,6 +3,7 @@
 from ringbuf.bits import at
 from ringbuf.broadcast import claim, publish, published, record_until
 from ringbuf.jit import kernel
+from shm_exchange.fetching import COMMANDS_AHEAD, fetch_event, fetch_order
 from shm_exchange.groups import records_of
 from shm_exchange.matching import SWEEP_ROOM, match
 from shm_exchange.sweep import resume
@@ -33,6 +34,9 @@ def play(market, commands, first, last, source, ring, position, batch):
             while first < batch_last and position < limit:
                 stamp_ns = max(stamp_ns, commands[at(first)]["received_ns"] + 0)
                 following = first + records_of(commands, first)
+                if first + COMMANDS_AHEAD < last:
+                    fetch_order(market, commands, first + COMMANDS_AHEAD)
+                fetch_event(ring, position)
                 position = match(
                     market,
                     commands,
