@@ -1,7 +1,8 @@
 """Shell: metrics for Prometheus, instruments and health over HTTP, by threads of the supervisor.
 
-Everything is read from shared memory when somebody asks. A scraper that hangs holds one of a few
-threads until its time is over; beyond those, connections are closed at once.
+Everything is read from shared memory when somebody asks. There are a few threads; when all are
+taken, whoever has asked for nothing for the longest time makes room, and if all have asked, whoever
+does not read his answer. So nobody can keep a health check out by connecting and saying nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -25,6 +27,8 @@ from shm_exchange.metric_families import ExchangeCollector, Source
 _SCRAPERS_MAX = 8
 _REQUEST_SECONDS = 10.0
 _TIMEOUT_SECONDS = 5.0
+_ANSWER_SECONDS = 1.0  # within which an answer is read by whoever reads at all
+_ROOM_POLL_SECONDS = 0.01
 _POLL_SECONDS = 0.1  # how long `close` may wait for the listener
 
 
@@ -62,15 +66,39 @@ class _Server(ThreadingHTTPServer):
         host, port = split_address(address)
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.pages = pages
-        self._room = threading.BoundedSemaphore(_SCRAPERS_MAX)
+        self._lock = threading.Lock()
+        # Connections that have a thread, oldest first: since when, and whether they have asked.
+        self._served: dict[socket.socket, tuple[float, bool]] = {}
         super().__init__((host, port), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """A thread for the request, if there is room for one."""
-        if self._room.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
+        """A thread for the request; somebody else makes room if need be."""
+        while not self._has_room():
+            time.sleep(_ROOM_POLL_SECONDS)
+        with self._lock:
+            self._served[request] = time.monotonic(), False
+        super().process_request(request, client_address)
+
+    def note_asked(self, request: socket.socket) -> None:
+        """A whole request has come: it is answered rather than dropped."""
+        with self._lock:
+            if request in self._served:
+                self._served[request] = self._served[request][0], True
+
+    def _has_room(self) -> bool:
+        """Whether another one may be served; drops one if it can, who then has no place."""
+        with self._lock:
+            if len(self._served) < _SCRAPERS_MAX:
+                return True
+            late = time.monotonic() - _ANSWER_SECONDS
+            silent = (each for each, (_, asked) in self._served.items() if not asked)
+            slow = (each for each, (since, _) in self._served.items() if since < late)
+            victim = next(silent, None) or next(slow, None)
+            if victim is None:
+                return False
+            del self._served[victim]
+        _hang_up(victim)
+        return True
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """The whole of a request, which ends in its time also if its bytes trickle."""
@@ -81,7 +109,8 @@ class _Server(ThreadingHTTPServer):
             super().process_request_thread(request, client_address)
         finally:
             deadline.cancel()
-            self._room.release()
+            with self._lock:
+                self._served.pop(request, None)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A scraper that goes away is no event."""
@@ -93,6 +122,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:  # noqa: N802 - the name is the library's
         """Answer with the page of this path."""
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:  # noqa: N802 - the name is the library's
+        """The same without the page, for health checks that ask so."""
+        self._answer(with_body=False)
+
+    def _answer(self, *, with_body: bool) -> None:
+        self.server.note_asked(self.connection)
         page = self.server.pages.get(self.path.partition("?")[0])
         if page is None:
             self.send_error(404)
@@ -102,7 +139,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if with_body:
+            self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """Requests are not logged."""

@@ -6,6 +6,7 @@ Method: the server in this process, with a shorter patience, and as many dead so
 from __future__ import annotations
 
 import contextlib
+import http.client
 import socket
 import threading
 import time
@@ -16,6 +17,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from prometheus_client.core import GaugeMetricFamily
 
 from shm_exchange import metrics
 from shm_exchange.config import built_in
@@ -23,7 +25,10 @@ from shm_exchange.instruments import Instrument
 from shm_exchange.metrics import MetricsServer
 
 PATIENCE_SECONDS = 0.2
+PROMPT_SECONDS = 2.0  # on a busy machine
+PAGES = ("/healthz", "/readyz", "/metrics", "/instruments")
 WAIT_SECONDS = 30.0
+ONE_FAMILY = (GaugeMetricFamily("shmx_ready", "Of no meaning.", 1),)
 INSTRUMENTS = 40_000  # their page does not fit into the buffers of a socket
 
 
@@ -35,6 +40,7 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
     one = Instrument.model_validate({"symbol": "A", "tick": Decimal(1)})
     configuration = replace(built_in(), instruments=(one,) * INSTRUMENTS)
     state: dict[str, Any] = {"state": "ready"}
+    monkeypatch.setattr(metrics.ExchangeCollector, "collect", lambda _: iter(ONE_FAMILY))
     server = MetricsServer("127.0.0.1:0", configuration, lambda: state, lambda: True)
     host, _, port = server.address.rpartition(":")
     yield host, int(port)
@@ -101,3 +107,51 @@ def test_who_trickles_is_dropped(address: tuple[str, int]) -> None:
         thread.join()
     for client in clients:
         client.close()
+
+
+def test_idle_connections_keep_nobody_out(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked once while all places are taken by who says nothing: answered at once, each time."""
+    monkeypatch.setattr(metrics._Handler, "timeout", WAIT_SECONDS)
+    monkeypatch.setattr(metrics, "_REQUEST_SECONDS", WAIT_SECONDS)
+    for _ in range(3):
+        clients = hanging(address)
+        time.sleep(PATIENCE_SECONDS)  # they have their places
+        url = f"http://{address[0]}:{address[1]}/readyz"
+        with urlopen(url, timeout=PROMPT_SECONDS) as answer:
+            assert answer.read() == b"ready\n"
+        for client in clients:
+            client.close()
+
+
+def test_who_does_not_read_makes_room(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All places are taken by who has asked and does not read: one of them is dropped soon."""
+    monkeypatch.setattr(metrics._Handler, "timeout", WAIT_SECONDS)
+    monkeypatch.setattr(metrics, "_REQUEST_SECONDS", WAIT_SECONDS)
+    clients = hanging(address)
+    for client in clients:
+        client.sendall(b"GET /instruments HTTP/1.0\r\n\r\n")
+    time.sleep(PATIENCE_SECONDS)
+    url = f"http://{address[0]}:{address[1]}/readyz"
+    with urlopen(url, timeout=PROMPT_SECONDS + metrics._ANSWER_SECONDS) as answer:
+        assert answer.read() == b"ready\n"
+    for client in clients:
+        client.close()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_head_is_get_without_the_page(address: tuple[str, int], page: str) -> None:
+    """Same code, same length, no byte of it."""
+    said = []
+    for method in ("GET", "HEAD"):
+        connection = http.client.HTTPConnection(*address, timeout=WAIT_SECONDS)
+        connection.request(method, page)
+        answer = connection.getresponse()
+        said.append((answer.status, answer.getheader("Content-Type")))
+        body = answer.read()
+        assert (body == b"") == (method == "HEAD")
+        connection.close()
+    assert said[0] == said[1] and said[0][0] == 200
