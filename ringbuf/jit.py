@@ -15,6 +15,9 @@ numba's own cache does not notice that a constant or a function in another file 
 the old code. The cache therefore lies in a folder named by the digest of the defining module and
 of every module of this project that it imports, directly or not.
 
+Where that folder cannot be written numba would use one beside the sources, or end with a traceback;
+here it is said in one sentence, by whoever has something to compile. The others do without.
+
 With NUMBA_DISABLE_JIT=1 the same functions run as Python, for debugging and coverage.
 """
 
@@ -34,6 +37,7 @@ import numba
 from numba.core.registry import CPUDispatcher
 
 from ringbuf import by_address  # noqa: F401  # tells numba what a State is
+from ringbuf.errors import CacheError
 from ringbuf.inner_code import InnerCode, OuterCompiler
 
 COMPILED = not numba.config.DISABLE_JIT
@@ -63,6 +67,27 @@ def cache_root() -> Path:
         return Path(named)
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return Path(base) / "shm-exchange"
+
+
+@cache
+def _is_writable(folder: Path) -> bool:
+    """Whether machine code can be kept there; makes the folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+def check_cache(folder: Path | None = None) -> None:
+    """Raise CacheError when a folder of machine code cannot be written. None: that of all."""
+    folder = folder or cache_root()
+    if not _is_writable(folder):
+        root = cache_root()
+        raise CacheError(
+            f"{folder}: machine code cannot be kept there; as the exchange's user, set"
+            f" SHMX_CACHE_DIR to a folder that it may write, or `chown -R` {root} to it"
+        )
 
 
 @cache
@@ -112,14 +137,23 @@ class Kernel(CPUDispatcher):  # type: ignore[misc]
         super().__init__(function, {}, {**_OPTIONS, "nopython": True}, OuterCompiler)
         self.inner = InnerCode(function, _OPTIONS, is_cold)
         folder = cache_root() / source_digest(function.__code__.co_filename)
+        self._folders = folder / OUTER, folder / INNER
+        if not all(map(_is_writable, self._folders)):
+            return
         before = numba.config.CACHE_DIR
         try:
-            numba.config.CACHE_DIR = str(folder / OUTER)
+            numba.config.CACHE_DIR = str(self._folders[0])
             self.enable_caching()
-            numba.config.CACHE_DIR = str(folder / INNER)
+            numba.config.CACHE_DIR = str(self._folders[1])
             self.inner.enable_caching()
         finally:
             numba.config.CACHE_DIR = before
+
+    def compile(self, signature: Any) -> Any:
+        """The machine code for these types, from the cache if it is there. Raises CacheError."""
+        for folder in self._folders:
+            check_cache(folder)
+        return super().compile(signature)
 
     def get_call_template(self, arguments: Any, keywords: Any) -> Any:
         """Of the inner code, for a caller. A constant argument is an int64 like any other.

@@ -50,8 +50,8 @@ _flow = click.argument("flow", metavar="FLOW.npz", type=click.Path(path_type=Pat
 def commands() -> None:
     """A complete exchange on one Linux host.
 
-    Exit codes: 0 done, 1 the check or the operation failed, 2 wrong usage, 75 another exchange
-    holds the name, 78 the configuration is wrong.
+    Exit codes: 0 done, 1 the check or the operation failed, 2 wrong usage, 73 no place for
+    machine code, 75 another exchange holds the name, 78 the configuration is wrong.
     """
 
 

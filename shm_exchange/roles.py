@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ringbuf import host, layout
-from ringbuf.errors import LayoutError, SegmentError, UsageError
+from ringbuf.errors import CacheError, LayoutError, SegmentError, UsageError
 from ringbuf.segment import Control
 from ringbuf.waiting import PARK, POLICY_NAMES
 from shm_exchange import accounts, config, wiring
@@ -179,7 +179,7 @@ def main(arguments: list[str]) -> int:
         if contexts[0].role in ("order", "market_data"):
             return int(module.run(contexts))
         return int(module.run(contexts[0]))
-    except (ExchangeError, LayoutError, SegmentError, UsageError, OSError) as error:
+    except (ExchangeError, CacheError, LayoutError, SegmentError, UsageError, OSError) as error:
         print(f"{arguments[0]}: {_sentence(error)}", file=sys.stderr)
         return EXIT_FAILED
 

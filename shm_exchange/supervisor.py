@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ringbuf import layout
+from ringbuf.jit import check_cache
 from ringbuf.errors import LayoutError
 from shm_exchange import (
     announcement,
@@ -79,6 +80,7 @@ def run(
     claim = Claim(name, state_directory)
     try:
         for each in leftovers.settle(claim):
+    check_cache()
             say(each)
         ports.check(configuration)  # now that what had them may have ended
         register = Register(configuration, claim.state_directory)

@@ -5,6 +5,7 @@ Method: `shmx run` with limits, cores, ports and folders that cannot be; then no
 
 from __future__ import annotations
 
+import os
 import resource
 import socket
 import subprocess
@@ -36,7 +37,13 @@ def refusal(it: Exchange, code: int, limit: tuple[int, int] | None = None) -> st
             resource.setrlimit(limit[0], (limit[1], limit[1]))
 
     done = subprocess.run(
-        it.command(), capture_output=True, text=True, check=False, cwd=ROOT, preexec_fn=lower
+        it.command(),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, **it.environment},
+        preexec_fn=lower,
     )
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     (said,) = [line for line in done.stderr.splitlines() if "compiling" not in line]
@@ -66,6 +73,42 @@ def test_a_folder_that_cannot_be(exchange: Make, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     it.state = tmp_path / "file" / "state"
     assert refusal(it, 1) == f"shmx: {it.state}: Not a directory; choose another path."
+
+
+def test_machine_code_that_cannot_be_kept(exchange: Make, tmp_path: Path) -> None:
+    """Neither for an exchange nor for a command that compiles; the others do without."""
+    (tmp_path / "file").touch()
+    place = {"SHMX_CACHE_DIR": str(tmp_path / "file" / "cache")}
+    it = exchange(CONFIGURATION)
+    it.environment = place
+    assert "machine code cannot be kept there" in refusal(it, 73)
+    assert not it.state.exists()
+    it.environment = {}
+    it.start()
+
+    def shmx(*arguments: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "shm_exchange.cli", *arguments]
+        done = subprocess.run(
+            command, env={**os.environ, **place}, cwd=ROOT, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        return done.returncode, done.stderr
+
+    name = ("--name", it.name)
+    for light in (
+        ("status", *name),
+        ("top", "--once", *name),
+        ("halt", "AAPL", *name),
+        ("resume", "AAPL", *name),
+        ("limits", "T01", "open_orders=5", *name),
+        ("session", "kick", "T01", *name),
+        ("snapshot", *name),
+        ("promote", *name),
+    ):
+        assert shmx(*light) == (0, ""), light
+    code, said = shmx("session", "list", *name)
+    assert code == 73 and len(said.splitlines()) == 1 and "machine code" in said
+    assert it.stop() == 0
 
 
 @pytest.mark.parametrize("table", [ORDER_GATEWAY, METRICS], ids=["gateway 1, order", "metrics"])
