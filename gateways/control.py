@@ -11,7 +11,6 @@ import asyncio
 import os
 import resource
 import socket
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +38,7 @@ from gateways.packets import (
     SILENCE_LIMIT_MS_MIN,
     SILENCE_LIMIT_NS,
 )
+from shm_exchange.operator_line import WARNING, say
 
 _LOGIN_SIZES = (LOGIN_REQUEST.size, LOGIN_REQUEST_4_10.size)
 _BACKLOG = 1024
@@ -82,9 +82,9 @@ class PumpDoor:
         return int(self.mailbox.cursors[BELL])
 
 
-def log(message: str) -> None:
+def log(message: str, priority: int = WARNING) -> None:
     """One line on stderr for somebody who may have to act on it."""
-    print(message, file=sys.stderr, flush=True)
+    say(message, priority)
 
 
 def parse_login(packet: bytes) -> Login | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import sys
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -23,6 +22,7 @@ from gateways.outcomes import LOG_FULL, STOPPED
 from ringbuf import layout
 from shm_exchange.config import Configuration
 from shm_exchange.market import Market
+from shm_exchange.operator_line import ERROR
 from shm_exchange.roles import EXIT_DONE, EXIT_FAILED, RoleContext
 from shm_exchange.wiring import COUNTER_PORT, COUNTER_STREAM, PROCESS_MATCHER
 
@@ -180,7 +180,7 @@ def serve_pumps(
     outcomes = [thread.outcome for thread in threads if thread.outcome is not None]
     failures = [_OUTCOMES[outcome] for outcome in outcomes if outcome != STOPPED]
     if failures:
-        print(f"{contexts[0].role} gateway: {failures[0]}", file=sys.stderr)
+        log(f"{contexts[0].role} gateway: {failures[0]}", ERROR)
         return EXIT_FAILED
     for context in contexts:
         context.set_state(layout.STATE_STOPPED)

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import click
 
+from shm_exchange import operator_line
 from shm_exchange.cli_configuration import check_config, print_config
 from shm_exchange.cli_host import doctor, install_unit
 from shm_exchange.cli_journal import journal
@@ -302,7 +303,7 @@ def generate(flow: Path, messages: int, seed: int) -> None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    click.echo(message, err=True)
+    operator_line.say(message, operator_line.ERROR)
     sys.exit(code)
 
 

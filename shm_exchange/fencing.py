@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ import numpy as np
 from ringbuf import layout
 from ringbuf.broadcast import PUBLISHED
 from ringbuf.writer_lock import LOCK_WORD, OWNER_DIED_BIT, OWNER_MASK
+from shm_exchange.operator_line import WARNING, say
 from shm_exchange.wiring import PROCESS_MATCHER, Wiring
 
 INTERVAL_SECONDS = 0.05
@@ -205,9 +205,8 @@ class Watcher:
         signal.pidfd_send_signal(writer.descriptor, signal.SIGKILL)
         self._suspicion.clear()
         how = "while it ran" if verdict == LOOPING else f"while it did not run (state {state})"
-        print(
+        say(
             f"{self._label}: killed the matcher, process {writer.pid}: it made no progress for"
             f" {self._suspicion.limit_ns / _NS:g} s {how}",
-            file=sys.stderr,
-            flush=True,
+            WARNING,
         )

@@ -8,7 +8,6 @@ the lock.
 from __future__ import annotations
 
 import os
-import sys
 import traceback
 
 import numpy as np
@@ -24,6 +23,7 @@ from shm_exchange.engine import Engine
 from shm_exchange.fencing import Watcher
 from shm_exchange.market import Market
 from shm_exchange.messages import COMMAND_DTYPE, EVENT_DTYPE
+from shm_exchange.operator_line import ERROR, say
 from shm_exchange.recovery import empty_market, recover
 from shm_exchange.roles import EXIT_DONE, EXIT_FAILED, RoleContext
 
@@ -115,7 +115,7 @@ def follow_and_serve(context: RoleContext, *, first: bool) -> int:
         outcome = run_loop(engine, context)
         if outcome == loop.DIFFERS:
             place = int(engine.market.scalars[0]["differs"])
-            print(f"{context.role}: position {place}: {_OUTCOMES[outcome]}", file=sys.stderr)
+            say(f"{context.role}: position {place}: {_OUTCOMES[outcome]}", ERROR)
     if outcome == loop.HANDED_OVER:
         return EXIT_DONE  # the lines in shared memory are the successor's
     # A standby that became the matcher speaks under the matcher's number.
@@ -126,7 +126,7 @@ def follow_and_serve(context: RoleContext, *, first: bool) -> int:
     if outcome == loop.STOPPED:
         return EXIT_DONE
     policy = POLICY_NAMES[context.policy]
-    print(f"{context.role} ({policy}): {_OUTCOMES[outcome]}", file=sys.stderr)
+    say(f"{context.role} ({policy}): {_OUTCOMES[outcome]}", ERROR)
     return EXIT_FAILED
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -23,6 +22,7 @@ from shm_exchange.engine import SETTING_KEEPS_LINE
 from shm_exchange.fencing import Watcher
 from shm_exchange.market import Market
 from shm_exchange.market_copy import copy_market
+from shm_exchange.operator_line import ERROR, say
 from shm_exchange.primary import build_engine, run_loop, warm_up
 from shm_exchange.recovery import empty_market
 from shm_exchange.roles import RoleContext
@@ -94,7 +94,7 @@ class Promotion:
             self._take_core()
             outcome = run_loop(self._engine, self._context)
             if outcome in _PROBLEMS:
-                print(f"promotion: {_PROBLEMS[outcome]}", file=sys.stderr, flush=True)
+                say(f"promotion: {_PROBLEMS[outcome]}", ERROR)
             context = self._context
             market = empty_market(context.configuration, context.engine)
             self._engine = self._engine._replace(market=market)

@@ -33,6 +33,7 @@ from shm_exchange.history import ring_slices
 from shm_exchange.journal import Journal
 from shm_exchange.journal_segment import JournalError, JournalFull, Owner
 from shm_exchange.market import Market
+from shm_exchange.operator_line import ERROR, INFO, WARNING, say
 from shm_exchange.recording import (
     COUNTER_COUNT,
     VALUE_COUNTERS,
@@ -215,7 +216,7 @@ class Process:
         self._many = capacity // 8
         self._nap_seconds = min(GATHER_SECONDS, capacity // 4 / EVENTS_PER_SECOND_MAX)
         self._loops = self._work = self._idle_count = 0
-        self._said = ""
+        self._said = "there is room again"
         self._reserve_ns = 0
         self._values = np.zeros(VALUE_COUNTERS + COUNTER_COUNT, np.int64)
 
@@ -313,16 +314,16 @@ class Process:
             self._reserve_ns = now_ns + RESERVE_RETRY_NS
             journal.make_reserve()
         self._snapshots.snapshotter.paused = journal.short
-        state = ""
+        state, priority = "there is room again", INFO
         if recorder.full:
+            priority = ERROR
             state = "no room on the disk, and no reserve: the matcher waits"
         elif journal.short:
+            priority = WARNING
             state = "no room on the disk but the reserve: new orders are refused"
         if state != self._said:
             self._said = state
-            print(
-                f"recorder: {journal.directory}: {state or 'there is room again'}", file=sys.stderr
-            )
+            say(f"recorder: {journal.directory}: {state}", priority)
 
 
 def run(context: RoleContext) -> int:
@@ -341,10 +342,10 @@ def run(context: RoleContext) -> int:
     )
     try:
         if journal.torn_bytes:
-            print(
+            say(
                 f"recorder: {context.state_directory}: cut {journal.torn_bytes} bytes behind"
                 f" position {journal.position}: the tail of an append that was not finished",
-                file=sys.stderr,
+                WARNING,
             )
         recorder = Recorder(ring, journal)
         recorder.start()

@@ -25,6 +25,7 @@ from ringbuf.waiting import PARK, POLICY_NAMES
 from shm_exchange import accounts, config, wiring
 from shm_exchange.errors import ExchangeError
 from shm_exchange.journal_segment import Owner
+from shm_exchange.operator_line import ERROR, say, speak_as
 from shm_exchange.wiring import Wiring
 
 BELL_COUNT = layout.PROCESS_LIMIT
@@ -173,6 +174,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         contexts = parse(arguments)
+        speak_as(contexts[0].role, [each.engine for each in contexts])
         for context in contexts:
             context.register()
         module = importlib.import_module(ROLES[contexts[0].role][0])
@@ -180,7 +182,7 @@ def main(arguments: list[str]) -> int:
             return int(module.run(contexts))
         return int(module.run(contexts[0]))
     except (ExchangeError, CacheError, LayoutError, SegmentError, UsageError, OSError) as error:
-        print(f"{arguments[0]}: {_sentence(error)}", file=sys.stderr)
+        say(f"{arguments[0]}: {_sentence(error)}", ERROR)
         return EXIT_FAILED
 
 

@@ -12,15 +12,14 @@ from __future__ import annotations
 import os
 import selectors
 import signal
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ringbuf import layout
-from ringbuf.jit import check_cache
 from ringbuf.errors import LayoutError
+from ringbuf.jit import check_cache
 from shm_exchange import (
     announcement,
     day_roll,
@@ -28,6 +27,7 @@ from shm_exchange import (
     machine_code,
     memory,
     operations,
+    operator_line,
     placement,
     ports,
     presence,
@@ -46,6 +46,7 @@ from shm_exchange.errors import ExchangeError
 from shm_exchange.journal_segment import Owner
 from shm_exchange.notify_socket import ServiceManager
 from shm_exchange.obituaries import Obituaries
+from shm_exchange.operator_line import ERROR, INFO, WARNING
 from shm_exchange.presence import Claim
 from shm_exchange.reload import Reload
 from shm_exchange.roles import EXIT_FAILED, ROLES
@@ -75,13 +76,14 @@ def run(
     """
     signals = Signals()
     cores = os.sched_getaffinity(0)
+    operator_line.speak_as("supervisor", [each.id for each in configuration.engines])
     placement.check_cores(configuration, cores)
+    check_cache()
     process_limits.check(configuration)
     claim = Claim(name, state_directory)
     try:
         for each in leftovers.settle(claim):
-    check_cache()
-            say(each)
+            say(each, WARNING)
         ports.check(configuration)  # now that what had them may have ended
         register = Register(configuration, claim.state_directory)
         running_configuration.keep(source, claim.state_directory)
@@ -92,9 +94,9 @@ def run(
         claim.release()
 
 
-def say(text: str) -> None:
+def say(text: str, priority: int = INFO) -> None:
     """One line for the operator."""
-    print(f"shmx: {text}", file=sys.stderr, flush=True)
+    operator_line.say(f"shmx: {text}", priority)
 
 
 class Supervisor:
@@ -239,7 +241,7 @@ class Supervisor:
         if child.dismissed or (self._state == "draining" and code == 0):
             return
         label = " and ".join(each.label for each in posts) or "matcher that was succeeded"
-        say(f"{label} (process {child.pid}) {_outcome(code)}")
+        say(f"{label} (process {child.pid}) {_outcome(code)}", WARNING)
         if code == EXIT_FAILED and not self._opened and self._state == "starting":
             raise ExchangeError(f"the {label} cannot start; the reason is in the messages above")
         if self._state != "draining":
@@ -329,7 +331,7 @@ class Supervisor:
                     child.kill()
                 elif child.pid not in killed and (late or self._may_hurry(post)):
                     if late:
-                        say(f"{post.label} did not end within {patience} s: killing it")
+                        say(f"{post.label} did not end within {patience} s: killing it", WARNING)
                     killed.add(child.pid)
                     child.dismissed = not late
                     child.kill()
@@ -352,9 +354,9 @@ class Supervisor:
                 if salvage.unrecorded(each):
                     owner = Owner.of(int(each.segments[1].header[0]["identity"]), number)
                     name, directory = self._claim.name, self._claim.state_directory
-                    say(str(salvage.save(each, name, directory, owner)))
+                    say(str(salvage.save(each, name, directory, owner)), WARNING)
         except (ExchangeError, LayoutError, OSError) as error:
-            say(f"{error}; what it holds stays in shared memory for the next start")
+            say(f"{error}; what it holds stays in shared memory for the next start", ERROR)
             self._claim.former = str(self._claim.state_directory)
             return False
         memory.remove(self._wirings)

@@ -43,6 +43,7 @@ from shm_exchange.config import Configuration, Gateway
 from shm_exchange.errors import ExchangeError
 from shm_exchange.history import History
 from shm_exchange.messages import EVENT_DTYPE
+from shm_exchange.operator_line import INFO
 from shm_exchange.recovery import empty_market
 from shm_exchange.roles import RoleContext
 
@@ -203,7 +204,7 @@ class FeedService(Service):
         if outcome == 0:
             old, self.pump, self._past = self.pump, take_place(self.pump, whole), None
             close_feed_log(old.log)
-            log("market data gateway: the feed is there from its first message on")
+            log("market data gateway: the feed is there from its first message on", INFO)
         return outcome
 
     def _ingest_until(self, pump: FeedPump, stop: int) -> int:
@@ -249,7 +250,7 @@ class FeedService(Service):
         while not is_exhausted(pump.log):
             if extend(pump.log) or self.context.stopping():
                 if waiting:
-                    log("market data gateway: there is room on the disk again")
+                    log("market data gateway: there is room on the disk again", INFO)
                 return True
             if not waiting:
                 waiting = True
@@ -274,7 +275,7 @@ class FeedService(Service):
         loop.end_feed(old)
         self.pump = old._replace(log=create_feed_log(self.context.state_directory))
         close_feed_log(old.log)
-        log("market data gateway: the day has rolled; another feed begins")
+        log("market data gateway: the day has rolled; another feed begins", INFO)
 
     def _catch_up(self) -> int:
         """What the ring no longer has is in the journal; clients are sent it as it is encoded."""
@@ -288,7 +289,7 @@ class FeedService(Service):
         outcome = self._ingest(self.pump, send)
         if outcome == 0:
             position = int(self.pump.market.scalars[0]["position"])
-            log(f"market data gateway: serving again at position {position}")
+            log(f"market data gateway: serving again at position {position}", INFO)
         return outcome
 
     def _build_anew(self) -> None:
@@ -310,7 +311,10 @@ class FeedService(Service):
         close_feed_log(old.log)
         seconds = time.monotonic() - started
         position = int(market.scalars[0]["position"])
-        log(f"market data gateway: serving again at position {position}, after {seconds:.3f} s")
+        log(
+            f"market data gateway: serving again at position {position}, after {seconds:.3f} s",
+            INFO,
+        )
 
 
 def _glimpse(
@@ -319,14 +323,14 @@ def _glimpse(
     """The endpoint that gives snapshots of the same engines."""
     sources = [Source(each.door, each.follower) for each in services]
     host, port = listener.getsockname()[:2]
-    log(f"market data gateway: GLIMPSE at {host}:{port}")
+    log(f"market data gateway: GLIMPSE at {host}:{port}", INFO)
     return Glimpse(credentials, listener, sources).run
 
 
 def _requests(server: socket.socket, service: FeedService, rate_max: int) -> Desk:
     """The server that says again what a listener of the multicast feeds missed."""
     host, port = server.getsockname()
-    log(f"market data gateway: re-request server at {host}:{port}")
+    log(f"market data gateway: re-request server at {host}:{port}", INFO)
     return RequestServer(server, lambda: service.pump, rate_max).run
 
 

@@ -58,6 +58,7 @@ from shm_exchange.messages import (
     SLOT_BITS,
     CommandKind,
 )
+from shm_exchange.operator_line import INFO
 from shm_exchange.promotion import Promotion
 from shm_exchange.recovery import catch_up, empty_market, recover
 from shm_exchange.roles import RoleContext
@@ -333,7 +334,7 @@ class OrderService(Service):
         rejoin(found, told, time.time_ns())
         position = int(found.market.scalars[0]["position"])
         seconds = time.monotonic() - started
-        log(f"order gateway: serving again at position {position}, after {seconds:.3f} s")
+        log(f"order gateway: serving again at position {position}, after {seconds:.3f} s", INFO)
 
     def _present(self, outcome: int) -> OrderPump | None:
         """The pump with all that has happened in its replica; None: stopping. In another thread."""

@@ -32,6 +32,7 @@ GATEWAYS_MAY_USE = {
         "market",
         "messages",
         "drop_copy",
+        "operator_line",
         "order_tags",
         "passwords",
         "positions",

@@ -1,0 +1,44 @@
+"""Shell: one line for each thing that an operator may have to act on, on stderr.
+
+Where stderr is the journal ($JOURNAL_STREAM names it, see sd-daemon(3)), each line begins with its
+priority and ends with who says it: `<4>... role=recorder engine=1 pid=4711`. Anywhere else, as on a
+terminal, it is the plain text.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from functools import cache
+
+ERROR, WARNING, INFO = 3, 4, 6  # of syslog(3): something ended; something is wrong; it is news
+
+_speaker = "role=command"
+
+
+def speak_as(role: str, engines: Iterable[int]) -> None:
+    """Who this process is, in every line from now on."""
+    global _speaker
+    _speaker = f"role={role} engine={','.join(map(str, engines)) or '-'}"
+
+
+def say(text: str, priority: int = INFO) -> None:
+    """One line. text: a sentence that makes sense without the rest of the line."""
+    print(_line(text, priority), file=sys.stderr, flush=True)
+
+
+def _line(text: str, priority: int) -> str:
+    if not _is_journal(os.environ.get("JOURNAL_STREAM", "")):
+        return text
+    return f"<{priority}>{' | '.join(text.splitlines())} {_speaker} pid={os.getpid()}"
+
+
+@cache
+def _is_journal(stream: str) -> bool:
+    """Whether `stream` (device:inode) is our stderr: it may have been sent elsewhere since."""
+    try:
+        found = os.fstat(2)
+    except OSError:
+        return False
+    return stream == f"{found.st_dev}:{found.st_ino}"
