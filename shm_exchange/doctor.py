@@ -9,6 +9,7 @@ from typing import Any
 from shm_exchange import (
     host_checks_clock,
     host_checks_cpu,
+    host_checks_groups,
     host_checks_limits,
     host_checks_memory,
     host_checks_storage,
@@ -33,6 +34,7 @@ CHECKS: dict[str, Check] = {
     **host_checks_memory.CHECKS,
     **host_checks_storage.CHECKS,
     **host_checks_limits.CHECKS,
+    **host_checks_groups.CHECKS,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import re
+import resource
 
 from shm_exchange.footprint import shared_bytes
 from shm_exchange.host_facts import (
@@ -17,16 +18,18 @@ from shm_exchange.host_facts import (
     UnknownFactError,
     show_size,
 )
-from shm_exchange.process_limits import descriptors_needed
+from shm_exchange.process_limits import descriptors_needed, needs
 
 _UNLIMITED = "unlimited"
 _LOGIND = ("/usr/lib/systemd/systemd-logind", "/lib/systemd/systemd-logind")
 _LOGIND_FOLDERS = ("/usr/lib", "/run", "/etc")  # of systemd/logind.conf.d; the last one wins
 _SYSTEM_USERS = range(1000)
 _ENFORCING = "/sys/fs/selinux/enforce"
+_DROP_IN = "/etc/systemd/system/shm-exchange.service.d"
 _RAISE = (
-    "systemctl edit shm-exchange, with [Service] and {0}={1}; where that is clipped, raise the"
-    " limit of whoever starts it: Default{0}={1} in /etc/systemd/system.conf, or the container's"
+    f"mkdir -p {_DROP_IN} && printf '[Service]\\n{{0}}={{1}}\\n' > {_DROP_IN}/{{0}}.conf &&"
+    " systemctl daemon-reload && systemctl restart shm-exchange; where that is clipped, Default{0}="
+    " in /etc/systemd/system.conf, or the container's limit, is lower"
 )
 
 
@@ -62,6 +65,25 @@ def _open_files(subject: Subject) -> Finding:
     if hard is None or hard >= needed:
         return Finding(OK, found)
     return Finding(FAIL, found, _RAISE.format("LimitNOFILE", 65_536))
+
+
+def _process_limits(subject: Subject) -> Finding:
+    """What `shmx run` would refuse to start with, of files, addresses and data."""
+    low = []
+    for need in needs(subject.configuration):
+        if need.which == resource.RLIMIT_NOFILE:
+            continue  # has a line of its own
+        _, hard = _limits(subject.host, need.label)  # a soft one is raised by `shmx run`
+        if hard is not None and hard < need.least:
+            low.append(need)
+    if not low:
+        return Finding(OK, "files, addresses and data as large as this exchange wants them")
+    found = "; ".join(
+        f"{each.what}: {each.least} are needed, and a process may not" for each in low
+    )
+    unit = "; ".join(_RAISE.format(each.setting, "infinity") for each in low)
+    shell = "; ".join(f"ulimit {each.option} unlimited" for each in low)
+    return Finding(FAIL, found, f"in this shell, as root: {shell}; of the unit: {unit}")
 
 
 def _core_dumps(subject: Subject) -> Finding:
@@ -126,6 +148,7 @@ def _machine_code(subject: Subject) -> Finding:
 CHECKS: dict[str, Check] = {
     "memlock": _memlock,
     "open-files": _open_files,
+    "process-limits": _process_limits,
     "core-dumps": _core_dumps,
     "remove-ipc": _remove_ipc,
     "machine-code": _machine_code,

@@ -68,9 +68,11 @@ def _sync(subject: Subject, *, loaded: bool) -> Finding:
 
 
 def judge(times: list[float]) -> Finding:
-    """What sorted times of syncs, in seconds, mean."""
-    middle, late = sync_time.at(times, 0.5), sync_time.at(times, 0.99)
-    found = f"p50 {middle * 1e3:.2f} ms, p99 {late * 1e3:.2f} ms of {len(times)} syncs of 4 KiB"
+    """What sorted times of syncs, in seconds, mean. Of so few the slowest is the only late one."""
+    middle, late = sync_time.at(times, 0.5), times[-1]
+    found = (
+        f"p50 {middle * 1e3:.2f} ms, the slowest {late * 1e3:.2f} ms of {len(times)} syncs of 4 KiB"
+    )
     if late <= _SYNC_GOOD:
         return Finding(OK, found)
     remedy = "put the journal on a disk of its own, with power-loss protection: `--state DIR`"

@@ -6,6 +6,7 @@ A limit that is too low would else show itself in some role, as an error that na
 from __future__ import annotations
 
 import resource
+from typing import NamedTuple
 
 from shm_exchange.config import Configuration
 from shm_exchange.errors import ExchangeError
@@ -25,44 +26,54 @@ def descriptors_needed(configuration: Configuration) -> int:
     )
 
 
+class Need(NamedTuple):
+    """What an exchange must be allowed to have."""
+
+    which: int  # of setrlimit(2)
+    label: str  # in /proc/PID/limits
+    what: str
+    least: int
+    option: str  # of ulimit
+    setting: str  # of a unit
+    otherwise: str  # what else helps, or why so much
+
+
+def needs(configuration: Configuration) -> list[Need]:
+    """All limits that count."""
+    largest = max(each.journal_segment_bytes for each in configuration.engines)
+    file = max(largest, shared_bytes(configuration))
+    reserved = _RESERVED_PER_ENGINE * len(configuration.engines)
+    files = descriptors_needed(configuration)
+    smaller = " or configure smaller rings and journal segments"
+    unused = ": they are reserved, not used"
+    return [
+        Need(resource.RLIMIT_NOFILE, "Max open files", "open files", files,
+             "-n", "LimitNOFILE", " or lower `clients_max`"),
+        Need(resource.RLIMIT_FSIZE, "Max file size", "bytes of a file", file,
+             "-f", "LimitFSIZE", smaller),
+        Need(resource.RLIMIT_AS, "Max address space", "bytes of addresses", reserved,
+             "-v", "LimitAS", unused),
+        Need(resource.RLIMIT_DATA, "Max data size", "bytes of data", reserved,
+             "-d", "LimitDATA", unused),
+    ]  # fmt: skip
+
+
 def check(configuration: Configuration) -> None:
     """Raise ExchangeError when a limit is too low; a soft one is raised as far as it takes."""
-    largest = max(each.journal_segment_bytes for each in configuration.engines)
-    wanted: list[tuple[int, str, int, str]] = [
-        (
-            resource.RLIMIT_NOFILE,
-            "open files",
-            descriptors_needed(configuration),
-            "(ulimit -n, LimitNOFILE= of the unit) or lower `clients_max`",
-        ),
-        (
-            resource.RLIMIT_FSIZE,
-            "bytes of a file",
-            max(largest, shared_bytes(configuration)),
-            "(ulimit -f, LimitFSIZE= of the unit) or configure smaller rings and journal segments",
-        ),
-    ]
-    reserved = _RESERVED_PER_ENGINE * len(configuration.engines)
-    for which, what, option in (
-        (resource.RLIMIT_AS, "bytes of addresses", "(ulimit -v, LimitAS="),
-        (resource.RLIMIT_DATA, "bytes of data", "(ulimit -d, LimitDATA="),
-    ):
-        remedy = f"{option} of the unit): they are reserved, not used"
-        wanted.append((which, what, reserved, remedy))
-    for which, what, needed, remedy in wanted:
-        _require(which, what, needed, remedy)
+    for need in needs(configuration):
+        _require(need)
 
 
-def _require(which: int, what: str, needed: int, remedy: str) -> None:
-    soft, hard = resource.getrlimit(which)
-    if _is_enough(soft, needed):
+def _require(need: Need) -> None:
+    soft, hard = resource.getrlimit(need.which)
+    if _is_enough(soft, need.least):
         return
-    if not _is_enough(hard, needed):
+    if not _is_enough(hard, need.least):
         raise ExchangeError(
-            f"a process may have {hard} {what} here, and this exchange needs {needed}; raise that"
-            f" limit {remedy}"
+            f"a process may have {hard} {need.what} here, and this exchange needs {need.least};"
+            f" raise that limit (ulimit {need.option}, {need.setting}= of the unit){need.otherwise}"
         )
-    resource.setrlimit(which, (needed, hard))
+    resource.setrlimit(need.which, (need.least, hard))
 
 
 def _is_enough(limit: int, needed: int) -> bool:

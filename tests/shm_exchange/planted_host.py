@@ -11,6 +11,8 @@ PAGES = "/sys/kernel/mm/transparent_hugepage"
 NODES = "/sys/devices/system/node"
 LATENCY = "/dev/cpu_dma_latency"
 MOUNTS = "/proc/self/mountinfo"
+SLICE = "/sys/fs/cgroup/system.slice"
+UNIT = f"{SLICE}/shm-exchange.service"
 CORES = 8
 CONFIGURATION = """\
 [[engine]]
@@ -26,9 +28,12 @@ clients_max = 1000
 """
 LIMITS = """\
 Limit                     Soft Limit           Hard Limit           Units
+Max file size             unlimited            {file:<20} bytes
+Max data size             unlimited            {data:<20} bytes
 Max core file size        {core:<20} unlimited            bytes
 Max open files            1024                 {files:<20} files
 Max locked memory         {locked:<20} {locked:<20} bytes
+Max address space         unlimited            {addresses:<20} bytes
 """
 
 
@@ -40,9 +45,11 @@ def mounts(kind: str = "ext4", shared: str = "rw,size=8G,huge=within_size") -> s
     )
 
 
-def limits(core: str = "0", files: str = "65536", locked: str = "unlimited") -> str:
-    """What a process says of its limits."""
-    return LIMITS.format(core=core, files=files, locked=locked)
+def limits(**changes: str) -> str:
+    """What a process says of its limits: core, file, files, data, addresses, locked."""
+    fit = {"core": "0", "files": "65536"}
+    fit |= dict.fromkeys(("file", "data", "addresses", "locked"), "unlimited")
+    return LIMITS.format(**fit | changes)
 
 
 def status(cores: str = "0-7", user: int = 999) -> str:
@@ -55,6 +62,12 @@ def fit_files() -> dict[str, str]:
     files = {
         "/proc/self/status": status(),
         "/proc/self/limits": limits(),
+        "/proc/self/cgroup": "1:name=old:/\n0::/system.slice/shm-exchange.service\n",
+        f"{UNIT}/memory.max": "max\n",
+        f"{UNIT}/cpu.max": "max 100000\n",
+        f"{UNIT}/pids.max": "max\n",
+        f"{SLICE}/memory.max": "68719476736\n",
+        f"{SLICE}/pids.max": "19000\n",
         "/proc/meminfo": "MemTotal: 33554432 kB\nMemAvailable: 16777216 kB\n",
         "/proc/swaps": "Filename\tType\tSize\tUsed\tPriority\n",
         "/proc/sys/kernel/numa_balancing": "0\n",

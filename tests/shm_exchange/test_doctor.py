@@ -32,6 +32,8 @@ from tests.shm_exchange.planted_host import (
     MOUNTS,
     NODES,
     PAGES,
+    SLICE,
+    UNIT,
     limits,
     mounts,
     plant,
@@ -130,6 +132,59 @@ FAULTS: list[tuple[str, str, Changes, str, str]] = [
     ("journal", "turns", {"/sys/block/sda/queue/rotational": "1"}, "warn", "solid-state"),
     ("memlock", "clipped", {"/proc/self/limits": limits(locked="65536")}, "warn", "LimitMEMLOCK="),
     ("open-files", "clipped", {"/proc/self/limits": limits(files="1024")}, "fail", "LimitNOFILE="),
+    (
+        "process-limits",
+        "file",
+        {"/proc/self/limits": limits(file="1048576")},
+        "fail",
+        "ulimit -f unlimited",
+    ),
+    (
+        "process-limits",
+        "addresses",
+        {"/proc/self/limits": limits(addresses="20000000000")},
+        "fail",
+        "LimitAS=infinity",
+    ),
+    (
+        "process-limits",
+        "data",
+        {"/proc/self/limits": limits(data="20000000000")},
+        "fail",
+        "ulimit -d unlimited",
+    ),
+    (
+        "group-memory",
+        "unit",
+        {f"{UNIT}/memory.max": "268435456"},
+        "fail",
+        "systemctl set-property shm-exchange.service MemoryMax=infinity",
+    ),
+    (
+        "group-memory",
+        "slice",
+        {f"{SLICE}/memory.max": "268435456"},
+        "fail",
+        "systemctl set-property system.slice MemoryMax=infinity",
+    ),
+    (
+        "group-cpu",
+        "throttled",
+        {f"{UNIT}/cpu.max": "150000 100000"},
+        "warn",
+        "systemctl set-property shm-exchange.service CPUQuota=",
+    ),
+    ("group-tasks", "few", {f"{UNIT}/pids.max": "20"}, "fail", "TasksMax=infinity"),
+    (
+        "group-tasks",
+        "container",
+        {
+            "/proc/self/cgroup": "0::/\n",
+            "/sys/fs/cgroup/pids.max": "20",
+        },
+        "fail",
+        "raise it for /sys/fs/cgroup",
+    ),
     ("core-dumps", "on", {"/proc/self/limits": limits(core="unlimited")}, "warn", "LimitCORE=0"),
     ("remove-ipc", "by default", {"/proc/self/status": status(user=1000)}, "fail", "install-unit"),
     (
@@ -176,6 +231,8 @@ def test_a_planted_fault_is_found(
         ("swap", "/proc/swaps"),
         ("journal", MOUNTS),
         ("memlock", "/proc/self/limits"),
+        ("process-limits", "/proc/self/limits"),
+        ("group-memory", "/proc/self/cgroup"),
     ],
 )
 def test_what_the_host_does_not_say_is_no_fault(name: str, path: str, tmp_path: Path) -> None:
@@ -252,6 +309,7 @@ def test_a_disk_that_syncs_late_is_seen(milliseconds: int, state: str, tmp_path:
 
     times = sync_time.measure(tmp_path, loaded=False, sync=sync)
     assert judge(times).state == state
+    assert f"the slowest {times[-1] * 1e3:.2f} ms of 48 syncs" in judge(times).found
     assert judge([*times, 0.3]).state == "fail"
     assert list(tmp_path.iterdir()) == []
 
