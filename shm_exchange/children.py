@@ -44,6 +44,7 @@ class Child:
     was_ready: bool = False
     relief: bool = False  # a standby that is to fill the matcher's post, where none was configured
     dismissed: bool = False  # killed because nobody needs it any more
+    looped: bool = False  # killed because it ran without end
 
     @property
     def pid(self) -> int:
@@ -53,10 +54,10 @@ class Child:
     def has_failed(self, code: int, now: float) -> bool:
         """Whether its end speaks against it rather than against whoever killed it.
 
-        Whoever was never READY, or crashed soon after it began, would do so again. What is killed
-        while it works is worth another start, however often that happens.
+        Whoever was never READY, ran without end, or crashed soon after it began, would do so again.
+        What is killed while it works is worth another start, however often that happens.
         """
-        if not self.was_ready:
+        if not self.was_ready or self.looped:
             return True
         crashed = code not in (0, -signal.SIGKILL)
         return crashed and now - self.started < _STABLE_SECONDS

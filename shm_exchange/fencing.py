@@ -37,9 +37,9 @@ from shm_exchange.wiring import PROCESS_MATCHER, Wiring
 INTERVAL_SECONDS = 0.05
 _SELF_INTERVAL_SECONDS = 1.0  # between looks while the writer is this very process
 _NS = 1_000_000_000
-_TICK_NS = _NS // os.sysconf("SC_CLK_TCK")
+TICK_NS = _NS // os.sysconf("SC_CLK_TCK")
 _HALTED_STATES = "TtDS"
-_PROGRESS = ("heartbeat_ns", "loops", "work", "position")
+PROGRESS = ("heartbeat_ns", "loops", "work", "position")
 HALTED, LOOPING = "halted", "looping"
 
 
@@ -83,7 +83,7 @@ class Writer:
         """State of the thread and the time for which it ran, in ns. OSError when it is gone."""
         text = Path(f"/proc/{self.pid}/task/{self.thread}/stat").read_text(encoding="ascii")
         fields = text.rpartition(")")[2].split()
-        return fields[0], (int(fields[11]) + int(fields[12])) * _TICK_NS
+        return fields[0], (int(fields[11]) + int(fields[12])) * TICK_NS
 
 
 class Watcher:
@@ -181,7 +181,7 @@ class Watcher:
         seen = (
             int(self._wiring.ring.cursors[PUBLISHED]),
             self._epoch(),
-            *(int(row[name]) for name in _PROGRESS),
+            *(int(row[name]) for name in PROGRESS),
         )
         state, cpu_ns = writer.times()
         now_ns = time.monotonic_ns()

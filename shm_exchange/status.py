@@ -16,7 +16,7 @@ import numpy as np
 from ringbuf import layout
 from ringbuf.broadcast import DURABLE, NO_GATE, PUBLISHED, RECORDED
 from ringbuf.errors import SegmentError
-from shm_exchange import latencies, presence, wiring
+from shm_exchange import fitness, latencies, presence, wiring
 from shm_exchange.errors import NotRunningError
 from shm_exchange.status_storage import disk_of, journal_of, rings_of
 from shm_exchange.wiring import (
@@ -91,8 +91,10 @@ def describe(
         for each, wanted in zip(engines, running["engines"], strict=True)
     ) and all(each["pid"] for each in gateways)
     agreeing = all(each["agreement"] is not False for each in engines)
+    with_room = all(fitness.has_room(each) for each in wirings.values())
+    silent = any(fitness.is_silent(row["heartbeat_age_ms"], row["state"]) for row in processes)
     # A death is visible here before the supervisor has heard of it.
-    good = complete and agreeing
+    good = complete and agreeing and with_room and not silent
     state = "degraded" if running["state"] == "ready" and not good else running["state"]
     return {
         "name": running["name"],
@@ -190,7 +192,7 @@ def _processes(number: int, engine: Wiring, now_ns: int) -> Iterator[dict[str, A
             "position": position,
             "lag": max(0, published(engine) - position),
             "uptime_s": max(0, now_ns - int(row["started_ns"])) // 1_000_000_000,
-            "heartbeat_age_ms": max(0, now_ns - _heard_ns(row)) // 1_000_000,
+            "heartbeat_age_ms": max(0, now_ns - fitness.heard_ns(row)) // 1_000_000,
             "loops": int(row["loops"]),
             "work": int(row["work"]),
             "clients": int(row["clients"]),
@@ -198,11 +200,6 @@ def _processes(number: int, engine: Wiring, now_ns: int) -> Iterator[dict[str, A
             "attested": int(row["attested"]) or None,
             "differs": int(row["differs"]) or None,
         }
-
-
-def _heard_ns(row: np.void) -> int:
-    """When a process was heard of last: who has just begun has no heartbeat yet."""
-    return max(int(row["heartbeat_ns"]), int(row["started_ns"]))
 
 
 def living_pid(row: np.void) -> int | None:

@@ -43,6 +43,7 @@ from shm_exchange.children import Bells, Child, Launcher, Post, posts_of
 from shm_exchange.config import Configuration
 from shm_exchange.day_roll import DayRoll
 from shm_exchange.errors import ExchangeError
+from shm_exchange.fitness import Opening, has_room, silent
 from shm_exchange.journal_segment import Owner
 from shm_exchange.notify_socket import ServiceManager
 from shm_exchange.obituaries import Obituaries
@@ -52,6 +53,7 @@ from shm_exchange.reload import Reload
 from shm_exchange.roles import EXIT_FAILED, ROLES
 from shm_exchange.session_requests import Register
 from shm_exchange.signals import Signals
+from shm_exchange.standstill import Standstills
 from shm_exchange.succession import Succession
 from shm_exchange.unit_report import UnitReport
 from shm_exchange.wiring import Wiring
@@ -144,6 +146,9 @@ class Supervisor:
         self._children: list[Child] = []  # everybody who is not reaped, in a post or succeeded
         self._state = "starting"
         self._opened = False
+        self._opening = Opening(wirings)
+        limit_ms = configuration.exchange.hang_limit_ms
+        self._standstills = Standstills(self._posts, wirings, limit_ms)
         self._beat = time.monotonic()
         self._admin: AdminServer | None = None
         self._metrics: MetricsServer | None = None
@@ -226,6 +231,7 @@ class Supervisor:
             say(self._reload.begin_unasked())
         self._reload.post()
         self._succession.isolate()
+        self._end_standstills()
         self._judge()
         self._report.tell(self._state, opened=self._opened, now=self._beat)
 
@@ -261,21 +267,38 @@ class Supervisor:
         """Say what state the exchange is in, when that has changed."""
         if self._state == "draining":
             return
-        if all(
+        complete = all(
             post.is_ready(self._wirings) and not self._succession.is_makeshift(post)
             for post in self._posts
-        ):
-            state = "ready"
-        else:
-            state = "degraded" if self._opened else "starting"
+        )
+        opens = not self._opened and complete and self._opening.is_over()
+        self._opened |= opens
+        state = "starting"
+        if self._opened:
+            state = "ready" if complete and self._is_well() else "degraded"
         changed = state != self._state
         self._state = state
         if changed:
             self._announce()
-        if state == "ready" and not self._opened:
-            self._opened = True
+        if opens:
             machine_code.set_complete()
             announcement.say_ready(self._running)
+
+    def _is_well(self) -> bool:
+        """Whether orders are taken and everybody gives a sign of life."""
+        now_ns = time.time_ns()
+        return all(map(has_room, self._wirings.values())) and not any(
+            silent(self._wirings[engine].control.processes[number], now_ns)
+            for post in self._posts
+            for engine, number in post.lines
+        )
+
+    def _end_standstills(self) -> None:
+        """Kill whom nobody succeeds and who makes no progress; his post is filled again."""
+        if self._opened and self._state != "draining":
+            for child, sentence in self._standstills.look():
+                say(sentence, WARNING)
+                child.kill()
 
     def _announce(self) -> None:
         where = self._metrics.address if self._metrics else None

@@ -1,8 +1,9 @@
 """Shell: what the service manager learns of an exchange: ready, its status, all well, stopping.
 
 The supervisor's own loop tells it, so a supervisor that hangs is silent; and it feeds the watchdog
-only when every matcher has moved since it did so before, so an exchange that stands still is silent
-as well. A start that compiles asks for more time, for as long as the loop goes round.
+only when every matcher, recorder and gateway has moved since it did so before, so an exchange that
+stands still is silent as well. A start that compiles asks for more time, as long as the loop goes
+round.
 """
 
 from __future__ import annotations

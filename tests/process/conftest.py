@@ -6,6 +6,7 @@ what stays in shared memory then is removed by the next test that starts an exch
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -172,6 +173,16 @@ class Exchange:
             if condition(found):
                 return found
             assert time.monotonic() < deadline, f"{found}\n{self.messages}"
+            time.sleep(0.02)
+
+    def wait_until_there(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The same of an exchange that was only launched."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            with contextlib.suppress(NotRunningError):
+                if condition(found := self.status()):
+                    return found
+            assert time.monotonic() < deadline, self.messages
             time.sleep(0.02)
 
     def wait_ready(self) -> dict[str, Any]:

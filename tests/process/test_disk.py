@@ -6,11 +6,14 @@ Method: `shmx run` with its state on a file system of a few megabytes, which a l
 from __future__ import annotations
 
 import os
+import select
 import struct
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -21,7 +24,14 @@ from shm_exchange.journal_layout import JOURNAL_HEADER, PAGE_SIZE
 from shm_exchange.journal_segment import Owner
 from shm_exchange.presence import identity_of
 from tests.gateways.ouch_cases import cancel, enter, replace
-from tests.process.conftest import ENGINES, MARKET_DATA_GATEWAY, ORDER_GATEWAY, ROOT, Exchange
+from tests.process.conftest import (
+    ENGINES,
+    MARKET_DATA_GATEWAY,
+    METRICS,
+    ORDER_GATEWAY,
+    ROOT,
+    Exchange,
+)
 from tests.process.trading import RawClient, _numbers, barrier, ports
 from tests.small_disk import fill, may_mount, small_disk
 
@@ -98,7 +108,7 @@ def _fill_up(it: Exchange) -> None:
                 found["engines"][0]["published"] > found["engines"][0]["recorded"] + RING // 2
             )
         )
-        assert found["engines"][0]["disk"] == "full" and found["state"] == "ready"
+        assert found["engines"][0]["disk"] == "full" and found["state"] == "degraded"
         ballast.unlink()
         while (message := client.messages(1)[0])[:1] != b"Q":
             assert reason(message) == NO_SPACE
@@ -152,6 +162,36 @@ def test_no_room_at_the_start(tmp_path: Path, request: pytest.FixtureRequest) ->
     assert done.stderr.endswith("No space left on device; make room.\n")
     assert len(done.stderr.splitlines()) == 1
     assert it.segments == []
+
+
+def test_a_disk_that_is_full_from_the_start(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """No READY, and no 200 at /readyz, before an order can be taken; with room it opens."""
+    if not may_mount(request):
+        return
+    configuration = CONFIGURATION.replace("= 262144", "= 4194304") + METRICS
+    it = Exchange(tmp_path, configuration, f"pt{os.getpid()}x{next(_numbers)}")
+    with small_disk(it.state, 16 << 20):
+        try:
+            ballast = fill(it.state, left=128 << 10)  # what is written beside the journal
+            it.launch()
+            it.wait_until_there(lambda found: found["engines"][0]["disk"] == "full")
+            found = it.wait_until(
+                lambda found: all(each["state"] == "ready" for each in found["processes"])
+            )
+            time.sleep(0.5)
+            assert it.process is not None and it.process.stdout is not None
+            assert not select.select([it.process.stdout], [], [], 0)[0]
+            assert found["state"] == "starting"
+            with pytest.raises(HTTPError, match="503"):
+                urlopen(f"http://{found['metrics']}/readyz", timeout=5)
+            ballast.unlink()
+            it.wait_announced()
+            it.wait_ready()
+            with urlopen(f"http://{it.status()['metrics']}/readyz", timeout=5) as answer:
+                assert answer.status == 200
+            assert it.stop() == 0
+        finally:
+            it.destroy()
 
 
 def refusal(it: Exchange) -> str:

@@ -54,7 +54,10 @@ RING = 1024
 TRADES = 3 * RING
 RESTING = 200
 HELD_SECONDS = 0.3
-SMALL = MARKET.replace("event_ring_records = 65536", f"event_ring_records = {RING}")
+SMALL = MARKET.replace("event_ring_records = 65536", f"event_ring_records = {RING}").replace(
+    "[exchange]",
+    "[exchange]\nhang_limit_ms = 600000",  # a gateway is stopped for as long as it takes
+)
 IOC = {"time_in_force": TimeInForce.IMMEDIATE_OR_CANCEL}
 
 

@@ -17,10 +17,12 @@ from shm_exchange import wiring
 from shm_exchange.messages import SOURCE_GATEWAY_FIRST
 from tests.gateways.ouch_cases import cancel, enter, replace
 from tests.process.conftest import WAIT_SECONDS, Exchange, is_alive
-from tests.process.trading import RawClient, barrier, ports, running
+from tests.process.trading import MARKET, RawClient, barrier, ports, running
 
 SYMBOL = b"A01     "
 RESTING = 40
+# Whoever is stopped here stays so for as long as it takes.
+PATIENT = MARKET.replace("[exchange]", "[exchange]\nhang_limit_ms = 600000")
 
 
 def order(user_ref: int, side: bytes = b"B", price: int = 100_000, quantity: int = 100) -> bytes:
@@ -134,7 +136,7 @@ def test_a_killed_exchange_goes_on(tmp_path: Path) -> None:
 def test_what_only_shared_memory_had_is_saved(tmp_path: Path) -> None:
     """The recorder is stopped, then trading, then the matchers are stopped, then orders that nobody
     executes, then SIGKILL of everything: every order that was acknowledged is there."""
-    with running(tmp_path) as it:
+    with running(tmp_path, PATIENT) as it:
         recorded = it.status()["engines"][0]["recorded"]
         processes = it.status()["processes"]
         os.kill(it.pids()["recorder"], signal.SIGSTOP)
@@ -187,7 +189,7 @@ def _command_cursor(it: Exchange, word: int) -> int:
 
 def test_events_that_no_recorder_wrote_are_saved_at_the_end(tmp_path: Path) -> None:
     """A recorder that hangs is killed at the end; the supervisor writes what it did not."""
-    with running(tmp_path) as it:
+    with running(tmp_path, PATIENT) as it:
         os.kill(it.pids()["recorder"], signal.SIGSTOP)
         heard = trade(it)
         fed = feed(it, feed_length(it))

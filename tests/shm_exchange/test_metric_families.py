@@ -127,9 +127,9 @@ def test_they_say_what_memory_says(engine: Wiring, tmp_path: Path) -> None:
     """Every word that the test has filled, in base units."""
     found = samples(exposed(engine, tmp_path))
     expected = {
-        ("shmx_ready",): 1,
-        ("shmx_state", "ready"): 1,
-        ("shmx_state", "degraded"): 0,
+        ("shmx_ready",): 0,  # the disk is short
+        ("shmx_state", "ready"): 0,
+        ("shmx_state", "degraded"): 1,
         ("shmx_restarts_total", "standby of engine 1"): 2,
         ("shmx_events_published_total", "1"): 100,
         ("shmx_events_recorded_total", "1"): 70,

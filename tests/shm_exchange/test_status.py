@@ -12,11 +12,15 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from ringbuf import layout
+from ringbuf.broadcast import RECORDED
 from shm_exchange import wiring
 from shm_exchange.metric_families import ExchangeCollector
 from shm_exchange.status import describe
 from shm_exchange.wiring import (
+    COUNTER_DISK_FULL,
+    COUNTER_DISK_SHORT,
     PROCESS_MATCHER,
+    PROCESS_RECORDER,
     PROCESS_SOURCE_FIRST,
     PROCESS_STANDBY_FIRST,
     ROLE_MATCHER,
@@ -114,3 +118,23 @@ def test_who_has_just_begun_is_not_silent(engine: Wiring) -> None:
         if each["process"] == ORDER
     ]
     assert (ages, later) == ([2_500], 500)
+
+
+def test_who_is_silent_degrades_the_exchange(engine: Wiring) -> None:
+    """For longer than any process is; who is still starting has nothing to say yet."""
+    for number in ROLES:
+        engine.control.processes[number]["heartbeat_ns"] = 20_000_000_000
+    engine.control.processes[ORDER]["heartbeat_ns"] = 7_000_000_000
+    assert describe(RUNNING, {1: engine}, 16_000_000_000)["state"] == "ready"
+    assert describe(RUNNING, {1: engine}, 20_000_000_000)["state"] == "degraded"
+    engine.control.processes[ORDER]["state"] = layout.STATE_STARTING
+    assert describe(RUNNING, {1: engine}, 20_000_000_000)["state"] == "ready"
+
+
+@pytest.mark.parametrize("counter", [COUNTER_DISK_SHORT, COUNTER_DISK_FULL])
+def test_a_disk_without_room_degrades_the_exchange(engine: Wiring, counter: int) -> None:
+    """New orders are refused, or the matcher waits."""
+    engine.control.processes[PROCESS_RECORDER]["counter"][counter] = 1
+    assert seen(engine)[0] == "ready"  # nothing is recorded: it says nothing
+    engine.ring.cursors[RECORDED] = 0
+    assert seen(engine)[0] == "degraded"

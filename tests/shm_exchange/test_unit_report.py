@@ -19,7 +19,14 @@ from ringbuf.broadcast import PUBLISHED
 from shm_exchange import wiring
 from shm_exchange.notify_socket import ServiceManager
 from shm_exchange.unit_report import UnitReport
-from shm_exchange.wiring import PROCESS_MATCHER, PROCESS_STANDBY_FIRST, Wiring
+from shm_exchange.wiring import (
+    PROCESS_MATCHER,
+    PROCESS_RECORDER,
+    PROCESS_SOURCE_FIRST,
+    PROCESS_STANDBY_FIRST,
+    ROLE_ORDER,
+    Wiring,
+)
 
 FEED_SECONDS = 2.0
 LONG = 1_000.0  # far more than any limit
@@ -239,6 +246,31 @@ def test_the_watchdog_is_fed_by_the_matchers(
     engines[1].control.words[layout.EPOCH] = 2
     engines[2].ring.cursors[PUBLISHED] = 1
     assert fed(200.0 + 2 * LONG)  # a new reign and a new event are progress
+    report.close()
+
+
+def test_the_watchdog_is_fed_by_recorders_and_gateways(
+    listener: Listener, engines: dict[int, Wiring]
+) -> None:
+    """While they say that they are ready; who starts or is gone has its own time."""
+    report = UnitReport(ServiceManager(environment_of(listener)), engines)
+
+    def fed(now: float) -> bool:
+        for each in engines.values():
+            move(each)
+        report.tell("ready", opened=True, now=now)
+        return "WATCHDOG=1" in listener.heard()
+
+    for line in (PROCESS_RECORDER, PROCESS_SOURCE_FIRST + 2):
+        row = engines[1].control.processes[line]
+        row["pid"], row["role"], row["state"] = os.getpid(), ROLE_ORDER, layout.STATE_READY
+        assert fed(100.0 * line + 100.0)  # it is new
+        assert not fed(100.0 * line + 110.0)
+        row["loops"] = 1
+        assert fed(100.0 * line + 120.0)
+        row["state"] = layout.STATE_STARTING
+        assert fed(100.0 * line + 130.0)
+        row["pid"] = 0
     report.close()
 
 
