@@ -77,6 +77,11 @@ _EVENT_RING: Table = {
 }
 _JOURNAL: Table = {
     "shmx_durability_window_events": (_GAUGE, "window", "Events that a loss of power would cost"),
+    "shmx_durability_window_seconds": (
+        _GAUGE,
+        "window_s",
+        "Age of the oldest event that a loss of power would cost",
+    ),
     "shmx_journal_sync_last_seconds": (_GAUGE, "sync_seconds_last", "Time of the last sync"),
     "shmx_journal_sync_longest_seconds": (
         _GAUGE,
@@ -126,7 +131,9 @@ def _families(table: Table, rows: list[Row], labels: dict[str, str]) -> Iterator
 def _whole(found: dict[str, Any]) -> Iterator[Metric]:
     """What there is once."""
     ready = int(found["state"] == "ready")
-    yield GaugeMetricFamily("shmx_ready", "1 when every role is ready", value=ready)
+    yield GaugeMetricFamily(
+        "shmx_ready", "1 when orders are taken and every role is there", value=ready
+    )
     state = GaugeMetricFamily(
         "shmx_state", "1 for the state that the exchange is in", labels=["state"]
     )

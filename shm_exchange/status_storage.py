@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ringbuf import layout
-from ringbuf.broadcast import DURABLE, NO_GATE, PUBLISHED, RECORDED
+from ringbuf.broadcast import CLAIMED, DURABLE, NO_GATE, PUBLISHED, RECORDED
 from shm_exchange.messages import SOURCE_MATCHER, SOURCE_SUPERVISOR
 from shm_exchange.recording import (
     COUNTER_SNAPSHOT,
@@ -73,8 +73,8 @@ def _producer(engine: Wiring, source: int) -> str:
 def journal_of(number: int, engine: Wiring, now_ns: int) -> dict[str, Any]:
     """Syncs and snapshots of the recorder that runs or ran last.
 
-    window: events that a loss of power now would cost. snapshot: the newest's position, from which
-    a start would go on.
+    window: events that a loss of power now would cost; window_s: age of the oldest. snapshot: the
+    newest's position, from which a start would go on.
     """
     counters = engine.control.processes["counter"][PROCESS_RECORDER]
     durable = int(engine.ring.cursors[DURABLE])
@@ -83,6 +83,7 @@ def journal_of(number: int, engine: Wiring, now_ns: int) -> dict[str, Any]:
         "engine": number,
         "disk": disk_of(counters),
         "window": max(0, int(engine.ring.cursors[PUBLISHED]) - durable),
+        "window_s": window_seconds(engine, now_ns),
         "syncs": int(counters[COUNTER_SYNCS]),
         "sync_seconds": int(counters[COUNTER_SYNC_NS]) / _NS_PER_SECOND,
         "sync_seconds_last": int(counters[COUNTER_SYNC_LAST_NS]) / _NS_PER_SECOND,
@@ -90,6 +91,21 @@ def journal_of(number: int, engine: Wiring, now_ns: int) -> dict[str, Any]:
         "snapshot": int(counters[COUNTER_SNAPSHOT]) if written_ns else None,
         "snapshot_age_s": max(0, now_ns - written_ns) // 1_000_000_000 if written_ns else None,
     }
+
+
+def window_seconds(engine: Wiring, now_ns: int) -> float | None:
+    """Age of the oldest event that a loss of power would cost; 0: none would be lost.
+
+    None: it was overwritten, so it is a whole ring old, or it was while we looked.
+    """
+    cursors, records = engine.ring.cursors, engine.ring.records
+    durable = int(cursors[DURABLE])
+    if durable >= int(cursors[PUBLISHED]):
+        return 0.0
+    time_ns = int(records["time_ns"][durable % len(records)])
+    if int(cursors[CLAIMED]) > durable + len(records):
+        return None
+    return max(0, now_ns - time_ns) / _NS_PER_SECOND
 
 
 def disk_of(counters: np.ndarray) -> str:

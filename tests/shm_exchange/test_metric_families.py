@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ringbuf import layout
-from ringbuf.broadcast import DURABLE, PUBLISHED, RECORDED
+from ringbuf.broadcast import CLAIMED, DURABLE, PUBLISHED, RECORDED
 from ringbuf.counters import observe
 from shm_exchange import latencies, wiring
 from shm_exchange.metric_families import ExchangeCollector
@@ -32,6 +32,7 @@ from shm_exchange.recording import (
     COUNTER_SYNCS,
 )
 from shm_exchange.status import describe
+from shm_exchange.status_storage import window_seconds
 from shm_exchange.wiring import (
     COUNTER_DISK_SHORT,
     PROCESS_MATCHER,
@@ -48,6 +49,7 @@ from shm_exchange.wiring import (
 ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "deploy" / "grafana" / "shm-exchange.json"
 ALARMS = ROOT / "deploy" / "prometheus" / "shm-exchange.rules.yml"
+SCRAPE = ROOT / "deploy" / "prometheus" / "scrape.yml"
 NAME = f"metr{os.getpid()}"
 NOW_NS = 5_000_000_000_000
 ORDER = PROCESS_SOURCE_FIRST + 2
@@ -86,6 +88,7 @@ def engine() -> Iterator[Wiring]:
         row["heartbeat_ns"], row["started_ns"] = NOW_NS - 250_000_000, NOW_NS - 60_000_000_000
     for word, value in ((PUBLISHED, 100), (RECORDED, 70), (DURABLE, 60)):
         made.ring.cursors[word] = value
+    made.ring.records["time_ns"][60] = NOW_NS - 400_000_000
     rows = made.command_cursors.view(layout.SPSC_CURSORS.dtype)
     rows["published"][2], rows["consumed"][2] = 40, 33
     made.control.words[layout.EPOCH] = 4
@@ -137,6 +140,7 @@ def test_they_say_what_memory_says(engine: Wiring, tmp_path: Path) -> None:
         ("shmx_agreement", "1"): 1,
         ("shmx_agreement_events", "1"): 80,
         ("shmx_durability_window_events", "1"): 40,
+        ("shmx_durability_window_seconds", "1"): 0.4,
         ("shmx_event_ring_depth_records", "1"): 30,
         ("shmx_event_ring_capacity_records", "1"): 1024,
         ("shmx_commands_total", "1", "order", "2"): 40,
@@ -163,6 +167,15 @@ def test_they_say_what_memory_says(engine: Wiring, tmp_path: Path) -> None:
     }
     assert {key: found.get(key) for key in expected} == expected
     assert found[("shmx_state_free_bytes",)] > 0
+
+
+def test_the_window_in_seconds(engine: Wiring) -> None:
+    """Nothing to lose is 0; what the ring no longer has is not known."""
+    assert window_seconds(engine, NOW_NS) == 0.4
+    engine.ring.cursors[CLAIMED] = 60 + 1024 + 1
+    assert window_seconds(engine, NOW_NS) is None
+    engine.ring.cursors[DURABLE] = 100
+    assert window_seconds(engine, NOW_NS) == 0
 
 
 def test_what_is_not_known_is_not_said(engine: Wiring, tmp_path: Path) -> None:
@@ -251,7 +264,7 @@ tests:
         exp_alerts:
           - exp_labels: {{severity: page, instance: x}}
             exp_annotations:
-              summary: "x: a role is missing; `shmx status` says which"
+              summary: "x: not ready; `shmx status` says why"
       - eval_time: 20s
         alertname: ReaderLags
       - eval_time: 35s
@@ -268,6 +281,34 @@ def test_alarms_fire_when_they_should(tmp_path: Path) -> None:
     file = tmp_path / "alarms.yml"
     file.write_text(ALARM.format(rules=ALARMS), encoding="utf-8")
     checked = promtool("test", "rules", str(file))
+    assert checked.returncode == 0, (checked.stdout + checked.stderr).decode()
+
+
+def alarms() -> list[str]:
+    """Their names."""
+    return re.findall(r"^ *- alert: (\w+)$", ALARMS.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_every_alarm_has_its_answer() -> None:
+    """A heading of its name in the manual, with a text, in the same order; and no other."""
+    manual = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^#### (\w+)\n\n(Page|Ticket)\. \S", manual, re.MULTILINE)
+    rules = ALARMS.read_text(encoding="utf-8")
+    severities = re.findall(r"severity: (\w+)", rules)
+    assert len(alarms()) >= 16
+    assert headings == [
+        (name, severity.capitalize()) for name, severity in zip(alarms(), severities, strict=True)
+    ]
+
+
+def test_the_job_is_the_one_that_is_looked_for(tmp_path: Path) -> None:
+    """ExchangeDown asks for the name that the example gives; promtool reads the example."""
+    (job,) = re.findall(r"job_name: (\S+)", SCRAPE.read_text(encoding="utf-8"))
+    assert f'up{{job="{job}"}}' in ALARMS.read_text(encoding="utf-8")
+    file = tmp_path / "prometheus.yml"
+    text = SCRAPE.read_text(encoding="utf-8")
+    file.write_text(text.replace("/etc/prometheus/shm-exchange.rules.yml", str(ALARMS)))
+    checked = promtool("check", "config", str(file))
     assert checked.returncode == 0, (checked.stdout + checked.stderr).decode()
 
 
