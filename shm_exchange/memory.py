@@ -14,15 +14,19 @@ from shm_exchange.messages import SOURCE_GATEWAY_FIRST
 from shm_exchange.presence import identity_of
 from shm_exchange.wiring import Wiring
 
+RESTORED = "restored"  # a file in the state directory, made by an operator: it is a backup
+
 
 def create(configuration: Configuration, name: str, state_directory: Path) -> dict[int, Wiring]:
     """Shared memory of every engine, positions going on where its journal ends.
 
     A journal that nobody sealed, by an orderly end or from the ring that survived a crash, may lack
     what it had not synced when the power went. If messages were sent before they were synced, some
-    numbers were given out that the journal does not know: the streams begin anew then.
+    numbers were given out that the journal does not know: the streams begin anew then. So they do
+    when an operator says that the state directory is a backup, which does not know what came after.
     """
     identity = identity_of(state_directory)
+    restored = (state_directory / RESTORED).exists()
     sources = SOURCE_GATEWAY_FIRST + len(configuration.gateways)
     wirings: dict[int, Wiring] = {}
     try:
@@ -43,7 +47,7 @@ def create(configuration: Configuration, name: str, state_directory: Path) -> di
             counted = latencies.create(name, engine.id, identity, sources)
             wirings[engine.id].segments += (counted,)
             holds = configuration.exchange.durability == "disk"
-            if tail and not tail.is_ended and not holds:
+            if tail and (restored or not (tail.is_ended or holds)):
                 wirings[engine.id].control.words[layout.BEGIN_ANEW] = 1 + end
     except SegmentError as error:
         remove(wirings)
@@ -52,6 +56,11 @@ def create(configuration: Configuration, name: str, state_directory: Path) -> di
         remove(wirings)
         raise
     return wirings
+
+
+def forget_restored(state_directory: Path) -> None:
+    """The exchange is open: its streams have begun anew if they were to."""
+    (state_directory / RESTORED).unlink(missing_ok=True)
 
 
 def remove(wirings: dict[int, Wiring]) -> None:

@@ -282,6 +282,7 @@ class Supervisor:
             self._announce()
         if opens:
             machine_code.set_complete()
+            memory.forget_restored(self._claim.state_directory)
             announcement.say_ready(self._running)
 
     def _is_well(self) -> bool:

@@ -16,7 +16,8 @@ from tests.process.test_rejoin import gateway, stopped
 from tests.process.test_sessions import immediate, order
 from tests.process.trading import MARKET, RawClient, login, ports, running
 
-DISK = MARKET.replace("[exchange]", '[exchange]\ndurability = "disk"')
+# Whoever is stopped here stays so for as long as it takes.
+DISK = MARKET.replace("[exchange]", '[exchange]\ndurability = "disk"\nhang_limit_ms = 600000')
 HEARTBEATS = 3
 
 

@@ -14,10 +14,11 @@ import signal
 import struct
 from pathlib import Path
 
-from shm_exchange import salvage, wiring
+from shm_exchange import salvage, snapshot_request, wiring
+from shm_exchange.memory import RESTORED
 from tests.gateways.ouch_cases import cancel, enter
 from tests.process.conftest import SHARED_MEMORY, Exchange
-from tests.process.trading import RawClient, barrier, login, ports, running
+from tests.process.trading import MARKET, RawClient, barrier, login, ports, running
 
 SYMBOL = b"A01     "
 BEFORE, AFTER = 30, 10  # orders before and behind what the disk has
@@ -121,3 +122,46 @@ def test_what_the_journal_knows_is_told_to_new_streams(tmp_path: Path) -> None:
         with RawClient(ports(it)[0]) as maker:
             maker.log_in("S01", session=new)
             assert maker.messages(1 + len(live))[1:] == told
+
+
+def back_up(state: Path, backup: Path) -> None:
+    """As docs/operations.md says: the snapshots, then everything else but what belongs to a run."""
+    backup.mkdir()
+    own = shutil.ignore_patterns("snapshot-*", "*.sock", "*.lock", "running.json")
+    for path in state.glob("snapshot-*"):
+        shutil.copy2(path, backup)
+    shutil.copytree(state, backup, ignore=own, dirs_exist_ok=True)
+
+
+def test_a_backup_gives_no_number_out_twice(tmp_path: Path) -> None:
+    """A copy of the state of a running exchange, with durability "disk": what came after it was
+    said, so an operator says that it is a backup, and the streams begin anew, once."""
+    with running(tmp_path, MARKET.replace("[exchange]", '[exchange]\ndurability = "disk"')) as it:
+        with RawClient(ports(it)[0]) as maker:
+            maker.log_in("S01")
+            old = maker.session
+            for number in range(1, BEFORE + 1):
+                maker.say(order(number, b"B", 100_000, 10))
+            barrier(maker)
+            backup = tmp_path / "backup"
+            snapshot_request.take(it.name, None)
+            back_up(it.state, backup)
+            maker.say(order(BEFORE + 1, b"B", 99_000, 10))
+            barrier(maker)
+        (backup / RESTORED).touch()
+        lose_power(it, backup)
+        it.start()
+        with RawClient(ports(it)[0]) as client:
+            client.send(login("S01", session=old))
+            assert client.packet() == b"JS"
+        with RawClient(ports(it)[0]) as maker:
+            maker.log_in("S01")
+            new = maker.session
+            begin, *told = maker.messages(1 + BEFORE)
+            assert new != old and {each[:1] for each in told} == {b"A"}
+        assert not (it.state / RESTORED).exists()
+        assert it.stop() == 0
+        it.start()
+        with RawClient(ports(it)[0]) as maker:
+            maker.log_in("S01", session=new)
+            assert maker.messages(1 + BEFORE) == [begin, *told]
