@@ -111,11 +111,11 @@ class Exchange:
 
 
 @contextmanager
-def running(folder: Path, placement: Placement) -> Iterator[Exchange]:
-    """An exchange with this placement; it leaves nothing behind."""
+def running(folder: Path, placement: Placement, more: str = "") -> Iterator[Exchange]:
+    """An exchange with this placement; it leaves nothing behind. more: of its configuration."""
     name = f"perf-{os.getpid()}"
     file = folder / "exchange.toml"
-    file.write_text(placement.text(), encoding="utf-8")
+    file.write_text(placement.text() + more, encoding="utf-8")
     command = [sys.executable, "-m", "shm_exchange.cli", "run", "--config", str(file)]
     command += ["--state", str(folder / f"state-{placement.waiting}"), "--name", name]
     began = time.monotonic()

@@ -59,7 +59,7 @@ def exit_code(found: dict[str, Any]) -> int:
 def top(name: str | None, interval: float, once: bool, svg: Path | None) -> None:
     """Watch an exchange: rates, lags, rings, heartbeats, syncs, sessions.
 
-    A live screen until Ctrl-C. It reads shared counters and costs the exchange nothing.
+    A live screen until Ctrl-C. It reads shared counters; nobody waits for it.
     """
     from shm_exchange import top as watcher
 
