@@ -20,7 +20,7 @@ from gateways.client import OuchClient, Side
 from shm_exchange import snapshot_request
 from tests.process.conftest import ENGINES, METRICS, ORDER_GATEWAY, Exchange
 from tests.process.trading import settle, trade
-from tests.shm_exchange.test_metric_families import expressions, promtool
+from tests.shm_exchange.test_metric_families import alarm_expressions, expressions, promtool
 
 
 def test_monitoring(exchange: Callable[..., Exchange]) -> None:
@@ -64,10 +64,12 @@ def test_monitoring(exchange: Callable[..., Exchange]) -> None:
     (journal,) = it.status()["journals"]
     assert journal["snapshot"] > 0 and 0 < journal["sync_seconds_last"] <= journal["sync_seconds"]
     exported = set(re.findall(r"^(shmx_\w+)[ {]", text, re.MULTILINE))
-    asked = {name for each in expressions() for name in re.findall(r"\bshmx_\w+", each)}
+    texts = [*expressions(), *alarm_expressions()]
+    asked = {name for each in texts for name in re.findall(r"\bshmx_\w+", each)}
     assert asked and asked <= exported
     if shutil.which("promtool"):  # tests/shm_exchange/test_metric_families.py says where it is not
-        assert promtool("check", "metrics", text=text.encode()).returncode == 0
+        checked = promtool("check", "metrics", text=text.encode())
+        assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
 
     host, _, port = address.rpartition(":")
     hanging = [socket.create_connection((host, int(port))) for _ in range(20)]
