@@ -1,18 +1,20 @@
 """Shell: whether a run of the benchmarks is worse than a stored one, beyond noise.
 
     python -m perf.compare BASELINE.json [NEW.json]
+    python -m perf.compare BASELINE.json --check      whether the next run can be compared with it
 
 Two things are compared, never a time by itself:
 
 - instructions per message, where they were counted: they are the same from run to run, so one
-  hundredth more is a regression. They decide for the matcher.
+  hundredth more is a regression. They decide for the matcher, and a run that cannot say them is no
+  whole one: it fails unless only a part was asked for.
 - cost relative to the baseline in the same run, round by round: a regression when the median has
   grown by more than a fifth *and* the 99 % bound of a bootstrap over the rounds of both runs lies
   above no change. The fifth is there because the rounds of one run do not show what differs
   between runs: where memory lies, and what a neighbour on a shared machine does.
 
 Times of unlike machines are not compared, nor counts of unlike toolchains. Exit codes: 0 no worse,
-1 worse or incomplete, 2 there is nothing that could be compared.
+1 worse or incomplete, 2 there is nothing that could be compared, or no baseline.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ _DRAWS = 2_000
 NEW = Path(__file__).parent / "results" / "benchmark.json"
 
 SAME, BETTER, WORSE, NOT_COMPARED = "same", "better", "WORSE", "not compared"
+NOT_JUDGED = "NOT JUDGED"
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,38 @@ def compare(before: Results, after: Results) -> list[Verdict]:
 def missing(before: Results, after: Results) -> list[str]:
     """Benchmarks that the new run has lost: what is not measured cannot be said to be no worse."""
     return [name for name in before.benchmarks if name not in after.benchmarks]
+
+
+def uncounted(before: Results, after: Results, verdicts: list[Verdict]) -> str | None:
+    """Why nothing was said of the matcher by its instructions; None when something was."""
+    counted = [_counts_of(each) for each in (before, after)]
+    both = counted[0] & counted[1]
+    if any(each.name in both and each.state != NOT_COMPARED for each in verdicts):
+        return None
+    if both:
+        return "its instructions were counted with unlike toolchains: measure both with the same"
+    sides = ("the baseline", "this run")
+    lacking = [side for side, found in zip(sides, counted, strict=True) if not found]
+    where = " and ".join(lacking) or "one of the two runs, benchmark by benchmark,"
+    return f"{where} did not count its instructions: install Debian's package valgrind"
+
+
+def _counts_of(results: Results) -> set[str]:
+    return {name for name, each in results.benchmarks.items() if each.instructions is not None}
+
+
+def unfit(baseline: Path, new: Path) -> str | None:
+    """Why a run that writes `new` cannot be compared with `baseline`; None when it can."""
+    if baseline.resolve() == new.resolve():
+        return (
+            f"{baseline} is what the next run replaces: copy it to another name,"
+            " and give that one as BASELINE"
+        )
+    try:
+        found = load(baseline)
+    except ResultsError as error:
+        return str(error)
+    return None if found.benchmarks else f"{baseline} has no benchmark; write it with `make bench`"
 
 
 def grown(before: np.ndarray, after: np.ndarray, seed: int = 1) -> tuple[float, float, float]:
@@ -115,8 +150,14 @@ def _times(one: Benchmark, other: Benchmark, unlike: list[str]) -> Verdict:
 @click.argument("baseline", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path), default=NEW)
 @click.option("--partial", is_flag=True, help="Do not ask for every benchmark of the baseline.")
-def main(baseline: Path, new: Path, partial: bool) -> None:
+@click.option("--check", is_flag=True, help="Only say whether NEW, once written, can be compared.")
+def main(baseline: Path, new: Path, partial: bool, check: bool) -> None:
     """Print one line for each benchmark; the exit code says whether any is worse."""
+    if check:
+        if lack := unfit(baseline, new):
+            click.echo(lack, err=True)
+            sys.exit(2)
+        return
     try:
         before, after = load(baseline), load(new)
     except ResultsError as error:
@@ -131,7 +172,11 @@ def main(baseline: Path, new: Path, partial: bool) -> None:
     if all(each.state == NOT_COMPARED for each in verdicts):
         click.echo("Nothing could be compared: run `make bench` on this machine before", err=True)
         sys.exit(2)
-    sys.exit(1 if lost or any(each.state == WORSE for each in verdicts) else 0)
+    unjudged = None if partial else uncounted(before, after, verdicts)
+    if unjudged:
+        click.echo(f"{NOT_JUDGED:12} {'':>8}  the matcher: {unjudged} (see --partial)")
+    worse = any(each.state == WORSE for each in verdicts)
+    sys.exit(1 if lost or unjudged or worse else 0)
 
 
 if __name__ == "__main__":

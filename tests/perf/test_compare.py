@@ -6,6 +6,7 @@ command itself, by its exit code.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -125,6 +126,55 @@ def invoked(*arguments: Path | str) -> int:
     with pytest.raises(SystemExit) as ended:
         main([str(each) for each in arguments])
     return int(ended.value.code or 0)
+
+
+def test_the_matcher_is_judged_by_counts_or_not_at_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A count that either side, or both, or the toolchain lacks is no pass; a part may lack it."""
+    whole = write(tmp_path / "whole.json", counted(200.0), timed(1))
+    uncounted = benchmark("perf/test_instructions.py::test_count", [1.0])
+    without = write(tmp_path / "without.json", uncounted, timed(1))
+    never = write(tmp_path / "never.json", timed(1))
+    newer = write(tmp_path / "newer.json", counted(200.0), timed(1), valgrind="that", numba="that")
+    assert invoked(whole, whole) == 0
+    pairs = ((whole, without), (without, whole), (never, whole), (never, never), (without, without))
+    for one, other in pairs:
+        assert invoked(one, other) == 1
+        said = capsys.readouterr().out
+        assert "NOT JUDGED" in said and "valgrind" in said and "did not count" in said
+        assert invoked(one, other, "--partial") == 0
+    assert invoked(whole, newer) != 0
+
+
+def test_a_baseline_is_checked_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It exists, is a file of results, and is not the file that the run is going to write."""
+    stored = write(tmp_path / "stored.json", counted(200.0))
+    main([str(stored), "--check"], standalone_mode=False)
+    new = write(tmp_path / "new.json", counted(200.0))
+    (tmp_path / "link.json").symlink_to(new)
+    for same in (new, tmp_path / "link.json"):
+        assert invoked(same, new, "--check") == 2
+        assert "is what the next run replaces" in capsys.readouterr().err
+    assert invoked(tmp_path / "none.json", new, "--check") == 2
+    assert "make bench" in capsys.readouterr().err
+    assert invoked(write(tmp_path / "empty.json"), new, "--check") == 2
+
+
+@pytest.mark.parametrize("baseline", ["perf/results/benchmark.json", "nowhere.json"])
+def test_make_refuses_it_at_once(tmp_path: Path, baseline: str) -> None:
+    """`make bench-compare` says so in a sentence, ends with 2, and has deleted nothing."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copytree(ROOT / "perf", tmp_path / "perf", ignore=shutil.ignore_patterns("results"))
+    (tmp_path / "perf" / "results").mkdir()
+    kept = write(tmp_path / "perf" / "results" / "benchmark.json", counted(200.0))
+    command = ["make", "-o", ".venv/.installed-test", "bench-compare", f"BASELINE={baseline}"]
+    command += [f"BIN={Path(sys.executable).parent}"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.returncode == 2 and kept.exists()
+    assert baseline in done.stderr and "pytest" not in done.stdout
 
 
 def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
