@@ -7,11 +7,13 @@ engines of one host would not: they have a core each. What grows is the memory t
 one instrument all of it is in the first caches, with 100,000 hardly any.
 
 Readers: a generated flow into a ring that 0 to 64 processes read. They are stopped and continued,
-so that each round has all numbers of them one after the other. On two cores all readers share the
-one that the matcher does not have: at most one of them runs at a time. So the picture shows what
-one running reader costs, which copies each record from the cache that wrote it (much, where the two
-cores share one), and that those which wait cost nothing more; it cannot show 64 readers at once,
-each pulling the line of `published` to a core of its own. The middle rounds count here.
+so that each round has all numbers of them one after the other, and a step is judged within each
+round: what the first reader costs, what each further one costs on average, and what it costs in the
+worst of the steps, which no average hides. Two cores can show what one running reader costs, which
+copies each record from the cache that wrote it (much, where the two cores share one), and that
+those which wait cost nothing more: all readers share the core that the matcher does not have, so at
+most one of them runs at a time. They cannot show 64 readers at once, each pulling the line of
+`published` to a core of its own: there each step may cost something. The middle rounds count here.
 
 Command rings: an order in a command ring to its event, with that many rings to be polled, of which
 one has work; nothing reads events but the one who waits. Both sides spin, a core each.
@@ -36,7 +38,7 @@ import numpy as np
 
 from perf.live_engine import engine_cores, spinning_engine
 from perf.order_sides import time_orders
-from perf.results_file import curve
+from perf.results_file import curve, in_turns
 from ringbuf.broadcast import NO_GATE, RECORDED, Broadcast, published
 from ringbuf.schema import combined_digest
 from ringbuf.segment import create_broadcast
@@ -120,6 +122,23 @@ def _play(tape: Tape, ring: Broadcast) -> float:
     return seconds
 
 
+def _reader_costs(seconds: np.ndarray) -> dict[str, Any]:
+    """What readers take of the matcher's speed: of each step its share, within the same round.
+
+    seconds: float64[rounds, numbers of readers]. A worst step that is below 0 is noise: it says 0.
+    """
+    steps = np.median(seconds[:, 1:] / seconds[:, :-1], axis=0) - 1
+    each = steps / np.diff(READERS)
+    whole = float(np.median(seconds[:, -1] / seconds[:, 1])) - 1
+    names = [f"{low} to {high}" for low, high in zip(READERS, READERS[1:], strict=False)]
+    return {
+        "first_reader_costs": round(float(steps[0]), 4),
+        "one_more_reader_costs": round(whole / (READERS[-1] - READERS[1]), 5),
+        "worst_step_costs": round(max(0.0, float(each[1:].max())), 5),
+        "steps_cost": {name: round(float(s), 4) for name, s in zip(names, steps, strict=True)},
+    }
+
+
 def _with_readers(tape: Tape, ring: Broadcast, seconds: np.ndarray, pids: list[int]) -> None:
     """Fill in the seconds: float64[rounds, numbers of readers]."""
     for row in seconds:
@@ -165,9 +184,8 @@ def test_readers(benchmark: Any) -> None:
     }
     benchmark.extra_info.update(
         records_copied=copied,
-        # Of the middle rounds: in the best one the readers may just not have run.
-        one_more_reader_costs=round(float(middle[-1] / middle[1] - 1) / (READERS[-1] - 1), 5),
-        first_reader_costs=round(float(middle[1] / middle[0] - 1), 3),
+        **_reader_costs(seconds),
+        rounds=in_turns(seconds[:, -1], seconds[:, 0]),
         # A logarithmic axis has no 0: no reader stands at a half.
         **curve(
             "messages/s, by readers (none: at 0.5)",
