@@ -1,10 +1,10 @@
 """The book alone: an order rests, an order is taken out, the best price moves; beside sorted lists.
 
 Included: the queue of the level, the tree of prices, the session's list of orders, the state hash.
-Not included: commands, checks, matching, events, rings. 20,000 orders at 1,000 prices rest, then are
-taken out in random order; for the best price an order better than all comes and goes. The baseline
-is what one writes first in Python: a sorted list of prices (`bisect`) with a dictionary of the
-orders at each. It does the same in the same order, in turns; the best round of each counts.
+Not included: commands, checks, matching, events, rings. 20,000 orders at 1,000 prices rest, then
+are taken out in random order; for the best price an order better than all comes and goes. The
+baseline is what one writes first in Python: a sorted list of prices (`bisect`) with a dictionary of
+the orders at each. It does the same in the same order, in turns; the best round of each counts.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ static int64_t repeat(char kind, int64_t count)
                                                            memory_order_acq_rel,
                                                            memory_order_acquire);
         } else {
+            atomic_store_explicit(&word, i, memory_order_relaxed);
             atomic_thread_fence(memory_order_seq_cst);
         }
     }
