@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from ringbuf import layout
 from ringbuf.atomics import store_release
@@ -29,8 +31,24 @@ def engine_cores() -> tuple[int, int]:
     return first, second
 
 
+class LiveEngine(NamedTuple):
+    """A matcher that runs."""
+
+    wiring: Wiring
+    process: subprocess.Popen[bytes]
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """It takes no core meanwhile: a baseline has both."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+
 @contextmanager
-def spinning_engine(gateway_count: int = 1) -> Iterator[Wiring]:
+def spinning_engine(gateway_count: int = 1) -> Iterator[LiveEngine]:
     """Its shared memory; the matcher spins on the second core, this process is on the first."""
     name = f"perf{os.getpid()}"
     before = os.sched_getaffinity(0)
@@ -52,7 +70,7 @@ def spinning_engine(gateway_count: int = 1) -> Iterator[Wiring]:
                 assert process.poll() is None
                 os.sched_yield()
             os.sched_setaffinity(0, {ours})
-            yield made
+            yield LiveEngine(made, process)
         finally:
             os.sched_setaffinity(0, before)
             _stop(made.control.words, STOP_RECORDER)

@@ -1,11 +1,13 @@
 """A quoting client beside one that floods the same gateway with valid orders and cancels.
 
-The flood is open loop: it sends whatever its socket takes, without waiting for answers, so that
-the gateway is never without input of it. The quoting client sends one order at a time. Rounds
-with the flood and without it take turns; the median of the rounds' 99th percentiles counts, and the
-best round of each kind and all of them stand beside it. The gateway has a core of its own; matcher,
+The flood is open loop: it sends whatever its socket takes, without waiting for answers, so that the
+gateway is never without input of it. The quoting client sends one order at a time. Rounds with the
+flood and without it take turns; the median of the rounds' 99th percentiles counts, and the best
+round of each kind and all of them stand beside it. The gateway has a core of its own; matcher,
 flood and the quoting client share the other, so what the flood takes from them as a process is in
-the figure too.
+the figure too. Included: both clients, loopback TCP, gateway, rings and matcher. Not included: a
+network, recorder and standby, a core for each process, several clients that flood. The quoting
+client is a closed loop, in HDR histograms.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from perf.exchange import ROOT, Exchange, Placement, log_in, orders, running
+from perf.latency_figures import figures
 from perf.results_file import in_turns
 from perf.tcp_client import round_trips
 from ringbuf.waiting import PARK
@@ -28,7 +31,6 @@ from ringbuf.waiting import PARK
 TAIL_BUDGET = 1.5  # times the 99th percentile without a flood
 ROUNDS = 10
 TRIPS = 2_000
-PERCENTS = (50, 90, 99, 99.9)
 GATEWAY_CORE, OTHER_CORE = 0, 1
 
 
@@ -85,10 +87,6 @@ def _rounds(exchange: Exchange) -> tuple[np.ndarray, np.ndarray, int]:
     return samples[0], samples[1], answered
 
 
-def _percentiles(samples: np.ndarray) -> dict[str, float]:
-    return {str(each): float(np.percentile(samples, each)) for each in PERCENTS}
-
-
 def test_a_flood_beside_a_quoting_client(benchmark: Any, tmp_path: Path) -> None:
     """How much longer the quoting client waits."""
     cores = os.sched_getaffinity(0)
@@ -102,10 +100,10 @@ def test_a_flood_beside_a_quoting_client(benchmark: Any, tmp_path: Path) -> None
     # Of the rounds in the middle: the best one of either kind is luck, the worst one the machine's.
     ratio = float(np.median(tails[1]) / np.median(tails[0]))
     benchmark.extra_info.update(
-        alone_ns=_percentiles(alone[np.argmin(tails[0])]),
-        flooded_ns=_percentiles(beside[np.argmin(tails[1])]),
-        alone_all_rounds_ns=_percentiles(alone),
-        flooded_all_rounds_ns=_percentiles(beside),
+        alone_ns=figures(alone[np.argmin(tails[0])]),
+        flooded_ns=figures(beside[np.argmin(tails[1])]),
+        alone_all_rounds_ns=figures(alone),
+        flooded_all_rounds_ns=figures(beside),
         flood_answers_per_second=round(answered / (beside.sum() / 1e9)),
         tail_ratio=round(ratio, 2),
         budget=TAIL_BUDGET,

@@ -16,7 +16,8 @@ most one of them runs at a time. They cannot show 64 readers at once, each pulli
 `published` to a core of its own: there each step may cost something. The middle rounds count here.
 
 Command rings: an order in a command ring to its event, with that many rings to be polled, of which
-one has work; nothing reads events but the one who waits. Both sides spin, a core each.
+one has work; nothing reads events but the one who waits. Both sides spin, a core each. Between two
+rounds the matcher is stopped, and the bare C ping-pong has the cores.
 
 Elsewhere the best of several rounds.
 """
@@ -36,6 +37,7 @@ from typing import Any
 
 import numpy as np
 
+from perf import baseline
 from perf.live_engine import engine_cores, spinning_engine
 from perf.order_sides import time_orders
 from perf.results_file import curve, in_turns
@@ -54,6 +56,7 @@ WARM_UP_SECONDS = 1.0
 SETTLE_SECONDS = 0.02  # until readers that were continued run
 COMMAND_RINGS = (1, 4, 16)
 ORDERS, ORDER_ROUNDS = 2_000, 15
+C_TRIPS = 10_000  # between two rounds
 MEMORY_SIZES = (1_000_000, 10_000_000)
 _ROOT = Path(__file__).resolve().parent.parent
 _RING_RECORDS = 1 << 16
@@ -198,20 +201,26 @@ def test_readers(benchmark: Any) -> None:
     assert copied > 0
 
 
-def test_command_rings(benchmark: Any) -> None:
+def test_command_rings(benchmark: Any, tmp_path: Path) -> None:
     """Median ns from an order in one of so many command rings to its event."""
     clock = np.zeros(2, np.int64)
     slot = (SOURCE_GATEWAY_FIRST << SLOT_BITS) + 1
+    program = baseline.build("ring_baseline", tmp_path)
     medians: dict[int, list[float]] = {count: [] for count in COMMAND_RINGS}
+    bare: dict[int, list[float]] = {count: [] for count in COMMAND_RINGS}
 
     def measure() -> None:
         for count in COMMAND_RINGS:
             with spinning_engine(count) as engine:
-                commands, ring = engine.command_ring(SOURCE_GATEWAY_FIRST), engine.ring
+                wiring = engine.wiring
+                commands, ring = wiring.command_ring(SOURCE_GATEWAY_FIRST), wiring.ring
                 for session in range(ORDER_ROUNDS):
                     samples = np.zeros(ORDERS, np.int64)
                     time_orders(commands, ring, session, slot, ORDERS, samples, clock)
                     medians[count].append(float(np.median(samples)))
+                    with engine.stopped():
+                        found = baseline.run(program, "pingpong", C_TRIPS, *engine_cores())
+                    bare[count].append(found["p50_ns"])
 
     benchmark.pedantic(measure, rounds=1)
     benchmark.extra_info.update(
@@ -220,7 +229,9 @@ def test_command_rings(benchmark: Any) -> None:
             {
                 "best round": {count: min(each) for count, each in medians.items()},
                 "middle round": {count: float(np.median(each)) for count, each in medians.items()},
+                "bare C, best round": {count: min(each) for count, each in bare.items()},
             },
-        )
+        ),
+        rounds=in_turns(medians[COMMAND_RINGS[-1]], bare[COMMAND_RINGS[-1]]),
     )
     assert all(each > 0 for found in medians.values() for each in found)

@@ -110,9 +110,11 @@ static void ask_pingpong(struct shared *shared, int64_t trips)
         samples[trip - half - 1] = now_ns() - before;
     }
     qsort(samples, half, sizeof *samples, ascending);
-    printf("{\"best_ns\": %.1f, \"p50_ns\": %ld, \"p99_ns\": %ld, \"p99_9_ns\": %ld}\n", best,
-           (long)samples[half / 2], (long)samples[half * 99 / 100],
-           (long)samples[half * 999 / 1000]);
+    printf("{\"best_ns\": %.1f, \"p50_ns\": %ld, \"p90_ns\": %ld, \"p99_ns\": %ld, ", best,
+           (long)samples[half / 2], (long)samples[half * 9 / 10], (long)samples[half * 99 / 100]);
+    printf("\"p99_9_ns\": %ld, \"p99_99_ns\": %ld, \"p100_ns\": %ld}\n",
+           (long)samples[half * 999 / 1000], (long)samples[half * 9999 / 10000],
+           (long)samples[half - 1]);
 }
 
 static void produce(struct shared *shared, int64_t count)
