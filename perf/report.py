@@ -19,6 +19,7 @@ import click
 
 from perf import charts, machine
 from perf.budgets import BUDGETS, Bound, Budget
+from perf.reasons import REASONS
 from perf.results_file import CURVES, ROUNDS, Benchmark, Results, ResultsError, load
 
 MET, UNMET, NOT_MEASURED, STATED = "met", "UNMET", "not measured", "stated"
@@ -54,15 +55,16 @@ def judge(budget: Budget, results: Results) -> tuple[str, float | None]:
     return (MET if met else UNMET), worst
 
 
-def budget_rows(results: Results) -> list[tuple[str, str, str, str]]:
-    """Path, budget, figure and state, as text."""
+def budget_rows(results: Results) -> list[tuple[str, str, str, str, str]]:
+    """Path, budget, figure, state, and of what is not met the reason if it is known, as text."""
     rows = []
     for budget in BUDGETS:
         state, figure = judge(budget, results)
         limited = budget.bound != Bound.STATED
         wanted = f"{budget.bound} {charts.number(budget.limit)} " if limited else ""
         shown = "" if figure is None else f"{charts.number(figure)} {budget.unit}"
-        rows.append((budget.path, wanted + budget.unit, shown, state))
+        reason = REASONS.get(budget.path, "") if state == UNMET else ""
+        rows.append((budget.path, wanted + budget.unit, shown, state, reason))
     return rows
 
 
@@ -71,7 +73,7 @@ def markdown(results: Results) -> str:
     found = results.machine
     lines = [
         f"{_machine_line(found)}; {results.taken[:10]}, commit {_commit(found)}.",
-        *("", "| path | budget | figure | |", "|---|---|---|---|"),
+        *("", "| path | budget | figure | | why |", "|---|---|---|---|---|"),
         *(f"| {' | '.join(row)} |" for row in budget_rows(results)),
         *("", "| benchmark | figures |", "|---|---|"),
     ]
@@ -106,7 +108,7 @@ def page(results: Results, pictures: Mapping[str, str]) -> str:
         f"<p>{escape(_machine_line(results.machine))}</p>",
         *_warnings(results.machine),
         "<h2>Budgets</h2>",
-        _table(("path", "budget", "figure", ""), budget_rows(results)),
+        _table(("path", "budget", "figure", "", "why"), budget_rows(results)),
         "<h2>Machine</h2>",
         _table(("fact", "value"), [(key, str(value)) for key, value in results.machine.items()]),
     ]
@@ -274,7 +276,8 @@ def _warnings(found: Mapping[str, Any]) -> list[str]:
 def _table(head: tuple[str, ...], rows: list[Any]) -> str:
     parts = ["<table><tr>", *(f"<th>{escape(each)}</th>" for each in head), "</tr>"]
     for row in rows:
-        state = row[-1] if row[-1] in (MET, UNMET, NOT_MEASURED, STATED) else ""
+        states = [each for each in row if each in (MET, UNMET, NOT_MEASURED, STATED)]
+        state = states[-1] if states else ""
         parts.append(f'<tr class="{state.lower()}">' if state else "<tr>")
         parts += [f"<td>{escape(each)}</td>" for each in row]
         parts.append("</tr>")
