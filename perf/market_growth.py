@@ -2,7 +2,8 @@
 
     python -m perf.market_growth instruments|resting
 
-Prints a JSON object: of each size ns per command, and of resting orders resident bytes too. In a
+Prints a JSON object: of each size ns per command, of all rounds, and of rounds of the smallest size
+between them; of resting orders resident bytes too. In a
 process of its own, so that the memory of one market is all that grows. Played are enters and
 cancels, 64 to a publish, into a private ring that nobody reads; the best round counts.
 """
@@ -14,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import psutil
@@ -120,24 +122,40 @@ def together(*parts: np.ndarray) -> np.ndarray:
     return np.concatenate([each.view(np.uint8) for each in parts]).view(COMMAND_DTYPE)
 
 
-def by_instruments(count: int, random: np.random.Generator) -> float:
-    """ns per command when each order goes to any of `count` instruments."""
+def _go_round(markets: list[GrowingMarket], count: int, random: np.random.Generator) -> float:
+    """Seconds of a round of enters and cancels in any of `count` instruments."""
+    seconds = 0.0
+    for block in range(PROBES // BLOCK):
+        market = markets[block % len(markets)]
+        order = random.permutation(BLOCK)
+        entered = enters(np.arange(BLOCK), market.refs(BLOCK), _BASE + order % 64)
+        entered["instrument"] = random.integers(0, count // len(markets), BLOCK)
+        ended = cancels(order, entered["user_ref"][order])
+        ended["instrument"] = entered["instrument"][order]
+        seconds += market.play(together(entered, ended))
+    assert not any(market.resting for market in markets)
+    return seconds
+
+
+def by_instruments(
+    count: int, smallest: GrowingMarket, random: np.random.Generator
+) -> dict[str, Any]:
+    """ns per command when each order goes to any of `count` instruments, and to one, in turns."""
     engines = -(-count // INSTRUMENTS_MAX)
     markets = [GrowingMarket(count // engines) for _ in range(engines)]
-    best = float("inf")
-    for _ in range(ROUNDS + 1):  # the first touches the memory
-        seconds = 0.0
-        for block in range(PROBES // BLOCK):
-            market = markets[block % engines]
-            order = random.permutation(BLOCK)
-            entered = enters(np.arange(BLOCK), market.refs(BLOCK), _BASE + order % 64)
-            entered["instrument"] = random.integers(0, count // engines, BLOCK)
-            ended = cancels(order, entered["user_ref"][order])
-            ended["instrument"] = entered["instrument"][order]
-            seconds += market.play(together(entered, ended))
-        assert not any(market.resting for market in markets)
-        best = min(best, seconds)
-    return best / (2 * PROBES) * 1e9
+    rounds: list[float] = []
+    beside: list[float] = []
+    _go_round(markets, count, random)  # touches the memory
+    for _ in range(ROUNDS):
+        rounds.append(_go_round(markets, count, random))
+        beside.append(_go_round([smallest], 1, random))
+    return _figures(rounds, beside, 2 * PROBES)
+
+
+def _figures(rounds: list[float], beside: list[float], commands: int) -> dict[str, Any]:
+    """ns per command: best, of all rounds, and of the smallest size between them."""
+    ours, bare = ([each / commands * 1e9 for each in side] for side in (rounds, beside))
+    return {"ns_per_command": min(ours), "rounds": ours, "smallest": bare}
 
 
 def _fill(market: GrowingMarket, refs: np.ndarray, upto: int, random: np.random.Generator) -> None:
@@ -168,10 +186,12 @@ def _probe(market: GrowingMarket, refs: np.ndarray, random: np.random.Generator)
     return seconds / done
 
 
-def by_resting(random: np.random.Generator) -> Iterator[tuple[int, dict[str, float]]]:
+def by_resting(random: np.random.Generator) -> Iterator[tuple[int, dict[str, Any]]]:
     """Of each size ns per command, and resident bytes per order beyond an empty market."""
-    market = GrowingMarket(1)
-    refs = np.ones(max(RESTING), np.uint32)
+    market, smallest = GrowingMarket(1), GrowingMarket(1)
+    refs, few = np.ones(max(RESTING), np.uint32), np.ones(RESTING[0], np.uint32)
+    _fill(smallest, few, RESTING[0], random)
+    _probe(smallest, few, random)
     process = psutil.Process()
     # What the commands themselves take is there before and after.
     _fill(market, refs, RESTING[0], random)
@@ -180,24 +200,25 @@ def by_resting(random: np.random.Generator) -> Iterator[tuple[int, dict[str, flo
     before = process.memory_info().rss
     for count in RESTING:
         _fill(market, refs, count, random)
-        seconds = min(_probe(market, refs, random) for _ in range(ROUNDS))
+        rounds: list[float] = []
+        beside: list[float] = []
+        for _ in range(ROUNDS):
+            rounds.append(_probe(market, refs, random))
+            beside.append(_probe(smallest, few, random))
         grown = process.memory_info().rss - before
-        yield (
-            count,
-            {
-                "ns_per_command": seconds / 2 * 1e9,
-                "bytes_per_order": grown / (count - RESTING[0] or 1),
-            },
-        )
+        found = _figures(rounds, beside, 2)
+        yield count, {**found, "bytes_per_order": grown / (count - RESTING[0] or 1)}
 
 
 def main(kind: str) -> None:
     """Print one curve."""
     random = np.random.default_rng(1)
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, Any]] = {}
     if kind == "instruments":
+        smallest = GrowingMarket(1)
+        _go_round([smallest], 1, random)
         for count in INSTRUMENTS:
-            found[str(count)] = {"ns_per_command": by_instruments(count, random)}
+            found[str(count)] = by_instruments(count, smallest, random)
     else:
         found = {str(count): figures for count, figures in by_resting(random)}
     print(json.dumps(found))

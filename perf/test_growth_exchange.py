@@ -1,35 +1,45 @@
 """What a whole exchange costs as it grows: gateways, sessions, and the journal it starts from.
 
-Gateways: one client of the first gateway, open loop, beside 0 to 15 other gateways without clients,
-each a process with a replica of the market that follows every event. All processes sleep when they
-have nothing to do, and all share two cores: the curve shows what their waking up takes from the
-client's path there. It cannot show what sixteen gateways cost that have a core each: that is
-`test_growth.py`, readers and command rings. Recorder and standby do not run.
+Gateways: one client of the first gateway, open loop, in HDR histograms, beside 0 to 15 other
+gateways without clients, each a process with a replica of the market that follows every event. All
+processes sleep when they have nothing to do, and all share two cores: the curve shows what their
+waking up takes from the client's path there. It cannot show what sixteen gateways cost that have a
+core each: that is `test_growth.py`, readers and command rings. Recorder and standby do not run, and
+no network is in it. In turns with each number of gateways a bare C echo answers the same client on
+the same schedule.
 
 Sessions: a generated flow through so many TCP connections of one gateway, as fast as they go, with
 the feed read and the book rebuilt beside it: the compiled client of `shmx replay`. Each number of
-sessions has an instrument of its own. Client, gateways and matcher share the cores.
+sessions has an instrument of its own. Client, gateways and matcher share the cores. Not included:
+logins, recorder, standby. No baseline stands beside it: the smallest number of sessions is one.
+Percentiles are those that `shmx replay` prints, of sorted answers.
 
 Journal: the start of a replica in this process from a journal of so many events, in the page cache:
-all of it replayed, and with a snapshot at its end.
+all of it replayed, and with a snapshot at its end. Beside it a bare read of the journal's bytes.
+Not included: a cold disk, the start of a process, the file of the snapshot's own orders, which are
+few.
 """
 
 from __future__ import annotations
 
 import os
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gateways import replay
 from gateways.load.offered import immediate_order, offer, warm_up
-from gateways.load.percentiles import histogram, latencies, percentiles
-from perf.exchange import Placement, log_in, running
+from gateways.load.percentiles import PERCENTS, histogram, latencies, percentiles
+from perf import baseline
+from perf.exchange import Placement, connect, log_in, running
 from perf.long_journal import Writer, opening, round_of_commands
-from perf.results_file import CURVES, curve
+from perf.results_file import CURVES, curve, in_turns
 from shm_exchange import config
 from shm_exchange.flow import generate, save
 from shm_exchange.journal_segment import Owner
@@ -39,7 +49,7 @@ from shm_exchange.recovery import warm_up as warm_up_recovery
 from shm_exchange.snapshot import write_snapshot
 
 GATEWAYS = (1, 4, 16)
-RATE, ORDERS = 1_000, 3_000  # orders/s, and how many
+RATE, ORDERS, TURNS = 1_000, 600, 5  # orders/s, how many of them in a turn
 SESSIONS = (1, 10, 100, 1_000)
 FLOW_MESSAGES = 50_000
 JOURNAL_EVENTS = (100_000, 1_000_000, 10_000_000)
@@ -47,8 +57,28 @@ RECOVERIES = 3
 CLIENT_CORE, MATCHER_CORE = 0, 1
 
 
-def _beside_gateways(folder: Path, count: int) -> tuple[dict[float, int], float]:
-    """ns by percent, of orders to the first of `count` gateways; seconds until READY."""
+class Beside(NamedTuple):
+    """One number of gateways: ns by percent of ours and of the echo, medians of turns, start."""
+
+    ours: dict[float, int]
+    echo: dict[float, int]
+    medians: list[float]
+    echo_medians: list[float]
+    ready_seconds: float
+
+
+@contextmanager
+def _echo(program: Path) -> Iterator[int]:
+    command = [str(program), "park", str(CLIENT_CORE)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        with connect(("127.0.0.1", int(process.stdout.readline()))) as client:
+            yield client.fileno()
+        process.wait(10)
+
+
+def _beside_gateways(folder: Path, count: int, program: Path) -> Beside:
+    """Orders to the first of `count` gateways, and to the echo, in turns."""
     request = immediate_order("AAPL", Decimal("0.01"), 100)
     warm_up(request)
     folder.mkdir()
@@ -56,28 +86,52 @@ def _beside_gateways(folder: Path, count: int) -> tuple[dict[float, int], float]
     with running(folder, placement) as exchange, log_in(exchange.address, "T01") as client:
         client.setblocking(False)
         descriptor = client.fileno()
-        offer(descriptor, request, 1, RATE, 500)
-        found = offer(descriptor, request, 501, RATE, ORDERS)
-        return percentiles(histogram(latencies(found.marks))), exchange.ready_seconds
+        offer(descriptor, request, 1, RATE, ORDERS)
+        ours, echoed = [], []
+        with _echo(program) as echo:
+            for turn in range(TURNS):
+                first = 1 + (1 + turn) * ORDERS
+                ours.append(latencies(offer(descriptor, request, first, RATE, ORDERS).marks))
+                exchange.freeze()
+                try:
+                    echoed.append(latencies(offer(echo, request, 1, RATE, ORDERS).marks))
+                finally:
+                    exchange.thaw()
+    return Beside(
+        percentiles(histogram(np.concatenate(ours))),
+        percentiles(histogram(np.concatenate(echoed))),
+        [float(np.median(each)) for each in ours],
+        [float(np.median(each)) for each in echoed],
+        exchange.ready_seconds,
+    )
 
 
 def test_gateways(benchmark: Any, tmp_path: Path) -> None:
     """ns from due to acknowledged beside other gateways, and how long such an exchange starts."""
-    found: dict[int, tuple[dict[float, int], float]] = {}
+    program = baseline.build("tcp_echo", tmp_path)
+    found: dict[int, Beside] = {}
 
     def measure() -> None:
         for count in GATEWAYS:
-            found[count] = _beside_gateways(tmp_path / str(count), count)
+            found[count] = _beside_gateways(tmp_path / str(count), count, program)
 
     benchmark.pedantic(measure, rounds=1)
     lines = {
-        f"p{percent:g}": {count: each[percent] for count, (each, _) in found.items()}
-        for percent in (50.0, 99.0, 99.9)
+        f"p{percent:g}": {count: each.ours[percent] for count, each in found.items()}
+        for percent in PERCENTS
     }
-    starts = {count: seconds for count, (_, seconds) in found.items()}
+    lines["echo p50"] = {count: each.echo[50.0] for count, each in found.items()}
+    starts = {count: each.ready_seconds for count, each in found.items()}
+    last = found[GATEWAYS[-1]]
     curves = curve("ns from due to acknowledged, by gateways", lines)
     curves[CURVES] |= curve("seconds until READY, by gateways", {"s": starts})[CURVES]
-    benchmark.extra_info.update(ready_seconds=round(starts[1], 2), **curves)
+    by_percent = {
+        f"{count} gateways": {f"{percent:g}": value for percent, value in each.ours.items()}
+        for count, each in found.items()
+    }
+    benchmark.extra_info.update(
+        **by_percent, **curves, rounds=in_turns(last.medians, last.echo_medians)
+    )
     assert all(value > 0 for line in lines.values() for value in line.values())
 
 
@@ -123,6 +177,17 @@ def _recovery_seconds(directory: Path, owner: Owner, events: int) -> float:
     return best
 
 
+def _read_seconds(directory: Path) -> float:
+    """Of the bytes of all its files, best of some."""
+    best = float("inf")
+    for _ in range(RECOVERIES):
+        began = time.perf_counter()
+        for path in directory.iterdir():
+            path.read_bytes()
+        best = min(best, time.perf_counter() - began)
+    return best
+
+
 def _market() -> Market:
     return empty_market(config.built_in(), 1)
 
@@ -132,6 +197,7 @@ def test_journal_length(benchmark: Any, tmp_path: Path) -> None:
     owner = Owner.of(1, 1)
     whole: dict[int, float] = {}
     short: dict[int, float] = {}
+    read: dict[int, float] = {}
 
     def measure() -> None:
         writer = Writer(tmp_path, _market(), _market(), owner)
@@ -141,6 +207,7 @@ def test_journal_length(benchmark: Any, tmp_path: Path) -> None:
             while writer.journal.position < events:
                 writer.play_round(commands)
             writer.journal.sync()
+            read[events] = _read_seconds(tmp_path)
             whole[events] = _recovery_seconds(tmp_path, owner, events)
             snapshot = write_snapshot(writer.replica, tmp_path, owner, time.time_ns())
             short[events] = _recovery_seconds(tmp_path, owner, events)
@@ -151,7 +218,7 @@ def test_journal_length(benchmark: Any, tmp_path: Path) -> None:
     benchmark.extra_info.update(
         curve(
             "seconds to recover, by events in the journal",
-            {"all replayed": whole, "snapshot at the end": short},
+            {"all replayed": whole, "snapshot at the end": short, "bare read": read},
         )
     )
     assert np.all(np.array(list(whole.values())) > 0) and len(short) == len(JOURNAL_EVENTS)
