@@ -141,20 +141,27 @@ def _section(each: Benchmark) -> list[str]:
         parts.append(charts.scaling_curve(title, lines))
         rows = _by_size(lines)
         parts.append(_table(tuple(rows[0]), _cells(rows)))
-    curves = {
-        key: {_percent(percent): float(value) for percent, value in found.items()}
-        for key, found in each.extra.items()
-        if isinstance(found, dict) and found and key != "budget_ns"
-        if all(0 <= _percent(each) <= 100 for each in found)
-    }
-    if curves:
+    if curves := _percentile_lines(each.extra):
         parts.append(charts.percentile_curves("ns, by share of samples", curves))
+    for key, found in each.extra.items():
+        if key != CURVES and isinstance(found, dict) and (curves := _percentile_lines(found)):
+            parts.append(charts.percentile_curves(f"{key}, by share of samples", curves))
     if rounds := each.extra.get(ROUNDS):
         both = {"ours": rounds["ours"], "baseline": rounds["baseline"]}
         parts.append(charts.round_curves("round by round", both))
     elif len(each.seconds) >= 3:
         parts.append(charts.histogram("rounds", [1e3 * s for s in each.seconds], "ms"))
     return parts
+
+
+def _percentile_lines(facts: Mapping[str, Any]) -> dict[str, dict[float, float]]:
+    """Those of the facts that are values by percent: one may be missing, a budget is none."""
+    return {
+        key: {_percent(percent): float(value) for percent, value in found.items()}
+        for key, found in facts.items()
+        if isinstance(found, dict) and found and not key.startswith("budget")
+        if all(0 <= _percent(each) <= 100 for each in found)
+    }
 
 
 def _scaling(benchmarks: Iterable[Benchmark]) -> list[str]:
@@ -227,7 +234,9 @@ def _figure(extra: Mapping[str, Any], key: str) -> float | None:
 
 
 def _percent(key: str) -> float:
-    """99.9 of `99.9`, and of `p99_9` as the C programs say it; -1 of anything else."""
+    """99.9 of `99.9`, and of `p99_9` as the C programs say it; 100 of `max`; -1 of the rest."""
+    if key == "max":
+        return 100.0
     digits = key.removeprefix("p").replace("_", ".", 1)
     return float(digits) if digits.replace(".", "", 1).isdecimal() else -1.0
 

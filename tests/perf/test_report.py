@@ -137,6 +137,37 @@ def test_a_curve_is_drawn_and_tabled(tmp_path: Path) -> None:
     assert "| 4 | 110 |  |" in text and "| in | 10 |" in text and "{" not in text
 
 
+def test_every_line_is_drawn_within_its_picture(tmp_path: Path) -> None:
+    """Of each kind of chart, with values that lie far apart, are equal, are 0 or below."""
+    turns = in_turns([0.0, 1e-9, 5e3], [7.0, 7.0, 7.0])
+    nested = {"2 k/s": PERCENTILES, "600 k/s": {"50": 0, "max": 9e9}}
+    lines = {"ours": {0.5: 1e-7, 64: 3e9}, "same": {0.5: 5, 64: 5}, "one": {4: 0}}
+    wanted = ("ns, by share of samples", "echo_ns, by share of samples", "by readers")
+    extra = {"ours_ns": PERCENTILES, "echo_ns": nested, "budget_ns": {"50": 1, "99": 2}}
+    found = load(
+        write(
+            tmp_path / "r.json",
+            benchmark("perf/test_x.py::test_a", [1.0], **extra, rounds=turns),
+            benchmark("perf/test_x.py::test_b", [1.0], **curve("by readers", lines)),
+            benchmark("perf/test_x.py::test_c", [1.0, 1.0, 1.0, 1.0]),
+            benchmark("perf/test_x.py::test_d[10]", [1.0], messages_per_second=1),
+            benchmark("perf/test_x.py::test_d[1000]", [1.0], messages_per_second=1e9),
+        )
+    )
+    page = ElementTree.fromstring(report.page(found, {}))
+    drawn = {each[0].text: each for each in page.findall(".//{*}svg")}
+    assert set(drawn) == {*wanted, "round by round", "rounds", "test_d, by its parameter"}
+    counts = {title: len(each.findall("{*}polyline")) for title, each in drawn.items()}
+    assert [counts[title] for title in (*wanted, "round by round", "rounds")] == [1, 2, 3, 2, 0]
+    assert drawn["rounds"].findall("{*}rect")
+    for each in drawn.values():
+        _, _, width, height = map(float, each.get("viewBox", "").split())
+        for line in each.findall("{*}polyline"):
+            for point in line.get("points", "").split():
+                x, y = map(float, point.split(","))
+                assert 0 <= x <= width and 0 <= y <= height, (each[0].text, point)
+
+
 @pytest.mark.parametrize("bound", [Bound.AT_MOST, Bound.BELOW, Bound.AT_LEAST])
 def test_the_worst_of_several_counts(tmp_path: Path, bound: Bound) -> None:
     """On either side of a limit, and just at it."""
@@ -158,8 +189,8 @@ def test_the_worst_of_several_counts(tmp_path: Path, bound: Bound) -> None:
 
 def test_names_of_percentiles() -> None:
     """As ours and the C programs write them; what is no percentile makes no curve."""
-    names = ("50", "99.9", "100", "p50", "p99_9", "p99_9_ns", "best_ns", "")
-    assert [report._percent(each) for each in names] == [50, 99.9, 100, 50, 99.9, -1, -1, -1]
+    names = ("50", "99.9", "100", "p50", "p99_9", "max", "p99_9_ns", "best_ns", "")
+    assert [report._percent(each) for each in names] == [50, 99.9, 100, 50, 99.9, 100, -1, -1, -1]
 
 
 def test_every_budget_names_a_test_that_exists() -> None:
