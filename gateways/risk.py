@@ -147,6 +147,22 @@ def reserve(market, risk, slot, session, instrument, side, quantity):
 
 
 @cold_kernel
+def set_aside(market, risk, slot, sign):
+    """Let the order in `slot`, which a mass quote replaces, count for nothing (-1), or again (1).
+
+    With a replace on its way it goes on to count: it may be no part of its quote any more.
+    """
+    row = risk.reservations[at(slot)]
+    if row["counted"] == 0 or row["flying"] > 0:
+        return
+    session, instrument = np.int64(row["session"]), np.int64(row["instrument"])
+    side = BUYS if row["side"] == BUY_CODE else SELLS
+    place = ROW * position_row(market, session, instrument) + side
+    risk.exposures[at(place)] += sign * np.int64(row["counted"])
+    risk.sessions[at(ROW * session)] += sign
+
+
+@cold_kernel
 def _answers(event):
     """1 when the event is the answer to an order or a replace."""
     kind = event["kind"]
@@ -155,6 +171,21 @@ def _answers(event):
     if kind == CANCELLED:
         return 1 if event["unused_user_ref"] != 0 else 0
     return 1 if kind == ACCEPTED or kind == REPLACED else 0
+
+
+@cold_kernel
+def _end(market, risk, slot):
+    """If the order in `slot` has ended, what is still asked of it comes to nothing.
+
+    Who is offered the slot next may be of another instrument and side. The answers come in the
+    order of the requests, so those that are due for the last order are not taken for his.
+    """
+    if slot < 0 or slot >= len(risk.reservations):
+        return
+    row = risk.reservations[at(slot)]
+    if row["counted"] != 0 and market.orders[at(slot)]["state"] == FREE:
+        row["asked"] = 0
+        _count(market, risk, slot, np.int64(0))
 
 
 @cold_kernel
@@ -172,8 +203,11 @@ def follow_risk(market, risk, event):
         row = risk.reservations[at(slot)]
         if row["flying"] > 0:
             row["flying"] = row["flying"] - 1
+    if kind == EXECUTED or kind == SELF_MATCHED or kind == CANCELLED:
+        _end(market, risk, slot)
     _recount(market, risk, slot)
     if kind == EXECUTED or kind == SELF_MATCHED:
+        _end(market, risk, np.int64(event["taker_slot"]))
         _recount(market, risk, np.int64(event["taker_slot"]))
 
 

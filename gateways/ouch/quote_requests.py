@@ -2,6 +2,10 @@
 
 Every side that has a quantity is offered a slot. What a check refuses goes to the matcher as well,
 with its reject: the matcher says it in sequence and gives all slots back.
+
+A quote is no chain: what its last order has traded is held, and the new order comes on top. So the
+session's limits are checked as if the orders that the message replaces were gone already. Until the
+matcher has said so they count like any other.
 """
 
 import numpy as np
@@ -10,9 +14,10 @@ from gateways.order_index import find_order, insert_order, order_key
 from gateways.ouch.checks import BUY, SELL, price_ticks, quantity_fault
 from gateways.ouch.inbound import COMMAND_REFUSED, DISK_SHORT, FLAG_LONG_FORM, blank_command
 from gateways.ouch.private_quotes import MASS_QUOTE, QUOTE
-from gateways.risk import is_limited, reserve, risk_fault
+from gateways.risk import is_limited, reserve, risk_fault, set_aside
 from ringbuf.bits import at, load_big_2, load_big_4, load_big_8, load_raw_8
 from ringbuf.jit import cold_kernel
+from shm_exchange.market import QUOTE_IDS
 from shm_exchange.messages import (
     ALL_INSTRUMENTS,
     BLANK_FIRM,
@@ -49,7 +54,30 @@ _ASK_QUANTITY = QUOTE.offset_of("ask_quantity")
 
 
 @cold_kernel
-def _offer(market, desk, session, key, instrument, quote_id, side, price, quantity, now_ns):
+def _is_repeated(data, first, offset):
+    """1 when a quote between `first` and `offset` has the id of the one at `offset`."""
+    quote_id = load_big_2(data, offset + _ID)
+    for place in range(first, offset, _EACH):
+        if load_big_2(data, place + _ID) == quote_id:
+            return 1
+    return 0
+
+
+@cold_kernel
+def _set_replaced_aside(market, desk, session, data, first, count, sign):
+    """Let the orders that the quotes at data[first:] have count for nothing (-1), or again (1)."""
+    for offset in range(first, first + count * _EACH, _EACH):
+        quote_id = np.int64(load_big_2(data, offset + _ID))
+        if quote_id == 0 or quote_id > QUOTE_IDS or _is_repeated(data, first, offset):
+            continue
+        for number in range(2):
+            slot = np.int64(quote_side(market, session, quote_id, SELL if number else BUY))
+            if slot != NO_SLOT:
+                set_aside(market, desk.risk, slot, sign)
+
+
+@cold_kernel
+def _offer(market, desk, session, key, instrument, side, price, quantity, now_ns):
     """A slot for one side and its price in ticks, or 0 and the reject."""
     ticks = np.int64(price_ticks(desk.instruments, instrument, side, price))
     if ticks <= 0:
@@ -57,10 +85,9 @@ def _offer(market, desk, session, key, instrument, quote_id, side, price, quanti
     code = np.int64(quantity_fault(desk.instruments, instrument, quantity))
     limited = is_limited(desk.risk, session)
     if limited and code == 0:
-        before = np.int64(quote_side(market, session, quote_id, side))
         risk = desk.risk
         code = np.int64(
-            risk_fault(market, risk, before, session, instrument, side, ticks, quantity, now_ns)
+            risk_fault(market, risk, NO_SLOT, session, instrument, side, ticks, quantity, now_ns)
         )
     if code:
         return np.int64(NO_SLOT), code
@@ -99,7 +126,6 @@ def _take_quote(market, desk, data, offset, row, session, key, code, now_ns):
             session,
             key + 1 + number,
             instrument,
-            quote_id,
             side,
             price,
             quantity,
@@ -155,11 +181,16 @@ def take_mass_quote(
     command["user_ref_index"] = channel
     command["group_id"] = request["group_id"]
     key = order_key(session, channel, number)
+    limited = is_limited(desk.risk, session)
+    if limited:
+        _set_replaced_aside(market, desk, session, data, offset + _HEAD, count, -1)
     for each in range(count):
         row = blank_command(desk, position + 1 + each, CONTINUATION, 0, 0, 0)
         place = offset + _HEAD + each * _EACH
         code = np.int64(
             _take_quote(market, desk, data, place, row, session, key + 2 * each, code, now_ns)
         )
+    if limited:
+        _set_replaced_aside(market, desk, session, data, offset + _HEAD, count, 1)
     command["reason"] = code
     return padding + 1 + count

@@ -68,6 +68,12 @@ def mass_cancel(appendage: bytes = b"", symbol: bytes = b"        ") -> bytes:
     return struct.pack(">cI4s8sH", b"C", 9, b"FIRM", symbol, len(appendage)) + appendage
 
 
+def mass_quote(user_ref: int, quotes: list[tuple[Any, ...]], group: int = 0) -> bytes:
+    """`q`; of each quote its id, symbol, and price and quantity of bid and ask."""
+    rows = b"".join(struct.pack(">H8sQIQI", *each, *bid, *ask) for *each, bid, ask in quotes)
+    return struct.pack(">cIBHB", b"q", user_ref, 0, group, len(quotes)) + rows
+
+
 def disable(letter: bytes = b"D", appendage: bytes = b"") -> bytes:
     """`D` or `E`."""
     return struct.pack(">cI4sH", letter, 0xFFFF_FFFF, b"FIRM", len(appendage)) + appendage

@@ -7,6 +7,7 @@ nothing of slots says for each request which limit it passes. `test_uncompiled` 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,8 @@ from hypothesis import strategies as st
 from gateways.order_index import create_order_index, insert_order
 from gateways.ouch.codec import decode
 from gateways.ouch.follow import follow_all
-from gateways.ouch.inbound import SAID, SILENT, Desk, take_request
+from gateways.ouch.inbound import FOR_MANY, SAID, SILENT, Desk, take_request
+from gateways.ouch.quote_requests import take_mass_quote
 from gateways.ouch.tags import OUCH_REQUEST_DTYPE
 from gateways.risk import BUYS, ROW, SELLS, Risk, create_risk
 from ringbuf.broadcast import Broadcast
@@ -34,7 +36,7 @@ from shm_exchange.messages import (
     EventKind,
 )
 from shm_exchange.slots import create_slots
-from tests.gateways.ouch_cases import cancel, enter, replace
+from tests.gateways.ouch_cases import cancel, enter, mass_quote, replace
 
 SOURCE, LIMITED, FREE_SESSION = 2, 0, 1
 SECOND_NS = 10**9
@@ -75,9 +77,13 @@ class Chain:
     executed: int = 0
     unanswered: int = 0
     asked: int = 0
+    quote_id: int = 0
+    ended: bool = False  # then what is still asked of it comes to nothing
 
     @property
     def counted(self) -> int:
+        if self.ended:
+            return 0
         return max(self.open, self.asked) if self.unanswered else self.open
 
     def ask(self, quantity: int) -> None:
@@ -94,10 +100,21 @@ class Model:
     positions: list[int] = field(default_factory=lambda: [0, 0])
     last: list[int] = field(default_factory=lambda: [0, 0])
     asked_at: list[tuple[int, int]] = field(default_factory=list)  # second, instrument
+    quotes: dict[tuple[int, str], Chain] = field(default_factory=dict)  # of each id and side
+    aside: list[Chain] = field(default_factory=list)  # what the message being checked replaces
 
     def orders(self) -> list[Chain]:
         unique = {id(each): each for each in self.chains.values()}
+        unique = {key: each for key, each in unique.items() if not self.is_aside(each)}
         return [each for each in unique.values() if each.counted]
+
+    def is_aside(self, chain: Chain) -> bool:
+        return any(each is chain for each in self.aside)
+
+    def quoted(self, quote_id: int, side: str) -> list[Chain]:
+        """The order that rests as this side of a quote, unless a replace of it is on its way."""
+        chain = self.quotes.get((quote_id, side))
+        return [chain] if chain and chain.open and not chain.unanswered else []
 
     def exposure(self, instrument: int, side: str, but: Chain | None = None) -> int:
         mine = [each for each in self.orders() if each is not but]
@@ -144,8 +161,13 @@ class Model:
         if kind in (EventKind.ACCEPTED, EventKind.REPLACED):
             chain.open = int(event["quantity"])
             chain.unanswered -= 1
+            if chain.quote_id and kind is EventKind.ACCEPTED:
+                self.quotes[chain.quote_id, chain.side] = chain
+            elif self.quotes.get((chain.quote_id, chain.side)) is chain:
+                del self.quotes[chain.quote_id, chain.side]
         elif kind is EventKind.CANCELLED:
             chain.open = int(event["leaves"])
+            chain.ended = chain.open == 0
             chain.unanswered -= int(event["unused_user_ref"] != 0)
         elif kind in (EventKind.REJECTED, EventKind.IGNORED):
             numbered = (CommandKind.ENTER, CommandKind.REPLACE)
@@ -155,8 +177,13 @@ class Model:
         if event[session] == LIMITED:
             chain, quantity = self.chains[int(event[user_ref])], int(event["quantity"])
             chain.open -= quantity
+            chain.ended = chain.open == 0
             chain.executed += quantity
             self.positions[event["instrument"]] += quantity if side == "B" else -quantity
+
+
+Side = tuple[int, int]  # price and quantity
+Quote = tuple[int, int, Side, Side]  # id, instrument, bid, ask
 
 
 class Exchange:
@@ -197,15 +224,20 @@ class Exchange:
         result = decode(data, 0, len(message), request[0])
         desk, now = self.desk, self.now_ns
         said = take_request(self.replica, desk, request[0], result, self.asked, session, 1, now)
+        if said == FOR_MANY:
+            arguments = (data, 0, request[0], result, self.asked, session, 1, now)
+            self.asked += int(take_mass_quote(self.replica, desk, *arguments))
         self.asked += said == SAID
         return int(said)
 
     def answer(self, count: int) -> None:
         """Match that many commands, and let the gateway hear of it."""
-        for _ in range(min(count, self.asked - self.done)):
-            records = self.desk.commands.records
-            self._match(records, self.done & 1023, SOURCE, self.done + 1)
-            self.done += 1
+        for _ in range(count):
+            if self.done == self.asked:
+                return
+            records, index = self.desk.commands.records, self.done & 1023
+            self.done += 1 + int(records[index]["continuations"])
+            self._match(records, index, SOURCE, self.done)
 
     def limit(self, which: Limit, value: int) -> None:
         """What an operator sets."""
@@ -270,6 +302,34 @@ class Exchange:
             chain.ask(max(0, total - chain.executed))
             chain.user_ref = number
 
+    def quote(self, quotes: Sequence[Quote]) -> int:
+        """A mass quote: its first reject, or 0."""
+        first = self.numbers[LIMITED] + 1
+        self.numbers[LIMITED] = first + 2 * len(quotes)
+        model, expected = self.model, 0
+        model.aside = [c for each in quotes for side in "BS" for c in model.quoted(each[0], side)]
+        for place, (quote_id, instrument, *sides) in enumerate(quotes):
+            for number, (side, (price, quantity)) in enumerate(zip("BS", sides, strict=True)):
+                if expected or not quantity:
+                    continue
+                model.asked_at.append((self.now_ns // SECOND_NS, instrument))
+                mid = self.mid(instrument)
+                expected = model.fault(instrument, side, price, quantity, None, mid)
+                if expected == 0:
+                    user_ref = first + 2 * place + number + 1
+                    chain = Chain(instrument, side, user_ref, quote_id=quote_id)
+                    model.chains[user_ref] = chain
+                    chain.ask(quantity)
+        model.aside = []
+        command = self.asked
+        rows = [
+            (quote_id, SYMBOLS[instrument], *((10_000 * price, size) for price, size in sides))
+            for quote_id, instrument, *sides in quotes
+        ]
+        assert self.say(LIMITED, mass_quote(first, rows)) == FOR_MANY
+        assert self.desk.commands.records[command & 1023]["reason"] == expected
+        return expected
+
     def refusal(self) -> int:
         """Why the last command is a refusal; 0 when it is none."""
         command = self.desk.commands.records[(self.asked - 1) & 1023]
@@ -304,7 +364,9 @@ class Exchange:
 
 
 ACTION = st.tuples(
-    st.sampled_from(("enter", "enter", "enter", "trade", "replace", "cancel", "answer", "limit")),
+    st.sampled_from(
+        ("enter", "enter", "trade", "quote", "quote", "replace", "cancel", "answer", "limit")
+    ),
     st.integers(0, 7),
     st.sampled_from("BS"),
     st.sampled_from(PRICES),
@@ -319,6 +381,11 @@ def perform(exchange: Exchange, action: tuple[str, int, str, int, int]) -> None:
         exchange.enter(LIMITED, number % 2, side, price, quantity)
     elif what == "trade":
         exchange.enter(FREE_SESSION, number % 2, side, price, quantity)
+    elif what == "quote":
+        ask = 0 if number > 5 else quantity
+        first = (1 + number % 2, number // 2 % 2, (price - 10, quantity), (price + 10, ask))
+        second = (3, number // 4, (price - 5, ask // 2), (price + 10, quantity // 2))
+        exchange.quote([first, second] if side == "B" else [first])
     elif what == "replace" and live:
         exchange.replace(live[number % len(live)], price, quantity)
     elif what == "cancel" and live:
@@ -344,3 +411,65 @@ def test_limits_against_a_naive_model(actions: list[tuple[str, int, str, int, in
     exchange.answer(len(actions))
     assert exchange.counted() == exchange.expected()
     exchange.check_successor()
+
+
+def limited(**limits: int) -> Exchange:
+    return Exchange({Limit[which.upper()]: value for which, value in limits.items()})
+
+
+NOTHING = (0, 0)
+
+
+def test_what_a_quote_has_traded_is_held() -> None:
+    exchange = limited(position=100)
+    assert exchange.quote([(1, 0, (100, 60), NOTHING)]) == 0
+    exchange.enter(FREE_SESSION, 0, "S", 100, 50)
+    exchange.answer(2)
+    assert exchange.quote([(1, 0, (100, 60), NOTHING)]) == CODES[Limit.POSITION]
+    exchange.answer(1)
+    assert exchange.quote([(1, 0, (100, 50), NOTHING)]) == 0
+
+
+def test_a_quote_that_moves_to_another_symbol() -> None:
+    exchange = limited(position=100)
+    assert exchange.quote([(1, 0, (100, 100), NOTHING)]) == 0
+    assert exchange.quote([(2, 1, (100, 100), NOTHING)]) == 0
+    exchange.answer(2)
+    assert exchange.quote([(1, 1, (95, 100), NOTHING)]) == CODES[Limit.POSITION]
+    exchange.answer(1)
+    assert exchange.counted() == [2, 100, 0, 0, 100, 0, 0]
+
+
+def test_quotes_at_their_limit_are_said_again() -> None:
+    exchange = limited(position=100, open_orders=3)
+    quotes = [(1, 0, (100, 50), (105, 100)), (2, 0, (99, 50), NOTHING)]
+    for _ in range(3):
+        assert exchange.quote(quotes) == 0
+        exchange.answer(1)
+        assert exchange.counted() == exchange.expected() == [3, 100, 100, 0, 0, 0, 0]
+    assert exchange.quote([*quotes, (3, 1, (1, 1), NOTHING)]) == CODES[Limit.OPEN_ORDERS]
+
+
+def test_a_quote_named_twice_is_set_aside_once() -> None:
+    exchange = limited(position=100)
+    assert exchange.quote([(1, 0, (100, 60), NOTHING)]) == 0
+    exchange.answer(1)
+    twice = [(1, 0, (100, 60), NOTHING), (1, 0, (100, 60), NOTHING)]
+    assert exchange.quote(twice) == CODES[Limit.POSITION]
+    exchange.answer(1)
+    assert exchange.counted() == exchange.expected() == [1, 60, 0, 0, 0, 0, 0]
+
+
+def test_a_slot_that_is_taken_again_while_its_last_order_is_replaced() -> None:
+    exchange = limited(position=100)
+    exchange.enter(LIMITED, 0, "S", 100, 50)
+    exchange.enter(FREE_SESSION, 0, "B", 100, 50)
+    exchange.answer(1)
+    exchange.replace(exchange.model.chains[1], 105, 60)
+    exchange.asked, waiting = exchange.asked - 1, exchange.asked
+    exchange.answer(1)  # it is executed
+    exchange.asked = waiting
+    exchange.enter(LIMITED, 1, "B", 100, 80)
+    assert exchange.counted() == exchange.expected() == [1, 0, 0, -50, 80, 0, 0]
+    exchange.answer(2)
+    assert exchange.counted() == exchange.expected() == [1, 0, 0, -50, 80, 0, 0]
