@@ -331,6 +331,7 @@ _Static_assert(sizeof(struct order_tags) == 64, "size");
 #define EVENT_UNUSED_USER_REF 60
 #define EVENT_CAUSE 43
 #define EVENT_DISPLAYED 56
+#define EVENT_DONE 56
 #define EVENT_COMMAND_KIND 63
 #define EVENT_GENERATION 44
 #define EVENT_EPOCH 48

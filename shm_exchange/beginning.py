@@ -90,11 +90,14 @@ def set_stage(market, code):
 
 @cold_kernel
 def carry(market, order, event):
-    """An order's numbers count from what its new stream says of it. event: CARRIED."""
-    order["executed"] = 0
-    order["decremented"] = 0
+    """What CARRIED says of an order, besides what it is now.
+
+    Its chain goes on: a total that its client named before means the same now, so the client is
+    told what of it is done.
+    """
     event["flags"] |= RESTS
     event["reference"] = order["reference"]
+    event["done"] = order["executed"] + order["decremented"]
 
 
 @cold_kernel

@@ -370,6 +370,7 @@ EVENT = Record(
         ),
         Field("cause", "u1", doc="CANCELLED: Cause, 0 when the client asked", offset=43),
         Field("displayed", "i4", doc="RESTATED: lots displayed now", offset=56),
+        Field("done", "i4", doc="CARRIED: lots of the chain that are gone already", offset=56),
         # IGNORED, REJECTED
         Field("command_kind", "u1", doc="IGNORED, REJECTED: CommandKind", offset=63),
         # LOGGED_IN, LOGGED_OUT, GATEWAY_STARTED, GATEWAY_DIED

@@ -57,7 +57,6 @@ SESSIONS = int(EventKind.SESSIONS)
 EPOCH = int(EventKind.EPOCH)
 CONTINUED = int(EventKind.CONTINUED)
 ATTESTED = int(EventKind.ATTESTED)
-CARRIED = int(EventKind.CARRIED)
 ROLLED = int(EventKind.ROLLED)
 LIMITS = int(EventKind.LIMITS)
 BROKEN = int(EventKind.BROKEN)
@@ -256,10 +255,6 @@ def _apply_rare(market, event, kind, position):
         scalars["continuing"] = event["slot"]
         scalars["continuing_kind"] = event["reason"]
         scalars["continuing_next"] = event["source_next"]
-    elif kind == CARRIED:
-        order = market.orders[at(np.int64(event["slot"]))]
-        order["executed"] = 0
-        order["decremented"] = 0
     elif kind == ROLLED:
         end_streams(market, position)
     elif kind == BROKEN:

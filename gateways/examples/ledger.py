@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from gateways.client import Sequenced
+from gateways.ouch.tags import Tag
 from gateways.ouch.typed_messages import (
     AiqCanceled,
     OrderAccepted,
@@ -74,7 +75,9 @@ class Ledger:
         self.last_sequence = item.sequence
         message = item.message
         if isinstance(message, OrderAccepted):
-            self._open(message)
+            done = message.tags.get(Tag.CHAIN_DONE, 0)  # of one that an earlier stream began
+            assert isinstance(done, int)
+            self._open(message, done)
         elif isinstance(message, OrderReplaced):
             original = self.orders.pop(message.original_user_ref_num)
             self._open(message, original.executed)

@@ -28,7 +28,7 @@ from gateways.ouch.outbound_protection import encode_protection, is_of_protectio
 from gateways.ouch.outbound_quotes import encode_quoted
 from gateways.ouch.outbound_self_match import encode_self_matched
 from gateways.ouch.restated import restated
-from gateways.ouch.tag_echo import ACCEPTED_ECHO, REPLACED_ECHO, echo_tags
+from gateways.ouch.tag_echo import ACCEPTED_ECHO, REPLACED_ECHO, echo_tags, put_4
 from gateways.ouch.tags import Tag
 from gateways.packets import HEADER_SIZE
 from gateways.wire import copy_client_order_id
@@ -70,6 +70,7 @@ _TYPE_E, _TYPE_J, _TYPE_M, _TYPE_Q = ord("E"), ord("J"), ord("M"), ord("Q")
 
 _TAG_CHANNEL = int(Tag.USER_REF_INDEX)
 _TAG_CAUSE = int(Tag.CAUSE)
+_TAG_CHAIN_DONE = int(Tag.CHAIN_DONE)
 
 _USER_REF = ORDER_ACCEPTED.offset_of("user_ref_num")  # the same in every message but `U`
 
@@ -204,11 +205,21 @@ def _accepted(event, tags, reference, instruments, buffer, offset):
 
 @cold_kernel
 def _carried(event, tags, reference, instruments, buffer, offset):
-    """`A` of an order that was accepted in a stream before this one; its ClOrdID is not kept."""
+    """`A` of an order that was accepted in a stream before this one; its ClOrdID is not kept.
+
+    A total of its chain means what it meant there: tag 146 says what of it is done.
+    """
     size = _accepted(event, tags, reference, instruments, buffer, offset)
-    start = offset + HEADER_SIZE + _ACCEPTED_SIDE + _ORDER_CLIENT_ORDER_ID
+    start = offset + HEADER_SIZE
+    name = start + _ACCEPTED_SIDE + _ORDER_CLIENT_ORDER_ID
     for place in range(_CLIENT_ORDER_ID_SIZE):
-        buffer[at(start + place)] = _BLANK
+        buffer[at(name + place)] = _BLANK
+    if event["done"] == 0:
+        return size
+    size = put_4(buffer, start + size, _TAG_CHAIN_DONE, int(event["done"])) - start
+    announced = size - _ACCEPTED_APPENDAGE - APPENDAGE_LENGTH_SIZE
+    store_big_2(buffer, start + _ACCEPTED_APPENDAGE, announced)
+    begin(buffer, offset, _TYPE_A, size, event)  # it is longer than was said
     return size
 
 

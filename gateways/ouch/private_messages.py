@@ -69,7 +69,7 @@ OPEN_ORDER = _wire(
     _CHANNEL,
     Field("side", "a"),
     Field("quantity", "u4", doc="still open"),
-    Field("executed", "u4", doc="of its chain, in this stream"),
+    Field("executed", "u4", doc="of its chain, in earlier streams too"),
     _SYMBOL,
     Field("price", "u8"),
     Field("time_in_force", "a"),

@@ -49,6 +49,7 @@ class Tag(IntEnum):
     TIMES_ASKED = 143
     SHARES_AHEAD = 144
     SHARES_AHEAD_ASKED = 145
+    CHAIN_DONE = 146
 
 
 class TagFormat(NamedTuple):
@@ -97,6 +98,7 @@ TAG_FORMATS = (
     TagFormat(Tag.TIMES_ASKED, "a", 1, "private: `Y`, say 140 to 142"),
     TagFormat(Tag.SHARES_AHEAD, "u", 4, "private, outbound: lots that trade before it"),
     TagFormat(Tag.SHARES_AHEAD_ASKED, "a", 1, "private: `Y`, say 144"),
+    TagFormat(Tag.CHAIN_DONE, "u", 4, "private, outbound: lots of its chain that are gone already"),
 )
 
 PRIVATE_TAG_FIRST = 128

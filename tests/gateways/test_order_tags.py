@@ -88,9 +88,9 @@ def _filled(values: dict[int, Any]) -> tuple[int, np.ndarray]:
     return _fill(data, request, tags), tags
 
 
-def _appendage(kind: EventKind, tags: np.ndarray, flags: int = 0) -> dict[int, Any]:
+def _appendage(kind: EventKind, tags: np.ndarray, flags: int = 0, **fields: int) -> dict[int, Any]:
     """What a client reads behind the message of an event with these tags."""
-    events = joined(order(kind, flags), np.zeros(1, EVENT_DTYPE))
+    events = joined(order(kind, flags, **fields), np.zeros(1, EVENT_DTYPE))
     events[0]["continuations"] = 1
     events[1:].view(np.uint8)[:] = tags.view(np.uint8)
     buffer = np.zeros(HEADER_SIZE + OUTBOUND_SIZE_MAX, np.uint8)
@@ -119,7 +119,17 @@ def test_all_tags_together() -> None:
     expected = EVERY | {128: "G", 130: "Y"}
     assert _appendage(EventKind.ACCEPTED, tags, flags) == expected
     assert list(_appendage(EventKind.ACCEPTED, tags, flags)) == sorted(expected)
-    assert _appendage(EventKind.CARRIED, tags, flags) == expected
+    assert _appendage(EventKind.CARRIED, tags, flags, reference=1) == expected
+
+
+def test_what_is_done_of_a_carried_order() -> None:
+    """Behind its tags; and of an order that has none."""
+    _, tags = _filled(EVERY)
+    carried = {"reference": 1, "done": 999_998}
+    found = _appendage(EventKind.CARRIED, tags, **carried)
+    assert found == EVERY | {146: 999_998} and list(found) == sorted(found)
+    tags["present"] = 0
+    assert _appendage(EventKind.CARRIED, tags, **carried) == {146: 999_998}
 
 
 @pytest.mark.parametrize("values", [{}, {28: 3}, {128: "G", 130: "Y"}])
@@ -176,7 +186,7 @@ def test_what_is_asked_of_an_acknowledgement_is_answered_there() -> None:
     assert found == EVERY | {130: "Y"} | answers and list(found) == sorted(found)
     repeated = {tag: value for tag, value in EVERY.items() if tag in IN_REPLACED}
     assert _appendage(EventKind.REPLACED, tags) == repeated | answers
-    assert _appendage(EventKind.CARRIED, tags) == EVERY
+    assert _appendage(EventKind.CARRIED, tags, reference=1) == EVERY
     tags["shares_ahead"] = -1
     assert _appendage(EventKind.ACCEPTED, tags)[144] == 0xFFFF_FFFF
 

@@ -22,7 +22,7 @@ import pytest
 from gateways.glimpse_client import take_snapshot
 from gateways.ouch.tags import Tag
 from shm_exchange.day_roll import roll
-from tests.gateways.ouch_cases import cancel, enter, value
+from tests.gateways.ouch_cases import cancel, enter, replace, value
 from tests.process.conftest import ROOT, Exchange
 from tests.process.trading import (
     MARKET,
@@ -153,6 +153,51 @@ def test_orders_and_streams(market: Exchange) -> None:
             begun += feed.messages(1)
     assert begun[0][:1] == b"S" and begun[0][11:12] == b"O"
     assert len(live_in(begun)) == 2
+
+
+def test_a_total_means_the_same_behind_a_roll(market: Exchange) -> None:
+    """A replace that was not acknowledged is sent again: nothing beyond its total is executed.
+
+    So after a takeover, behind a second roll, and for a cancel; a self-match counts as well.
+    """
+    here, there = ports(market)
+    total = {"quantity": 100, "price": 100_000, "time_in_force": b"0", "display": b"Y"}
+    again = replace(GTC, original_user_ref=1, user_ref=4, sweep=b"N", **total)
+    decrement = value(Tag.SELF_TRADE_MODE, b"D")
+    with RawClient(here) as maker, RawClient(there) as taker:
+        maker.log_in("S08", sequence=0)
+        taker.log_in("S09", sequence=0)
+        maker.say(order(1, b"A08", quantity=100, tags=GTC))
+        maker.say(order(2, b"A08", b"S", 15, tags=decrement))
+        maker.say(order(3, b"A08", quantity=7, tags=GTC))
+        barrier(maker)
+        taker.say(order(1, b"A08", b"S", 25))
+        barrier(taker)
+        roll(market.name, None)
+        read_day(maker)
+    epoch = market.wait_ready()["engines"][0]["epoch"]
+    os.kill(market.wait_ready()["engines"][0]["matcher_pid"], signal.SIGKILL)
+    market.wait_until(lambda found: found["engines"][0]["epoch"] > epoch)
+    with RawClient(there) as maker:
+        maker.log_in("S08")
+        first, second = maker.messages(3)[1:]
+        assert struct.unpack_from(">I", first, 14)[0] == 60
+        assert value(Tag.CHAIN_DONE, b"\0\0\0\x28") in first
+        assert bytes((Tag.CHAIN_DONE,)) not in second[64:]
+        roll(market.name, None)
+        read_day(maker)
+    with RawClient(here) as maker:
+        maker.log_in("S08")
+        maker.messages(3)
+        maker.say(again)
+        (replaced,) = barrier(maker)
+        assert replaced[:1] == b"U" and struct.unpack_from(">I", replaced, 18)[0] == 60
+        maker.say(cancel(4, 50))
+        (cancelled,) = barrier(maker)
+        assert struct.unpack_from(">II", cancelled, 9) == (4, 50)
+        maker.say(cancel(4))
+        maker.say(cancel(3))
+        assert [each[:1] for each in barrier(maker)] == [b"C", b"C"]
 
 
 def test_a_successor_knows_the_new_day(market: Exchange) -> None:
