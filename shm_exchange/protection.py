@@ -112,6 +112,7 @@ def clear_window(market, row):
     while each["executions"] > 0:
         _drop_first(market, row)
     each["first"] = 0
+    each["quantity"] = each["net"] = 0
 
 
 @cold_kernel
@@ -130,32 +131,35 @@ def limit_reached(market, row):
 
 @cold_kernel
 def _count(market, slot, quantity):
-    """An order was executed: its protection, if it has one, counts that; perhaps it is due."""
+    """An order was executed: its protection, if it has one, counts that; perhaps it is due.
+
+    Until a protection that is due fires, what an order with a minimum trades meanwhile is counted
+    as well, and nothing leaves the window; beyond FILLS_MAX executions in lots alone.
+    """
     order = market.orders[at(slot)]
     row = row_of_order(market, order)
     if row == NONE:
         return
     each = market.protections[at(row)]
-    if each["due"] != 0:
-        return
     scalars = market.scalars[0]
     now_ns = np.int64(scalars["stamp_ns"])
     oldest = now_ns - np.int64(each["window_ns"])
     place = row * FILLS_MAX
-    while each["executions"] > 0:
+    while each["due"] == 0 and each["executions"] > 0:
         if market.fills[at(place + np.int64(each["first"]))]["time_ns"] > oldest:
             break
         _drop_first(market, row)
     signed = quantity if order["side"] == BUY_CODE else -quantity
-    last = (np.int64(each["first"]) + np.int64(each["executions"])) % FILLS_MAX
-    fill = market.fills[at(place + last)]
-    fill["time_ns"] = now_ns
-    fill["quantity"] = signed
-    each["executions"] = each["executions"] + 1
     each["quantity"] = each["quantity"] + quantity
     each["net"] = each["net"] + signed
-    add_to_hash(market, fill_weight(row, now_ns, signed), 1)
-    if limit_reached(market, row):
+    if each["executions"] < FILLS_MAX:
+        last = (np.int64(each["first"]) + np.int64(each["executions"])) % FILLS_MAX
+        fill = market.fills[at(place + last)]
+        fill["time_ns"] = now_ns
+        fill["quantity"] = signed
+        each["executions"] = each["executions"] + 1
+        add_to_hash(market, fill_weight(row, now_ns, signed), 1)
+    if each["due"] == 0 and limit_reached(market, row):
         each["due"] = 1
         count = np.int64(scalars["protections_due"])
         first_due = np.int64(scalars["protection_due"])

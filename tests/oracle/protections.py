@@ -43,17 +43,16 @@ class Protection:
     due: bool = False
 
     def count(self, now: int, lots: int) -> None:
-        """Count an execution, unless a limit was reached before."""
-        if self.due:
-            return
+        """Count an execution; once a limit is reached nothing is forgotten until it fires."""
         since = now - 1000 * self.settings.window_us
-        self.executed = [each for each in self.executed if each[0] > since] + [(now, lots)]
-        self.due = self.reached() > 0
+        self.executed = [each for each in self.executed if self.due or each[0] > since]
+        self.executed.append((now, lots))
+        self.due = self.due or self.reached() > 0
 
     def amounts(self) -> tuple[int, int, int]:
         """Executions, lots, and lots bought less sold."""
         lots = [each for _, each in self.executed]
-        return len(lots), sum(map(abs, lots)), sum(lots)
+        return min(len(lots), EXECUTIONS_MAX), sum(map(abs, lots)), sum(lots)
 
     def reached(self) -> int:
         """Which limit is reached, or 0."""

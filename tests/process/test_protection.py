@@ -104,6 +104,32 @@ def test_a_group_is_withdrawn_and_frozen(market: Exchange) -> None:
     play(reset())
 
 
+def test_what_a_minimum_trades_is_counted(market: Exchange) -> None:
+    """The protection fires behind it, with all of its executions."""
+
+    async def scenario() -> None:
+        here, there = ports(market)
+        async with (
+            await order_client(here, "S21", sequence=0) as maker,
+            await order_client(there, "S22", sequence=0) as taker,
+        ):
+            await maker.protect(7, window_us=MINUTE, quantity=10)
+            for _ in range(4):
+                await maker.enter(Side.SELL, 100, "A09", "100.00", tags=GROUP)
+            await settle(maker)
+            terms = {"time_in_force": "3", "tags": {Tag.MINIMUM_QUANTITY: 300}}
+            await taker.enter(Side.BUY, 350, "A09", "100.00", **terms)
+            await settle(taker)
+            told = await settle(maker)
+            fired = told[3]
+            assert isinstance(fired, ProtectionFired)
+            amounts = (fired.reached, fired.executions, fired.quantity, fired.net_quantity)
+            assert amounts == (2, 3, 300, -300)
+            assert [brief(each) for each in told[4:]] == [("C", 5, 100, "Z")]
+
+    play(scenario())
+
+
 def test_amounts_and_scopes(market: Exchange) -> None:
     """A quantity in one symbol, a net quantity in all; other symbols and deleted ones are free.
     A short freeze is over by the next order."""
