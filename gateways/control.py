@@ -23,6 +23,7 @@ from gateways.connection import CLOSE_REASONS
 from gateways.credentials import Credentials
 from gateways.failed_logins import FailedLogins
 from gateways.guests import Guest, welcome
+from gateways.login_request import Login, parse_login
 from gateways.mailbox import BELL, LETTER, Mailbox, post_inward, take_outward
 from gateways.packets import (
     LENGTH_SIZE,
@@ -31,18 +32,13 @@ from gateways.packets import (
     LOGIN_REJECTED_TYPE,
     LOGIN_REQUEST,
     LOGIN_REQUEST_4_10,
-    LOGIN_REQUEST_TYPE,
     REJECT_NO_SESSION,
     REJECT_NOT_AUTHORIZED,
-    SILENCE_LIMIT_MS_MAX,
-    SILENCE_LIMIT_MS_MIN,
-    SILENCE_LIMIT_NS,
 )
 from shm_exchange.operator_line import WARNING, say
 
 _LOGIN_SIZES = (LOGIN_REQUEST.size, LOGIN_REQUEST_4_10.size)
 _BACKLOG = 1024
-_SEQUENCE_MAX = 1 << 62
 _PENDING_LOGINS_MAX = 10_000
 _EVICTIONS_SAID_EVERY_SECONDS = 1.0
 _DESCRIPTORS_WANTED = 65_536
@@ -50,17 +46,6 @@ _DESCRIPTORS_OF_OURS = 128  # segments, doorbells, the journal, the interpreter
 _DEAD_SECONDS_MAX = 5.0  # how long a login waits for its session's last gateway to be declared dead
 _EARLY_LOOK_SECONDS = 0.02
 _DEAD_LOOK_SECONDS = 0.002
-
-
-@dataclass
-class Login:
-    """A login request, parsed."""
-
-    username: str
-    password: str
-    session: str
-    sequence: int
-    silence_limit_ns: int
 
 
 @dataclass
@@ -85,32 +70,6 @@ class PumpDoor:
 def log(message: str, priority: int = WARNING) -> None:
     """One line on stderr for somebody who may have to act on it."""
     say(message, priority)
-
-
-def parse_login(packet: bytes) -> Login | None:
-    """The fields of a login request packet (its length included); None when it is malformed."""
-    record = LOGIN_REQUEST if len(packet) == LOGIN_REQUEST.size else LOGIN_REQUEST_4_10
-    row = np.frombuffer(packet, record.dtype)[0]
-    if int(row["type"]) != LOGIN_REQUEST_TYPE:
-        return None
-    try:
-        texts = {
-            name: bytes(row[name]).decode("ascii").strip()
-            for name in ("username", "password", "session", "sequence")
-        }
-        sequence = int(texts["sequence"] or "0")
-        silence_limit_ns = SILENCE_LIMIT_NS
-        if record is LOGIN_REQUEST_4_10:
-            wanted_ms = int(bytes(row["heartbeat_timeout"]).decode("ascii").strip() or "0")
-            clamped_ms = min(max(wanted_ms, SILENCE_LIMIT_MS_MIN), SILENCE_LIMIT_MS_MAX)
-            silence_limit_ns = clamped_ms * 1_000_000 if wanted_ms else SILENCE_LIMIT_NS
-    except (UnicodeDecodeError, ValueError):
-        return None
-    if sequence < 0 or not texts["sequence"].isdecimal() and texts["sequence"]:
-        return None
-    # No stream is that long: further beyond the end is as far.
-    sequence = min(sequence, _SEQUENCE_MAX)
-    return Login(texts["username"], texts["password"], texts["session"], sequence, silence_limit_ns)
 
 
 class Control:
@@ -205,6 +164,10 @@ class Control:
                 login = parse_login(packet) if packet else None
                 if login is None:
                     log(f"{address}: disconnected, no well-formed login request")
+                    return
+                if isinstance(login, int):
+                    log(f"{address}: login refused: its name or its number is none")
+                    await loop.sock_sendall(client, _rejected(login))
                     return
                 reject = await self._decide(loop, client, login, address, limit)
                 handed_over = reject == 0

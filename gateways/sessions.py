@@ -96,8 +96,9 @@ def parse_login(payload: bytes) -> LoginRequest:
         raise PeerError(f"a login request of {len(data)} bytes")
     timeout = None
     if len(data) == LOGIN_REQUEST_4_10.size:
-        wished = _number(LOGIN_REQUEST_4_10, data, "heartbeat_timeout")
-        timeout = min(max(wished, SILENCE_LIMIT_MS_MIN), SILENCE_LIMIT_MS_MAX) if wished else None
+        if _text(LOGIN_REQUEST_4_10, data, "heartbeat_timeout"):
+            wished = _number(LOGIN_REQUEST_4_10, data, "heartbeat_timeout")
+            timeout = min(max(wished, SILENCE_LIMIT_MS_MIN), SILENCE_LIMIT_MS_MAX)
     return LoginRequest(
         username=_text(LOGIN_REQUEST, data, "username").upper(),
         password=_text(LOGIN_REQUEST, data, "password").upper(),

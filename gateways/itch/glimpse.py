@@ -10,9 +10,10 @@ import socket
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from gateways.control import Control, Login, PumpDoor, log
+from gateways.control import Control, PumpDoor, log
 from gateways.credentials import Credentials
 from gateways.itch.follower import Follower
+from gateways.login_request import Login
 from gateways.packets import (
     CLIENT_HEARTBEAT_TYPE,
     DEBUG_TYPE,

@@ -81,7 +81,7 @@ def test_login_request_4_10() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wished", "given"), [("    1", 1_000), ("99999", 60_000), ("    0", None), ("     ", None)]
+    ("wished", "given"), [("    1", 1_000), ("99999", 60_000), ("    0", 1_000), ("     ", None)]
 )
 def test_heartbeat_timeout_is_clamped(wished: str, given: int | None) -> None:
     payload = _login()[3:] + wished.encode()
