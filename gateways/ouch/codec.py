@@ -32,7 +32,7 @@ from gateways.ouch.private_messages import (
 from gateways.ouch.private_protection import PROTECTION_REQUEST
 from gateways.ouch.private_quotes import MASS_QUOTE as MASS_QUOTE_RECORD
 from gateways.ouch.private_quotes import QUOTE
-from gateways.ouch.tag_values import store_tag
+from gateways.ouch.tag_values import USER_REF_INDEX, store_tag
 from gateways.ouch.tags import (
     CANCEL_TAGS,
     ENTER_TAGS,
@@ -50,7 +50,7 @@ from ringbuf.jit import cold_kernel, kernel
 OK = 0
 WRONG_LENGTH = 1
 UNKNOWN_TYPE = 2
-BAD_APPENDAGE = 3  # `bad_tag` names the tag; the fields of the fixed part are good
+BAD_APPENDAGE = 3  # `bad_tag` names the first such tag; the fixed part and the channel are good
 
 ENTER = ord("O")
 REPLACE = ord("U")
@@ -200,14 +200,21 @@ def _disable_or_enable(data, offset, request):
 
 @cold_kernel
 def _appendage(data, offset, end, allowed, allowed_private, request):
-    """Read the tag values of [offset, end). Return OK or BAD_APPENDAGE."""
+    """Read the tag values of [offset, end). Return OK, BAD_APPENDAGE or WRONG_LENGTH.
+
+    A fault does not end it: the channel may stand behind, and the request must not be answered, let
+    alone carried out, in another one.
+    """
+    result = OK
     while offset < end:
         size = int(data[at(offset)]) - 1
         if size < 0 or end - offset < TAG_HEADER_SIZE + size:
-            return BAD_APPENDAGE
+            return BAD_APPENDAGE if request["present"] & CANCEL_TAGS != 0 else WRONG_LENGTH
         tag = np.int64(data[at(offset + 1)])
         if tag == 0:  # no such tag, and `foreign_tag` could not name it
-            return BAD_APPENDAGE
+            result = BAD_APPENDAGE
+            offset += TAG_HEADER_SIZE + size
+            continue
         if tag < PRIVATE_TAG_FIRST:
             known = tag < 64 and (allowed >> (tag & 63)) & 1 != 0
             seen = tag < 64 and (request["present"] >> (tag & 63)) & 1 != 0
@@ -218,14 +225,17 @@ def _appendage(data, offset, end, allowed, allowed_private, request):
             if request["foreign_tag"] == 0:
                 request["foreign_tag"] = tag
         elif seen or store_tag(data, offset + TAG_HEADER_SIZE, tag, size, request) == 0:
-            request["bad_tag"] = tag
-            return BAD_APPENDAGE
+            if not seen and tag == USER_REF_INDEX:
+                return WRONG_LENGTH  # nobody knows in which channel it is
+            if request["bad_tag"] == 0:
+                request["bad_tag"] = tag
+            result = BAD_APPENDAGE
         elif tag < PRIVATE_TAG_FIRST:
             request["present"] |= 1 << (tag & 63)
         else:
             request["present_private"] |= 1 << (tag & 63)
         offset += TAG_HEADER_SIZE + size
-    return OK
+    return result
 
 
 @kernel

@@ -263,10 +263,7 @@ GOOD: list[tuple[str, bytes, dict[str, int]]] = [
 
 # name, message, tag that is named
 BAD_APPENDAGES: list[tuple[str, bytes, int]] = [
-    ("a tag without its number", enter(b"\x01"), 0),
     ("tag 0", enter(value(0, b"x")), 0),
-    ("a tag of length 0", enter(b"\x00\x0c"), 0),
-    ("a value that runs over the end", enter(b"\x05\x03\x00\x00\x00"), 0),
     ("a value that is too short", enter(value(3, b"\x00\x00\x01")), 3),
     ("a value that is too long", enter(value(12, b"PP")), 12),
     ("a value of no bytes", enter(value(12, b"")), 12),
@@ -277,8 +274,9 @@ BAD_APPENDAGES: list[tuple[str, bytes, int]] = [
     ("a 4-byte value for 2", enter(value(24, bytes(4))), 24),
     ("the same tag twice", enter(value(12, b"P") + value(12, b"N")), 12),
     ("the same private tag twice", enter(value(128, b"G") * 2), 128),
-    ("a good tag and half of another", enter(value(12, b"P") + b"\x05"), 0),
-    ("cancel, a channel of two bytes", cancel(1, 0, tail(value(28, b"\x00\x01"))), 28),
+    ("the channel and half of another", enter(value(28, b"\x05") + b"\x05"), 0),
+    ("the channel twice", enter(value(28, b"\x05") + value(28, b"\x06")), 28),
+    ("two bad values", enter(value(3, b"") + value(12, b"PP")), 3),
 ]
 
 WRONG_LENGTHS: list[tuple[str, bytes]] = [
@@ -298,4 +296,17 @@ WRONG_LENGTHS: list[tuple[str, bytes]] = [
     ("account query, bytes behind its end", b"Q\x00\x00\x00"),
     ("mass cancel, one byte short", mass_cancel()[:-1]),
     ("disable, one byte long", disable() + b"\x00"),
+    ("a tag without its number", enter(b"\x01")),
+    ("a tag of length 0", enter(b"\x00\x0c")),
+    ("a value that runs over the end", enter(b"\x05\x03\x00\x00\x00")),
+    ("a good tag and half of another", enter(value(12, b"P") + b"\x05")),
+    ("cancel, a channel of two bytes", cancel(1, 0, tail(value(28, b"\x00\x01")))),
 ]
+
+# A channel that follows what is wrong in an appendage is read.
+FAULTS_BEFORE_CHANNEL = (
+    value(3, b"\x00"),
+    value(0, b"x"),
+    value(12, b"P") * 2,
+    value(77, b"x") + value(5, bytes(8)),
+)

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateways.ouch.tags import ENTER_TAGS, ORDER_PRIVATE_TAGS, TAG_FORMATS
+from gateways.ouch.tags import ENTER_TAGS, ORDER_PRIVATE_TAGS, TAG_FORMATS, Tag
 from shm_exchange.messages import Reject
 from tests.fuzz.live import attack
 from tests.gateways.ouch_cases import cancel, enter, modify, replace, value
@@ -87,6 +87,8 @@ def test_every_tag(here: int) -> None:
             size = sizes.get(tag, 3)
             good = DEFAULTS.get(tag, bytes(size))
             for data in (good, good + b"\0", good[:-1]):
+                if tag == Tag.USER_REF_INDEX and len(data) != size:
+                    continue  # ends the connection: below
                 number += 1
                 order = enter(value(tag, data), user_ref=number, symbol=b"A02     ", price=PRICE)
                 client.say(order)
