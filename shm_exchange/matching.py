@@ -32,6 +32,7 @@ from shm_exchange.emit import (
 from shm_exchange.mass_quote import mass_quote
 from shm_exchange.messages import (
     COMMAND_NEXT_BITS,
+    Cause,
     CommandFlag,
     CommandKind,
     EventFlag,
@@ -84,6 +85,7 @@ SUPERFLUOUS = int(Ignored.SUPERFLUOUS)
 INVALID_SLOT = int(Reject.INVALID_SLOT)
 INVALID_SYMBOL = int(Reject.INVALID_SYMBOL)
 HALTED = int(Reject.HALTED)
+CAUSE_REPLACE_FAILED = int(Cause.REPLACE_FAILED)
 ENTRY_DISABLED = int(Reject.ENTRY_DISABLED)
 PROTECTION_FROZEN = int(Reject.PROTECTION_FROZEN)
 
@@ -214,10 +216,10 @@ def replace(market, commands, index, follower, source, source_next, ring, positi
     slot = np.int64(command["slot"])
     order = market.orders[at(slot)]
     instrument = np.int64(order["instrument"])
-    code = 0
-    if market.sessions[at(np.int64(command["session"]))]["disabled"] != 0:
+    code = np.int64(command["reason"])  # what its gateway found
+    if code == 0 and market.sessions[at(np.int64(command["session"]))]["disabled"] != 0:
         code = ENTRY_DISABLED
-    elif market.instruments[at(instrument)]["state"] != STATE_OPEN:
+    if code == 0 and market.instruments[at(instrument)]["state"] != STATE_OPEN:
         code = HALTED
     if code:
         return _reject_replace(market, command, code, source_next, ring, position)
@@ -240,6 +242,7 @@ def replace(market, commands, index, follower, source, source_next, ring, positi
         flags = RESTS | DONE | LONG_FORM
         event = emit_cancelled(market, slot, leaves, reason, flags, source_next, ring, position)
         event["unused_user_ref"] = command["user_ref"]
+        event["cause"] = CAUSE_REPLACE_FAILED if bad else 0
         return position + 1
     use_user_ref(market, command)
     if has_tags:

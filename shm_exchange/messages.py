@@ -44,7 +44,7 @@ class CommandKind(IntEnum):
     NOTHING = 0
     ENTER = 1  # OUCH O
     CANCEL = 2  # OUCH X; quantity = intended total of the chain, 0 = all; reason = cancel reason
-    REPLACE = 3  # OUCH U; quantity = total of the chain, or the open quantity by a flag
+    REPLACE = 3  # OUCH U; quantity = total of the chain, or what is open by a flag; reason = reject
     MODIFY = 4  # OUCH M; side and intended total
     REFUSED = 5  # a gateway's own reject: becomes a sequenced J; reason = reject code
     ACCOUNT_QUERY = 6  # OUCH Q: the barrier
@@ -207,10 +207,9 @@ class Cause(IntEnum):
     PROTECTION = 3
     EXPIRY = 4
     SELF_MATCH = 5
-    OPERATOR = 6  # a halt, or an operator's own request
-    KILL_SWITCH = 7
     ROLL = 8
     POISONED = 9  # it ended two matchers while it was being matched
+    REPLACE_FAILED = 10  # its replace did not pass a check
 
 
 ROLL_DAY = 1  # COMMAND.reason of ROLL: Day orders end; 0: only the streams do
@@ -255,7 +254,7 @@ COMMAND = Record(
         Field("continuations", "u1", doc="how many continuation records follow"),
         Field("side", "a", doc="`B` `S` `T` `E`"),
         Field("instrument", "u2", doc="index of the instrument within its engine"),
-        Field("reason", "u2", doc="REFUSED, CANCEL, SYSTEM, INSTRUMENT_STATE: the code"),
+        Field("reason", "u2", doc="REFUSED, REPLACE, CANCEL, SYSTEM, INSTRUMENT_STATE: the code"),
         Field("generation", "u4", doc="the session's generation that the gateway knows"),
         Field("firm", "u2", doc="index of the firm"),
         Field("cross_type", "a", doc="`N`"),

@@ -10,7 +10,7 @@ from gateways.order_index import find_order
 from gateways.ouch.tags import Tag
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
-from shm_exchange.messages import Reject, SelfTrade
+from shm_exchange.messages import BLANK_FIRM, Reject, SelfTrade
 
 BUY, SELL, SELL_SHORT, SELL_SHORT_EXEMPT = ord("B"), ord("S"), ord("T"), ord("E")
 DAY, IMMEDIATE, GOOD_TILL_TIME = ord("0"), ord("3"), ord("6")
@@ -21,6 +21,8 @@ CONTINUOUS = ord("N")  # cross type
 YES, NO, SPACE = ord("Y"), ord("N"), ord(" ")
 LIMIT_PRICE = ord("L")  # price type
 GOOD_TILL_CANCELLED = ord("G")
+RETAIL = ord("R")  # tag 4
+HANDLE_INSTRUCTIONS = tuple(b"IOTQBDR ")  # tag 17
 
 MARKET_PRICE_FIRST = 2_000_000_000  # OUCH 5.0: 200,000.0000 and more is a market order
 QUANTITY_FIRST, QUANTITY_LAST = 1, 999_999
@@ -38,6 +40,7 @@ INVALID_TIME_IN_FORCE = int(Reject.INVALID_TIME_IN_FORCE)
 INVALID_CAPACITY = int(Reject.INVALID_CAPACITY)
 UNSUPPORTED_TAG = int(Reject.UNSUPPORTED_TAG)
 OTHER_REASON = int(Reject.OTHER)
+FIRM_NOT_AUTHORIZED = int(Reject.FIRM_NOT_AUTHORIZED)
 CANCEL_RESTING = int(SelfTrade.CANCEL_RESTING)
 CANCEL_INCOMING = int(SelfTrade.CANCEL_INCOMING)
 CANCEL_BOTH = int(SelfTrade.CANCEL_BOTH)
@@ -55,6 +58,9 @@ TAG_RANDOM_RESERVES = int(Tag.RANDOM_RESERVES)
 TAG_ROUTE = int(Tag.ROUTE)
 TAG_EXPIRE_TIME = int(Tag.EXPIRE_TIME)
 TAG_TRADE_NOW = int(Tag.TRADE_NOW)
+TAG_CUSTOMER_TYPE = int(Tag.CUSTOMER_TYPE)
+TAG_HANDLE_INSTRUCTION = int(Tag.HANDLE_INSTRUCTION)
+TAG_SHARES_LOCATED = int(Tag.SHARES_LOCATED)
 TAG_GOOD_TILL_CANCELLED = int(Tag.GOOD_TILL_CANCELLED)
 TAG_POST_ONLY_REJECT = int(Tag.POST_ONLY_REJECT)
 TAG_STAY_ON_DISCONNECT = int(Tag.STAY_ON_DISCONNECT)
@@ -95,6 +101,37 @@ def _is_mode(letter):
 
 
 @cold_kernel
+def _is_handling(letter):
+    """1 for `I` `O` `T` `Q` `B` `D` `R` and blank, the values of tag 17."""
+    for place in range(len(HANDLE_INSTRUCTIONS)):
+        if letter == HANDLE_INSTRUCTIONS[place]:
+            return 1
+    return 0
+
+
+@cold_kernel
+def _letter_fault(request):
+    """0, or the reject of a tag with a letter that it does not have: 4, 16, 17, 25.
+
+    They are taken without effect, so 16 may only say that there is none.
+    """
+    customer, now = request["customer_type"], request["trade_now"]
+    if _has(request, TAG_CUSTOMER_TYPE) and customer != RETAIL and customer != NO:
+        if customer != SPACE:
+            return UNSUPPORTED_TAG + TAG_CUSTOMER_TYPE
+    if _has(request, TAG_TRADE_NOW) and now != NO and now != SPACE:
+        return UNSUPPORTED_TAG + TAG_TRADE_NOW
+    if _has(request, TAG_HANDLE_INSTRUCTION) and not _is_handling(
+        np.int64(request["handle_instruction"])
+    ):
+        return UNSUPPORTED_TAG + TAG_HANDLE_INSTRUCTION
+    located = request["shares_located"]
+    if _has(request, TAG_SHARES_LOCATED) and located != YES and located != NO:
+        return UNSUPPORTED_TAG + TAG_SHARES_LOCATED
+    return 0
+
+
+@cold_kernel
 def _asked_fault(request):
     """0, or the reject of tags 143 and 145, which ask for something in the acknowledgement."""
     times, ahead = request["times_asked"], request["shares_ahead_asked"]
@@ -119,7 +156,7 @@ def tag_fault(request):
         if request["minimum_quantity"] > request["quantity"]:
             return INVALID_MIN_QUANTITY
     if _has(request, TAG_MAXIMUM_FLOOR) and request["maximum_floor"] != 0:
-        if request["display"] == HIDDEN or request["maximum_floor"] > QUANTITY_LAST:
+        if request["display"] == HIDDEN:
             return INVALID_MAX_FLOOR
     if _has(request, TAG_PRICE_TYPE) and request["price_type"] != LIMIT_PRICE:
         return UNSUPPORTED_TAG + TAG_PRICE_TYPE
@@ -142,8 +179,9 @@ def tag_fault(request):
         fault = _expiry_fault(request)
         if fault:
             return fault
-    if _has(request, TAG_TRADE_NOW) and request["trade_now"] == YES:
-        return UNSUPPORTED_TAG + TAG_TRADE_NOW
+    letter_fault = _letter_fault(request)
+    if letter_fault:
+        return letter_fault
     if _has_private(request, TAG_POST_ONLY_REJECT) and request["post_only_reject"] != REJECTS:
         return UNSUPPORTED_TAG + TAG_POST_ONLY_REJECT
     if _has_private(request, TAG_SELF_TRADE_MODE) and not _is_mode(
@@ -153,7 +191,7 @@ def tag_fault(request):
     stays = request["stay_on_disconnect"]
     if _has_private(request, TAG_STAY_ON_DISCONNECT) and stays != YES and stays != NO:
         return UNSUPPORTED_TAG + TAG_STAY_ON_DISCONNECT
-    good = request["good_till_cancelled"] == GOOD_TILL_CANCELLED
+    good = request["good_till_cancelled"] == GOOD_TILL_CANCELLED and request["time_in_force"] == DAY
     if _has_private(request, TAG_GOOD_TILL_CANCELLED) and not good:
         return UNSUPPORTED_TAG + TAG_GOOD_TILL_CANCELLED
     return _asked_fault(request)
@@ -223,12 +261,29 @@ def terms_fault(request):
 
 
 @kernel
-def floor_fault(instruments, instrument, request):
-    """0, or INVALID_MAX_FLOOR: the displayed part is not whole lots."""
-    if not _has(request, TAG_MAXIMUM_FLOOR):
+def lots_fault(instruments, instrument, request):
+    """0, or the reject of a displayed part or a minimum that is not whole lots.
+
+    More than any order has is all of it, whatever the number.
+    """
+    if request["present"] == 0:
         return 0
-    lot = instruments[at(instrument)]["lot"]
-    return INVALID_MAX_FLOOR if request["maximum_floor"] % lot != 0 else 0
+    lot = np.int64(instruments[at(instrument)]["lot"])
+    floor = np.int64(request["maximum_floor"])
+    if _has(request, TAG_MAXIMUM_FLOOR) and floor <= QUANTITY_LAST and floor % lot != 0:
+        return INVALID_MAX_FLOOR
+    if _has(request, TAG_MINIMUM_QUANTITY) and np.int64(request["minimum_quantity"]) % lot != 0:
+        return INVALID_MIN_QUANTITY
+    return 0
+
+
+@cold_kernel
+def firm_fault(market, session, request):
+    """0, or FIRM_NOT_AUTHORIZED: tag 2 names a firm that is not the session's."""
+    if not _has(request, TAG_FIRM) or request["firm"] == BLANK_FIRM:
+        return 0
+    own = market.sessions[at(session)]["firm"]
+    return FIRM_NOT_AUTHORIZED if request["firm"] != own else 0
 
 
 @kernel

@@ -1,8 +1,9 @@
 """Kernel: a decoded OUCH request -> a COMMAND, or nothing.
 
-What a check refuses becomes a command too (REFUSED, or a replace without a price): its reject is
-said in sequence, so it must come back as an event. A cancel or replace of an order that is not live
-says nothing on the wire and stops here.
+What a check refuses becomes a command too: its reject is said in sequence, so it must come back as
+an event. An order becomes REFUSED. A replace stays one, without a price when it cancels its
+original, or with its reject: the matcher knows whether the original lives and the number is new. A
+cancel or replace of an order that is not live says nothing on the wire and stops here.
 """
 
 from typing import NamedTuple
@@ -13,9 +14,10 @@ from gateways.order_index import OrderIndex, find_order, insert_order, order_key
 from gateways.ouch.checks import (
     enter_fault,
     find_instrument,
-    floor_fault,
+    firm_fault,
     is_gtc,
     is_side,
+    lots_fault,
     price_ticks,
     quantity_fault,
     stays_on_disconnect,
@@ -174,6 +176,8 @@ def _enter(market, desk, request, code, position, session, generation, now_ns):
     side = np.int64(request["side"])
     if code == 0:
         code = enter_fault(request)
+    if code == 0 and request["present"] != 0:
+        code = firm_fault(market, session, request)
     price = np.int64(0)
     if code == 0:
         if instrument < 0:
@@ -191,7 +195,7 @@ def _enter(market, desk, request, code, position, session, generation, now_ns):
         code = risk_fault(market, risk, NO_SLOT, session, instrument, side, price, quantity, now_ns)
     slot = np.int64(NO_SLOT)
     if code == 0:
-        code = floor_fault(desk.instruments, instrument, request)
+        code = lots_fault(desk.instruments, instrument, request)
     if code == 0:
         slot = take_slot(desk.slots)
         if slot == NO_SLOT:
@@ -220,18 +224,36 @@ def _enter(market, desk, request, code, position, session, generation, now_ns):
 
 
 @cold_kernel
-def _replace_within_limits(market, desk, slot, session, identity, price, total, now_ns):
-    """0 when the session's limits allow a replace, which is then counted; else the reject."""
+def _replace_within_limits(market, desk, slot, session, identity, price, total, reject, now_ns):
+    """0 when the session's limits allow a replace; else the reject. Its answer is counted upon.
+
+    price: NO_PRICE when it leaves nothing open; reject: what was found before, or 0.
+    """
     risk, instrument, side = desk.risk, identity >> 8, identity & 0xFF
-    code = risk_fault(market, risk, slot, session, instrument, side, price, total, now_ns)
-    if code == 0:
-        left = open_of_chain(market, slot, total)
-        reserve(market, risk, slot, session, instrument, side, left)
+    code, left = np.int64(reject), np.int64(0)
+    if price > NO_PRICE and code == 0:
+        code = np.int64(
+            risk_fault(market, risk, slot, session, instrument, side, price, total, now_ns)
+        )
+    if price > NO_PRICE and code == 0:
+        left = np.int64(open_of_chain(market, slot, total))
+    reserve(market, risk, slot, session, instrument, side, left)
     return code
 
 
 @kernel
-def _replace(market, desk, request, code, position, session, generation, now_ns):
+def _total_fault(desk, instrument, request):
+    """0, or why a replace's total cancels its original. 0 is a total: nothing is left of it."""
+    total = np.int64(request["quantity"])
+    if total == 0:
+        return 0
+    fault = quantity_fault(desk.instruments, instrument, total)
+    return fault if fault else lots_fault(desk.instruments, instrument, request)
+
+
+@kernel
+def _replace(market, desk, request, code, reject, position, session, generation, now_ns):
+    """code: a fault that cancels the original; reject: one that does not."""
     channel = np.int64(request["user_ref_index"])
     original = order_key(session, channel, np.int64(request["original_user_ref"]))
     slot = find_order(desk.order_index, original)
@@ -242,16 +264,14 @@ def _replace(market, desk, request, code, position, session, generation, now_ns)
     if code == 0:
         code = terms_fault(request)
     price = np.int64(NO_PRICE)
-    if code == 0:
+    if code == 0 and not _total_fault(desk, instrument, request):
         side = identity & 0xFF
-        fault = quantity_fault(desk.instruments, instrument, np.int64(request["quantity"]))
-        if not fault and not floor_fault(desk.instruments, instrument, request):
-            price = price_ticks(desk.instruments, instrument, side, np.int64(request["price"]))
-    if price > 0 and is_limited(desk.risk, session):
+        price = price_ticks(desk.instruments, instrument, side, np.int64(request["price"]))
+    if is_limited(desk.risk, session):
         total = np.int64(request["quantity"])
-        code = _replace_within_limits(market, desk, slot, session, identity, price, total, now_ns)
-        if code:
-            return _refuse(desk, request, code, position, session, generation, now_ns)
+        reject = _replace_within_limits(
+            market, desk, slot, session, identity, price, total, reject, now_ns
+        )
     command = blank_command(desk, position, COMMAND_REPLACE, session, generation, now_ns)
     _identify(command, request)
     _terms(command, request)
@@ -261,6 +281,9 @@ def _replace(market, desk, request, code, position, session, generation, now_ns)
     command["slot"] = slot
     command["price"] = max(NO_PRICE, price)
     command["quantity"] = min(np.int64(request["quantity"]), QUANTITY_MASK)
+    command["reason"] = reject
+    if reject:
+        return SAID
     insert_order(desk.order_index, order_key(session, channel, np.int64(request["user_ref"])), slot)
     if price > 0 and has_tags(request):
         _tags(desk, command, request, position)
@@ -290,17 +313,6 @@ def _query(desk, request, position, session, generation, now_ns):
     return SAID
 
 
-@cold_kernel
-def _no_space(desk, request, position, session, generation, now_ns):
-    """Refuse an order, or a replace and leave its original as it is."""
-    if request["type"] == REPLACE:
-        channel = np.int64(request["user_ref_index"])
-        original = order_key(session, channel, np.int64(request["original_user_ref"]))
-        if find_order(desk.order_index, original) == NO_SLOT:
-            return SILENT
-    return _refuse(desk, request, NO_SPACE, position, session, generation, now_ns)
-
-
 @kernel
 def take_request(market, desk, request, result, position, session, generation, now_ns):
     """Write the command of a decoded request at `position` of the command ring, if it has one.
@@ -309,18 +321,18 @@ def take_request(market, desk, request, result, position, session, generation, n
     required. Returns SAID, SILENT, FOR_MANY, or FAULT, which ends the connection.
     """
     kind = request["type"]
-    code = np.int64(0)
+    code = reject = np.int64(0)
     if result == BAD_APPENDAGE:
         code = UNSUPPORTED_TAG + np.int64(request["bad_tag"])
     elif result == DISK_SHORT:
-        if kind == ENTER or kind == REPLACE:
-            return _no_space(desk, request, position, session, generation, now_ns)
+        reject = np.int64(NO_SPACE)
     elif result != OK:
         return FAULT
     if kind == ENTER:
+        code = code if code else reject
         return _enter(market, desk, request, code, position, session, generation, now_ns)
     if kind == REPLACE:
-        return _replace(market, desk, request, code, position, session, generation, now_ns)
+        return _replace(market, desk, request, code, reject, position, session, generation, now_ns)
     if kind == MASS_CANCEL or kind == DISABLE or kind == ENABLE or kind == PROTECTION:
         return FOR_MANY
     if kind == MASS_QUOTE:
@@ -331,6 +343,6 @@ def take_request(market, desk, request, result, position, session, generation, n
         return _cancel(desk, request, COMMAND_CANCEL, position, session, generation, now_ns)
     if kind == MODIFY:
         if not is_side(request["side"]):
-            return FAULT
+            return SILENT  # as a change that there is not
         return _cancel(desk, request, COMMAND_MODIFY, position, session, generation, now_ns)
     return _query(desk, request, position, session, generation, now_ns)

@@ -32,6 +32,7 @@ from shm_exchange.order_tags import (
 
 CONTINUATION = int(EventKind.CONTINUATION)
 YES = ord("Y")
+FLOOR_MAX = 0x7FFF_FFFF  # the field is signed; larger ones mean the same
 # What needs no continuation: the channel, and the flags of a command.
 IN_COMMAND = 1 << int(Tag.USER_REF_INDEX)
 IN_COMMAND_PRIVATE = (1 << (Tag.GOOD_TILL_CANCELLED - PRIVATE_TAG_FIRST)) | (
@@ -69,7 +70,7 @@ def fill_tags(tags, request):
     if present & CUSTOMER_TYPE:
         row["customer_type"] = request["customer_type"]
     if present & DISPLAY_QUANTITY:
-        row["display_quantity"] = request["maximum_floor"]
+        row["display_quantity"] = min(np.int64(request["maximum_floor"]), FLOOR_MAX)
     if present & POST_ONLY:
         row["post_only"] = request["post_only"]
     if present & POST_ONLY_REJECT:

@@ -20,6 +20,7 @@ from tests.oracle.exchange import (
     NO_ENTRY,
     NUMBER_USED,
     PROTECTED,
+    REPLACE_FAILED,
     ROLL,
     SELF_MATCH,
     STALE,
@@ -71,7 +72,7 @@ _PLAIN = {
 _REJECTS = {CLOSED: "reject, halted", NO_ENTRY: "reject, disabled", FROZEN: "reject, frozen"}
 _IGNORED = {STALE: "stale", NUMBER_USED: "number used", SUPERFLUOUS: "superfluous"}
 _CAUSES = {DISCONNECT: "disconnect", MASS_CANCEL: "of many", EXPIRED: "expiry"}
-_CAUSES |= {PROTECTED: "protected", ROLL: "ends with the day"}
+_CAUSES |= {PROTECTED: "protected", ROLL: "ends with the day", REPLACE_FAILED: "replace fails"}
 IN_PARTS, KILL = "in parts", "fill or kill"
 FEATURES = (
     *ORDER_FEATURES,
@@ -81,7 +82,7 @@ FEATURES = (
     *_IGNORED.values(),
     *_CAUSES.values(),
     *("self-match, R", "self-match, I", "self-match, B", "cancel", "partial cancel"),
-    *("replace fails", "refused by a gateway", "not enough at once", "post-only gone"),
+    *("refused by a gateway", "not enough at once", "post-only gone"),
     *("mass cancel, session", "mass cancel, firm", "mass cancel, group", "mass cancel, side"),
     *("mass cancel, symbol", IN_PARTS),
 )
@@ -174,8 +175,6 @@ def _of_cancel(event: tuple[Any, ...]) -> set[str]:
     reason, cause, done, rested = event[-5:-1]
     if cause:
         return {_CAUSES[cause]} if cause in _CAUSES else set()
-    if reason == ord("Z"):
-        return {"replace fails"}
     if reason == ord("G"):
         return {"post-only gone"}
     if reason == ord("I"):

@@ -297,9 +297,9 @@ class Exchange:
             return
         self.numbers[LIMITED] = number
         assert self.refusal() == expected
+        model.chains[number] = chain
+        chain.ask(max(0, total - chain.executed) if expected == 0 else 0)
         if expected == 0:
-            model.chains[number] = chain
-            chain.ask(max(0, total - chain.executed))
             chain.user_ref = number
 
     def quote(self, quotes: Sequence[Quote]) -> int:
@@ -333,7 +333,8 @@ class Exchange:
     def refusal(self) -> int:
         """Why the last command is a refusal; 0 when it is none."""
         command = self.desk.commands.records[(self.asked - 1) & 1023]
-        return int(command["reason"]) if command["kind"] == CommandKind.REFUSED else 0
+        refused = command["kind"] in (CommandKind.REFUSED, CommandKind.REPLACE)
+        return int(command["reason"]) if refused else 0
 
     def counted(self) -> list[int]:
         """The gateway's numbers: open orders, then of each instrument exposures and position."""
@@ -458,6 +459,24 @@ def test_a_quote_named_twice_is_set_aside_once() -> None:
     assert exchange.quote(twice) == CODES[Limit.POSITION]
     exchange.answer(1)
     assert exchange.counted() == exchange.expected() == [1, 60, 0, 0, 0, 0, 0]
+
+
+def test_a_refused_replace_is_looked_at_by_the_matcher() -> None:
+    """Of an order that has ended it says nothing and its number is free; else its reject."""
+    exchange = limited(order_quantity=50)
+    for _ in range(2):
+        exchange.enter(LIMITED, 0, "B", 100, 10)
+    exchange.answer(2)
+    exchange.say(LIMITED, cancel(1))
+    exchange.replace(exchange.model.chains[1], 100, 60)
+    assert exchange.refusal() == CODES[Limit.ORDER_QUANTITY]
+    exchange.answer(2)
+    assert exchange.market.user_refs[0] == 2
+    exchange.replace(exchange.model.chains[2], 100, 60)
+    exchange.answer(1)
+    assert exchange.market.user_refs[0] == 4
+    assert exchange.ring.records[exchange.position - 1]["kind"] == EventKind.REJECTED
+    assert exchange.counted() == exchange.expected() == [1, 10, 0, 0, 0, 0, 0]
 
 
 def test_a_slot_that_is_taken_again_while_its_last_order_is_replaced() -> None:

@@ -34,7 +34,7 @@ SLOTS_PER_SOURCE = 1 << 24
 LAST_USER_REF = 0xFFFF_FFFF
 MATCHER, SUPERVISOR = 0, 1
 NOW_FIRST = 1_000
-EXPIRED, SELF_MATCH, ROLL = 4, 5, 8  # private tag 133
+EXPIRED, SELF_MATCH, ROLL, REPLACE_FAILED = 4, 5, 8, 10  # private tag 133
 
 # Why a request is ignored.
 STALE, NUMBER_USED, NOT_LIVE, SUPERFLUOUS = 1, 2, 3, 4
@@ -241,14 +241,14 @@ class Exchange:
         if fault := fault or self.number_fault(request):
             return self.ignore(request, fault)
         order = self.orders[request.slot]
-        if reason := self.closed(request.session, order.instrument):
+        if reason := request.reason or self.closed(request.session, order.instrument):
             self.use_number(request)
             return self.reject(request, reason, returned=False)
         left = request.quantity - (0 if request.open_quantity else order.done)
         tags = inherited(order.tags, dict(request.tags), request.tif, request.display)
         fault = self.limits_fault(order.instrument, request.price, max(1, left))
         if fault or terms_fault(tags, request.tif):
-            return self.reduce(order, 0, ord("Z"), long_form=True)
+            return self.reduce(order, 0, ord("Z"), long_form=True, cause=REPLACE_FAILED)
         if left <= 0:
             return self.reduce(order, 0, ord("U"), long_form=True)
         self.use_number(request)

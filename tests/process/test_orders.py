@@ -196,6 +196,7 @@ def test_modify(market: Exchange) -> None:
         await client.modify(sell, Side.BUY, 10)
         await client.modify(buy, Side.SELL, 10)
         await client.modify(4711, Side.SELL, 10)
+        await client.modify(sell, "Z", 10)  # type: ignore[arg-type]
         assert await said(client) == []
         await client.modify(sell, Side.SELL_SHORT_EXEMPT, 500)
         await client.modify(sell, Side.SELL, 70)
@@ -269,7 +270,15 @@ REJECTS: list[tuple[dict[str, Any], int]] = [
         Reject.INVALID_MIN_QUANTITY,
     ),
     ({"tags": {Tag.MAXIMUM_FLOOR: 1}, "display": "N"}, Reject.INVALID_MAX_FLOOR),
-    ({"tags": {Tag.MAXIMUM_FLOOR: 1_000_000}}, Reject.INVALID_MAX_FLOOR),
+    ({"tags": {Tag.FIRM: "ABCD"}}, Reject.FIRM_NOT_AUTHORIZED),
+    ({"tags": {Tag.CUSTOMER_TYPE: "x"}}, Reject.UNSUPPORTED_TAG + 4),
+    ({"tags": {Tag.TRADE_NOW: "Q"}}, Reject.UNSUPPORTED_TAG + 16),
+    ({"tags": {Tag.HANDLE_INSTRUCTION: "z"}}, Reject.UNSUPPORTED_TAG + 17),
+    ({"tags": {Tag.SHARES_LOCATED: "9"}}, Reject.UNSUPPORTED_TAG + 25),
+    (
+        {"tags": {Tag.GOOD_TILL_CANCELLED: "G"}, "time_in_force": "3"},
+        Reject.UNSUPPORTED_TAG + 128,
+    ),
     ({"time_in_force": "6"}, Reject.INVALID_TIME_IN_FORCE),
     ({"time_in_force": "6", "tags": {Tag.EXPIRE_TIME: 0}}, Reject.INVALID_TIME_IN_FORCE),
     ({"time_in_force": "6", "tags": {Tag.EXPIRE_TIME: 86_400}}, Reject.UNSUPPORTED_TAG + 15),
@@ -301,7 +310,7 @@ def test_rejects(market: Exchange) -> None:
     with RawClient(ports(market)[0]) as raw:
         raw.log_in("S18", sequence=0)
         cross = enter(symbol=b"A14     ", price=100_000, cross_type=b"O")
-        broken = enter(b"\x05\x03\x00", user_ref=2, symbol=b"A14     ", price=100_000)
+        broken = enter(value(0, b"x"), user_ref=2, symbol=b"A14     ", price=100_000)
         twice = enter(2 * value(12, b"N"), user_ref=3, symbol=b"A14     ", price=100_000)
         for message in (cross, broken, twice, b"Q"):
             raw.say(message)
@@ -318,6 +327,7 @@ def test_tags_that_ask_for_nothing_are_accepted(market: Exchange) -> None:
 
     async def scenario(client: OuchClient) -> None:
         tags = {Tag.GOOD_TILL_CANCELLED: "G", Tag.PRICE_TYPE: "L", Tag.MINIMUM_QUANTITY: 0}
+        tags[Tag.MAXIMUM_FLOOR] = 0xFFFF_FFFF  # all is displayed
         order = await client.enter(Side.BUY, 10, "A15", "10.00", tags=tags)
         new = await client.replace(order, 9, "10.00", tags={Tag.GOOD_TILL_CANCELLED: "G"})
         bad = await client.enter(Side.BUY, 10, "A15", "10.00", tags={128: "X"})
@@ -380,9 +390,11 @@ def test_channels_have_numbers_of_their_own(market: Exchange) -> None:
 def test_an_impossible_message_ends_the_connection(market: Exchange) -> None:
     """Messages that the market does not offer or that are none: disconnected, others trade on."""
     long_one = ouch_cases.enter() + b"x"
+    cut = ouch_cases.enter(b"\x05\x03\x00")  # its channel may be in what is missing
+    no_channel = ouch_cases.enter(value(28, b"\0\1"))
     with RawClient(ports(market)[0]) as other:
         other.log_in("S24", sequence=0)
-        for message in (b"", b"?", long_one, cancel()[:-1], modify(1, b"X", 1)):
+        for message in (b"", b"?", long_one, cancel()[:-1], cut, no_channel):
             with RawClient(ports(market)[0]) as raw:
                 raw.log_in("S23", sequence=0)
                 raw.say(message)
