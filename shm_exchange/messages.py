@@ -119,6 +119,7 @@ class CommandFlag(IntEnum):
     TAGS = 1  # the first continuation is ORDER_TAGS
     OPEN_QUANTITY = 2  # of REPLACE: quantity is the new open quantity, not the chain's total
     RESERVE = 4  # of an order only: it shows a part of itself
+    LEAVES_ON_DISCONNECT = 4  # of REPLACE: the opt-out of its original is not inherited
     HIDDEN = 8  # of an order only: display is `N`
     STAY_ON_DISCONNECT = 16  # opt-out of cancel on disconnect
     SWEEP = 32  # inter-market sweep eligible (`Y`)
@@ -351,12 +352,7 @@ EVENT = Record(
         Field("taker_session", "u2", doc="EXECUTED", offset=44),
         Field("taker_user_ref_index", "u1", doc="EXECUTED", offset=46),
         Field("taker_liquidity", "a", doc="EXECUTED: taker's liquidity flag", offset=47),
-        Field(
-            "reference",
-            "i8",
-            doc="EXECUTED, CANCELLED, MODIFIED, RESTED, CARRIED: order's reference",
-            offset=48,
-        ),
+        Field("reference", "i8", doc="EXECUTED, CANCELLED, MODIFIED, RESTED, CARRIED", offset=48),
         Field("taker_slot", "i4", doc="EXECUTED", offset=56),
         Field("taker_user_ref", "u4", doc="EXECUTED", offset=60),
         # CANCELLED, MODIFIED, RESTED

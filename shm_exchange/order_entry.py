@@ -12,10 +12,13 @@ from ringbuf.jit import kernel
 from ringbuf.whole_record import copy_words, write_words
 from shm_exchange.emit import HIDDEN, KEPT
 from shm_exchange.market import WORKING
-from shm_exchange.messages import COMMAND, EventKind
+from shm_exchange.messages import COMMAND, CommandFlag, EventKind
 
 REPLACED = int(EventKind.REPLACED)
-DISPLAY_HIDDEN = ord("N")
+STAYS = int(CommandFlag.STAY_ON_DISCONNECT)
+LEAVES = int(CommandFlag.LEAVES_ON_DISCONNECT)
+GTC = int(CommandFlag.GTC)
+DISPLAY_HIDDEN, TIF_DAY = ord("N"), ord("0")
 TERMS = COMMAND.offset_of("price") // 8  # words from here on are the same in COMMAND and EVENT
 TERMS_COUNT = COMMAND.size // 8 - TERMS
 
@@ -72,14 +75,26 @@ def begin(market, commands, index, slot, origin, lost, kind, quantity, source_ne
 
 
 @kernel
+def _inherited(order, command):
+    """Flags that a replacement has because it does not say otherwise (OUCH 5.0, `U`)."""
+    flags = np.int64(order["flags"]) & (STAYS | GTC)
+    if command["flags"] & LEAVES:
+        flags &= ~STAYS
+    return flags if command["time_in_force"] == TIF_DAY else flags & ~GTC
+
+
+@kernel
 def begin_again(market, commands, index, slot, left, source_next, ring, position):
     """The order in `slot` is replaced: the same chain, of which `left` lots are open."""
     order = market.orders[at(slot)]
     lost = np.int64(order["executed"]), np.int64(order["decremented"])
     origin = order["side"], order["instrument"], order["capacity"]
+    inherited = _inherited(order, commands[at(index)])
     event = begin(
         market, commands, index, slot, origin, lost, REPLACED, left, source_next, ring, position
     )
+    event["flags"] |= inherited
+    order["flags"] |= inherited
     event["quantity"] = left
     event["capacity"] = origin[2]
     return event

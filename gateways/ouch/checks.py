@@ -220,6 +220,13 @@ def stays_on_disconnect(request):
 
 
 @kernel
+def leaves_on_disconnect(request):
+    """1 when the order says that it does not stay."""
+    says = _has_private(request, TAG_STAY_ON_DISCONNECT) and request["stay_on_disconnect"] == NO
+    return 1 if says else 0
+
+
+@kernel
 def price_ticks(instruments, instrument, side, price):
     """The wire price in ticks, or -1 when it is not one. A market order gets the band's edge."""
     row = instruments[at(instrument)]

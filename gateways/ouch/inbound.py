@@ -17,6 +17,7 @@ from gateways.ouch.checks import (
     firm_fault,
     is_gtc,
     is_side,
+    leaves_on_disconnect,
     lots_fault,
     price_ticks,
     quantity_fault,
@@ -61,6 +62,7 @@ FLAG_SWEEP = int(CommandFlag.SWEEP)
 FLAG_GTC = int(CommandFlag.GTC)
 FLAG_LONG_FORM = int(CommandFlag.LONG_FORM)
 FLAG_TAGS = int(CommandFlag.TAGS)
+FLAG_LEAVES = int(CommandFlag.LEAVES_ON_DISCONNECT)
 FLAG_STAY = int(CommandFlag.STAY_ON_DISCONNECT)
 INVALID_SYMBOL = int(Reject.INVALID_SYMBOL)
 INVALID_PRICE = int(Reject.INVALID_PRICE)
@@ -284,6 +286,7 @@ def _replace(market, desk, request, code, reject, position, session, generation,
     command["reason"] = reject
     if reject:
         return SAID
+    command["flags"] |= FLAG_LEAVES if leaves_on_disconnect(request) else 0
     insert_order(desk.order_index, order_key(session, channel, np.int64(request["user_ref"])), slot)
     if price > 0 and has_tags(request):
         _tags(desk, command, request, position)

@@ -72,6 +72,7 @@ FLAGS = {
     "sweep": CommandFlag.SWEEP,
     "gtc": CommandFlag.GTC,
     "stay": CommandFlag.STAY_ON_DISCONNECT,
+    "leave": CommandFlag.LEAVES_ON_DISCONNECT,
     "long_form": CommandFlag.LONG_FORM,
     "open_quantity": CommandFlag.OPEN_QUANTITY,
 }

@@ -160,6 +160,8 @@ def _spoilt(rng: random.Random, request: Request, exchange: Exchange) -> Request
         return request._replace(user_ref=last)
     if chance < 0.25 and request.kind == "replace":
         return request._replace(price=0)
+    if chance > 0.97 and request.kind == "replace":  # its gateway has refused it
+        return request._replace(reason=0x20)
     more = chance > 0.85 and 0 < request.quantity < LARGE
     return request._replace(quantity=8 * request.quantity) if more else request
 

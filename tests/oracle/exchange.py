@@ -74,6 +74,7 @@ class Request(NamedTuple):
     sweep: bool = False
     gtc: bool = False
     stay: bool = False  # not cancelled on disconnect
+    leave: bool = False  # of a replace: it does not stay, whatever its original does
     long_form: bool = False
     open_quantity: bool = False
     other_session: int = 0  # of a broken trade: the taker's; its number is `original`
@@ -261,7 +262,9 @@ class Exchange:
         order.reference = len(self.events)
         order.tif, order.display, order.tags = request.tif, request.display, tags
         order.quote = 0
-        order.sweep, order.gtc, order.stay = request.sweep, request.gtc, request.stay
+        order.sweep = request.sweep
+        order.gtc = request.gtc or (order.gtc and request.tif == "0")
+        order.stay = request.stay or (order.stay and not request.leave)
         self.admit("replaced", order, request)
 
     def _modify(self, request: Request) -> None:

@@ -201,6 +201,8 @@ def request_of(action: Action, exchange: Exchange) -> Request:
         request = _with_terms(request, action)
     if kind == "replace" and action.special == 31:  # its gateway has refused it
         request = request._replace(reason=0x20)
+    if kind == "replace" and not request.stay:
+        request = request._replace(leave=action.special % 2 == 1)
     if action.pick % 8 == 0:
         request = request._replace(wait=WAIT)
     return request._replace(**dict([action.hostile])) if action.hostile else request

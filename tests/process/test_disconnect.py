@@ -17,7 +17,7 @@ import pytest
 
 from gateways.load.own_replica import OwnReplica, market_book
 from shm_exchange import config
-from tests.gateways.ouch_cases import enter, value
+from tests.gateways.ouch_cases import enter, replace, value
 from tests.process.conftest import WAIT_SECONDS, Exchange
 from tests.process.trading import MARKET, RawClient, barrier, packet, ports, running
 
@@ -92,6 +92,32 @@ def test_a_session_that_leaves(
         *_, last = again.log_in(f"C{number:02}").messages(4)
         assert (last[:1], last[9:13]) == (b"C", (1).to_bytes(4, "big"))
         assert last[17:] == b"Z" + struct.pack(">HBBB", 3, 2, 133, 1)  # cause: disconnect
+
+
+def test_what_a_replacement_inherits(market: Exchange) -> None:
+    """That it stays, unless 130 is `N`; and good till cancelled, with time in force `0` alone."""
+    here, there = ports(market)
+    stays, good = value(130, b"Y"), value(128, b"G")
+    terms = {"symbol": symbol(10), "price": 100_000}
+    changed = {"price": 100_000, "time_in_force": b"0", "display": b"Y"}
+
+    def change(number: int, tags: bytes = b"", **fields: object) -> bytes:
+        numbers = {"original_user_ref": number, "user_ref": number + 3}
+        return replace(tags, quantity=10 + number, **(numbers | changed | fields))
+
+    with RawClient(here) as client:
+        client.log_in("C10", sequence=0)
+        for number, tags in ((1, stays), (2, stays + good), (3, good)):
+            client.say(enter(tags, user_ref=number, quantity=30, **terms))
+        assert len(barrier(client)) == 3
+        client.say(change(1))
+        client.say(change(2, value(130, b"N")))
+        client.say(change(3, time_in_force=b"3"))
+        *replaced, cancelled = barrier(client)
+        assert [each[68:] for each in replaced] == [stays, good, b""]
+        assert cancelled[:1] == b"C" and cancelled[17:18] == b"I"
+        say_goodbye(client)
+        wait_resting(market, 10, [11])
 
 
 def test_sessions_that_do_not_ask_for_it(market: Exchange) -> None:
