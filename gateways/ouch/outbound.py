@@ -216,7 +216,7 @@ def _carried(event, tags, reference, instruments, buffer, offset):
         buffer[at(name + place)] = _BLANK
     if event["done"] == 0:
         return size
-    size = put_4(buffer, start + size, _TAG_CHAIN_DONE, int(event["done"])) - start
+    size = put_4(buffer, start + size, _TAG_CHAIN_DONE, np.int64(event["done"])) - start
     announced = size - _ACCEPTED_APPENDAGE - APPENDAGE_LENGTH_SIZE
     store_big_2(buffer, start + _ACCEPTED_APPENDAGE, announced)
     begin(buffer, offset, _TYPE_A, size, event)  # it is longer than was said
