@@ -11,6 +11,7 @@ import json
 import os
 import selectors
 import socket
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -23,9 +24,31 @@ _MODE = 0o600
 _LINE_SIZE_MAX = 1 << 16
 _CONNECTIONS_MAX = 8  # one more, and the oldest is closed
 _ANSWER_SECONDS = 10.0
+_REASON_SIZE_MAX = 1000
+_FRAMES_MAX = 20  # of a traceback: a recursion has a thousand
 
 Request = Mapping[str, Any]
 Command = Callable[[Request], dict[str, Any]]
+Say = Callable[[str], None]
+
+
+def answer_to(command: Command, request: Request, say: Say) -> dict[str, Any]:
+    """What `command` makes of a request, or why not: no request ends the market.
+
+    say: a fault of the program is told here, once and with its traceback.
+    """
+    try:
+        return {"ok": True, **command(request)}
+    except ExchangeError as error:
+        return {"ok": False, "reason": str(error), "exit_code": error.exit_code}
+    except Exception as error:  # of one request, while everybody trades
+        say(f"the request `{request['do']}` failed; the exchange goes on\n{_traceback(error)}")
+        reason = f"`{request['do']}` failed: {type(error).__name__}: {error}; see the log"
+        return {"ok": False, "reason": reason[:_REASON_SIZE_MAX]}
+
+
+def _traceback(error: Exception) -> str:
+    return "".join(traceback.format_exception(error, limit=-_FRAMES_MAX)).rstrip()
 
 
 @contextlib.contextmanager
@@ -46,11 +69,13 @@ class AdminServer:
         selector: selectors.BaseSelector,
         state_directory: Path,
         commands: Mapping[str, Command],
+        say: Say,
     ) -> None:
-        """commands: by the request's `do`; an ExchangeError is an answer too."""
+        """commands: by the request's `do`; an error is an answer too. say: hears of faults."""
         self._selector = selector
         self._path = state_directory / SOCKET
         self._commands = commands
+        self._say = say
         self._connections: deque[_Connection] = deque()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._path.unlink(missing_ok=True)  # of one that died; the directory is ours
@@ -104,13 +129,10 @@ class AdminServer:
         try:
             request = json.loads(line)
             command = self._commands[request["do"]]
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             known = ", ".join(sorted(self._commands))
             return {"ok": False, "reason": f"this is no request; known are: {known}"}
-        try:
-            return {"ok": True, **command(request)}
-        except ExchangeError as error:
-            return {"ok": False, "reason": str(error), "exit_code": error.exit_code}
+        return answer_to(command, request, self._say)
 
     def _drop(self, connection: _Connection) -> None:
         self._selector.unregister(connection.socket)

@@ -76,9 +76,12 @@ def _value(which: Limit, name: str, value: object) -> int:
     if value == NONE:
         return _NO_LIMIT
     try:
-        limit = limit_value(which, Decimal(str(value)))
-    except (InvalidOperation, ValueError, OverflowError):
-        limit = 0
+        number = Decimal(str(value))
+    except InvalidOperation:
+        number = Decimal(0)
+    # Compared before it is an integer: 1e999999999 would be one that no memory holds.
+    within = number.is_finite() and 0 < number <= LARGEST
+    limit = limit_value(which, number) if within else 0
     if not 0 < limit <= LARGEST:
         raise ExchangeError(f"{value} is no {name}; give a number above 0, `none` or `default`")
     return limit

@@ -61,7 +61,7 @@ class Operator:
         """Halt or resume an instrument. Raises ExchangeError."""
         symbol, state = request.get("symbol"), request.get("state")
         engine, index = self._find(symbol)
-        if state not in STATES:
+        if not isinstance(state, str) or state not in STATES:
             raise ExchangeError(f"there is no state {state}; known are: {', '.join(STATES)}")
         reason = _reason_word(request.get("reason"))
         fields = {"instrument": index, "reason": ord(STATES[state]), "quantity": reason}
@@ -73,13 +73,14 @@ class Operator:
         reason = request.get("reason")
         names = (*_MAKER, *_TAKER, "reference")
         complete = isinstance(trade, dict) and all(isinstance(trade.get(n), int) for n in names)
-        if engine not in self._wirings or reason not in BUST_REASONS or not complete:
+        known = [number for number in self._wirings if number == engine]
+        if not known or str(reason) not in BUST_REASONS or not complete:
             raise ExchangeError("this is no request to break a trade; `shmx bust` makes one")
         assert isinstance(trade, dict)
         fields = {name: trade[name] for name in (*_MAKER, *_TAKER, "reference")}
         fields["reason"] = ord(BUST_REASONS[str(reason)])
         try:
-            return self._post(int(str(engine)), CommandKind.BUST, **fields)
+            return self._post(known[0], CommandKind.BUST, **fields)
         except OverflowError as error:
             raise ExchangeError(f"this is no trade: {error}") from error
 

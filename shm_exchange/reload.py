@@ -16,6 +16,7 @@ import numpy as np
 
 from shm_exchange import config, presence, running_configuration
 from shm_exchange.accounts import COUNTER_ACCOUNTS
+from shm_exchange.admin import Say, answer_to
 from shm_exchange.children import Bells, Post
 from shm_exchange.day_roll import DayRoll
 from shm_exchange.effective import Value
@@ -68,13 +69,13 @@ class Reload:
             names[_NAMES_MAX:] = [f"and {len(names) - _NAMES_MAX} more"]
         return {"changed": names, "serial": self._register.serial}
 
-    def begin_unasked(self) -> str:
-        """The same for somebody who cannot be answered; what came of it."""
-        try:
-            changed = self.begin({})["changed"]
-        except ExchangeError as error:
-            return f"not reloaded: {error}"
-        return f"reloaded: {', '.join(changed) or 'nothing has changed'}"
+    def begin_unasked(self, say: Say) -> None:
+        """The same for somebody who cannot be answered: say what came of it."""
+        answer = answer_to(self.begin, {"do": DO}, say)
+        if answer["ok"]:
+            say(f"reloaded: {', '.join(answer['changed']) or 'nothing has changed'}")
+        else:
+            say(f"not reloaded: {answer['reason']}")
 
     def _take_over(self) -> list[Value]:
         if self._source is None:

@@ -176,7 +176,8 @@ class Supervisor:
         wake = self._bells.ring_matcher
         commands = operations.of(self._posts, self._register, self._wirings, wake)
         commands |= {day_roll.DO: self._day.begin, reload.DO: self._reload.begin}
-        self._admin = AdminServer(self._selector, self._claim.state_directory, commands)
+        folder = self._claim.state_directory
+        self._admin = AdminServer(self._selector, folder, commands, say)
         wanted = self._configuration.metrics
         if wanted is None:
             return
@@ -228,7 +229,7 @@ class Supervisor:
         self._obituaries.post()
         self._day.post()
         if self._signals.take_reload():
-            say(self._reload.begin_unasked())
+            self._reload.begin_unasked(say)
         self._reload.post()
         self._succession.isolate()
         self._end_standstills()

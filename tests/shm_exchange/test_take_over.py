@@ -58,10 +58,25 @@ def test_what_is_taken_over_holds(tmp_path: Path) -> None:
     with pytest.raises(ExchangeError, match=r"accounts\.json: Is a directory; nothing changed"):
         asked.begin({})
     assert register.configuration.exchange.restarts_max == 6
-    assert asked.begin_unasked().startswith("not reloaded: ")
+    said: list[str] = []
+    asked.begin_unasked(said.append)
+    assert said[0].startswith("not reloaded: ") and len(said) == 1
 
 
 def test_without_a_file_there_is_nothing_to_reload(tmp_path: Path) -> None:
     register = Register(load(None), tmp_path)
     with pytest.raises(ExchangeError, match="start it with --config FILE"):
         reload_of(None, register, tmp_path).begin({})
+
+
+def test_a_fault_while_reloading_is_told_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGHUP must not end the market, whatever is wrong with the program."""
+    asked = reload_of(tmp_path / "some.toml", Register(load(None), tmp_path), tmp_path)
+    said: list[str] = []
+    monkeypatch.setattr(asked, "_take_over", lambda: [][1])
+    asked.begin_unasked(said.append)
+    fault, outcome = said
+    assert "the request `reload` failed" in fault and "IndexError" in fault and "line" in fault
+    assert outcome.startswith("not reloaded: `reload` failed: IndexError")
