@@ -35,6 +35,7 @@ from shm_exchange.cli_options import (
 )
 from shm_exchange.cli_session import session
 from shm_exchange.cli_status import status, top
+from shm_exchange.errors import EXIT_CONFIGURATION
 
 _PACKAGES = ("ringbuf", "shm_exchange", "gateways")
 _FLOW_MESSAGES = 100_000
@@ -334,7 +335,10 @@ def main() -> None:
     except Exception as error:
         if not _is_ours(error):
             raise
-        _fail(f"shmx: {_sentence(error)}", getattr(error, "exit_code", 1))
+        code = getattr(error, "exit_code", 1)
+        # Each line of what is wrong with a configuration begins with its file.
+        prefix = "" if code == EXIT_CONFIGURATION else "shmx: "
+        _fail(f"{prefix}{_sentence(error)}", code)
 
 
 if __name__ == "__main__":

@@ -15,20 +15,33 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from shm_exchange.addresses import check_address, is_loopback, split_address
+from shm_exchange.addresses import (
+    check_address,
+    is_loopback,
+    spelled_one_way,
+    split_address,
+)
+from shm_exchange.config_checks import (
+    Found,
+    check_cores,
+    check_distinct,
+    check_engines,
+    check_instruments,
+)
 from shm_exchange.feeds import Feeds
 from shm_exchange.instruments import Instrument
 from shm_exchange.messages import (
-    INSTRUMENT_LIMIT,
     SESSION_LIMIT,
     SLOT_INDEX_MASK,
     SOURCE_GATEWAY_FIRST,
 )
+from shm_exchange.mistakes import suggestion
+from shm_exchange.password_hashes import check_hash
 from shm_exchange.self_trade_settings import SelfTradeSettings
 from shm_exchange.session_limits import Limits
-from shm_exchange.settings import Document, Location, Problem, Table, read, suggestion
+from shm_exchange.settings import Document, Location, Table, read
 
 DEMO_PASSWORD = "demo"  # of the built-in sessions: good for nothing but loopback
 ENGINE_LIMIT = 255
@@ -63,7 +76,9 @@ class Exchange(Table):
         pattern=_NAME,
         description="1 to 32 letters, digits, _ and -",
     )
-    state_directory: str | None = Field(default=None, min_length=1)
+    state_directory: str | None = Field(
+        default=None, pattern=r"^[^\x00]+$", description="the path of a folder"
+    )
     durability: Literal["memory", "disk"] = "memory"
     waiting: Literal["auto", "spin", "yield", "park"] = "auto"
     hang_limit_ms: int = Field(default=1000, ge=1000, le=3_600_000)
@@ -123,9 +138,7 @@ class Credentials(SelfTradeSettings):
         pattern=rf"^[!-~]{{1,{PASSWORD_SIZE}}}$",
         description=f"1 to {PASSWORD_SIZE} printable characters without spaces",
     )
-    password_hash: str | None = Field(
-        default=None, pattern=r"^\$argon2", description="an argon2 hash: $argon2id$..."
-    )
+    password_hash: Annotated[str, AfterValidator(check_hash)] | None = None
     reserved: bool = False
     firm: str = Field(
         default="", pattern=r"^[A-Z0-9]{0,4}$", description="at most 4 capitals and digits"
@@ -263,7 +276,6 @@ REPEATED_TABLES: dict[str, type[Table]] = {
     "session_range": SessionRange,
     "session": Session,
 }
-Found = dict[str, list[tuple[Location, Any]]]
 
 
 def load(path: Path | str | None) -> Configuration:
@@ -273,8 +285,9 @@ def load(path: Path | str | None) -> Configuration:
     document = read(Path(path))
     found = _fit_tables(document)
     sessions = _expand_sessions(found)
-    _check_engines(document, found)
-    _check_instruments(document, found)
+    check_engines(document, found)
+    check_cores(document, found)
+    check_instruments(document, found)
     _check_addresses(document, found, sessions)
     _check_usernames(document, sessions)
     document.raise_problems()
@@ -324,38 +337,6 @@ def _expand_sessions(found: Found) -> list[tuple[Location, Session]]:
     return expanded + found["session"]
 
 
-def _check_engines(document: Document, found: Found) -> None:
-    """Engines are distinct, and whoever names one names one that exists."""
-    for name in ("engine", "instrument"):
-        if not document.tables.get(name):
-            document.problems.append(Problem(0, f"there is no {name}; add a [[{name}]] table"))
-    declared = document.tables.get("engine")
-    tables = declared if isinstance(declared, list) else []
-    known = {table.get("id", 1) for table in tables if isinstance(table, dict)}
-    _check_distinct(document, [((*at, "id"), engine.id) for at, engine in found["engine"]])
-    named = [((*at, "engine"), each.engine) for at, each in found["instrument"]]
-    for at, gateway in found["gateway"]:
-        named += [((*at, "engines"), number) for number in gateway.engines]
-    for at, gateway in found["gateway"]:
-        if gateway.is_of_one_engine and len(gateway.engines or known) > 1:
-            document.add(at, "multicast and requests are of one engine; name it in `engines`")
-    for location, number in named:
-        if number not in known:
-            document.add(location, f"there is no engine {number}; add it or name another")
-
-
-def _check_instruments(document: Document, found: Found) -> None:
-    rows = [((*at, "symbol"), each.symbol) for at, each in found["instrument"]]
-    _check_distinct(document, rows)
-    counts: dict[int, int] = {}
-    for at, instrument in found["instrument"]:
-        counts[instrument.engine] = counts.get(instrument.engine, 0) + 1
-        if counts[instrument.engine] == INSTRUMENT_LIMIT + 1:
-            document.add(
-                at, f"more than {INSTRUMENT_LIMIT} instruments on one engine; use another engine"
-            )
-
-
 def _check_addresses(
     document: Document, found: Found, sessions: list[tuple[Location, Session]]
 ) -> None:
@@ -364,7 +345,7 @@ def _check_addresses(
     metrics = [((*at, "address"), each.address) for at, each in found["metrics"]]
     others = [((*at, key), where) for at, each in found["gateway"] for key, where in each.listening]
     rows = [row for row in gateways + others + metrics if split_address(row[1])[1] != 0]
-    _check_distinct(document, rows)
+    check_distinct(document, rows, spelled_one_way)
     if len(gateways) > GATEWAY_COUNT_MAX:
         at = gateways[GATEWAY_COUNT_MAX][0]
         document.add(at, f"more than {GATEWAY_COUNT_MAX} gateways; remove some")
@@ -380,16 +361,7 @@ def _check_addresses(
 
 def _check_usernames(document: Document, sessions: list[tuple[Location, Session]]) -> None:
     names = [((*at, "username"), each.username.casefold()) for at, each in sessions]
-    _check_distinct(document, names)
+    check_distinct(document, names)
     if len(sessions) > SESSION_LIMIT:
         message = f"{len(sessions)} sessions, at most {SESSION_LIMIT} are possible; remove some"
         document.add(sessions[SESSION_LIMIT][0], message)
-
-
-def _check_distinct(document: Document, rows: list[tuple[Location, Any]]) -> None:
-    """No value stands at two places."""
-    first: dict[Any, Location] = {}
-    for location, value in rows:
-        if first.setdefault(value, location) is not location:
-            line = document.line_of(first[value])
-            document.add(location, f"{value} is used already at line {line}; choose another")

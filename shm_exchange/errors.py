@@ -4,6 +4,8 @@ The text of an error is one sentence that names the cause and the remedy. The co
 sysexits: 78 configuration, 75 come back later.
 """
 
+EXIT_CONFIGURATION = 78
+
 
 class ExchangeError(Exception):
     """The operation failed."""

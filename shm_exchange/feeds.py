@@ -44,7 +44,7 @@ class Feeds(Table):
             ipaddress.IPv4Address(host)
         except ValueError:
             raise ValueError(
-                f"'{host}' is not an IPv4 address; write for example 239.0.0.1"
+                f"{host!r} is not an IPv4 address; write for example 239.0.0.1"
             ) from None
         return host
 

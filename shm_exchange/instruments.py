@@ -24,14 +24,14 @@ FIRM_SIZE = 4
 STATE_OPEN = ord("T")  # ITCH H
 
 
-def _decimal(value: Any) -> Any:
+def decimal_of(value: Any) -> Any:
     """A whole number in the file is a price like any other."""
     return Decimal(value) if type(value) is int else value
 
 
 Price = Annotated[
     Decimal,
-    BeforeValidator(_decimal),
+    BeforeValidator(decimal_of),
     Field(gt=0, le=PRICE_LIMIT, description=f"above 0 and at most {PRICE_LIMIT}"),
 ]
 
@@ -48,7 +48,7 @@ class Instrument(Table):
     price_max: Price | None = None  # None: the largest price that OUCH can say
     lot: int = Field(default=1, ge=1, le=QUANTITY_MAX)
     quantity_max: int = Field(default=QUANTITY_MAX, ge=1, le=QUANTITY_MAX)
-    multiplier: Annotated[Decimal, BeforeValidator(_decimal), Field(gt=0)] = Decimal(1)
+    multiplier: Annotated[Decimal, BeforeValidator(decimal_of), Field(gt=0)] = Decimal(1)
 
     @field_validator("tick")
     @classmethod

@@ -30,7 +30,7 @@ def matcher_cores(configuration: Configuration, cores: Collection[int]) -> dict[
     leave most of its cores to the others.
     """
     named = _named_cores(configuration)
-    free = sorted(set(cores) - set(named))
+    free = sorted(set(cores) - {core for core, _ in named})
     spare = len(cores) // 2 if len(cores) >= _CORES_MIN else 0
     chosen: dict[int, int | None] = {}
     for engine in configuration.engines:
@@ -44,7 +44,7 @@ def matcher_cores(configuration: Configuration, cores: Collection[int]) -> dict[
 def pinned_cores(configuration: Configuration, cores: Collection[int]) -> set[int]:
     """Every core that some role is kept on, named or chosen."""
     chosen = {core for core in matcher_cores(configuration, cores).values() if core is not None}
-    return chosen | set(_named_cores(configuration))
+    return chosen | {core for core, _ in _named_cores(configuration)}
 
 
 def check_cores(configuration: Configuration, cores: Collection[int]) -> None:
@@ -52,20 +52,23 @@ def check_cores(configuration: Configuration, cores: Collection[int]) -> None:
     usable = ", ".join(map(str, sorted(cores)))
     problems = [
         Problem(0, f"there is no core {core} for {owner}; usable are {usable}")
-        for core, owner in _named_cores(configuration).items()
+        for core, owner in _named_cores(configuration)
         if core not in cores
     ]
     if problems:
         raise ConfigurationError("configuration", problems)
 
 
-def _named_cores(configuration: Configuration) -> dict[int, str]:
-    named: dict[int, str] = {}
-    for engine in configuration.engines:
-        for core, role in ((engine.matcher_core, "matcher"), (engine.standby_core, "standby")):
-            if core is not None:
-                named[core] = f"the {role} of engine {engine.id}"
-    for gateway in configuration.gateways:
-        if gateway.core is not None:
-            named[gateway.core] = f"the gateway at {gateway.address}"
-    return named
+def _named_cores(configuration: Configuration) -> list[tuple[int, str]]:
+    """Each with whom it is for."""
+    named = [
+        (core, f"the {role} of engine {engine.id}")
+        for engine in configuration.engines
+        for core, role in ((engine.matcher_core, "matcher"), (engine.standby_core, "standby"))
+        if core is not None
+    ]
+    return named + [
+        (each.core, f"the gateway at {each.address}")
+        for each in configuration.gateways
+        if each.core is not None
+    ]

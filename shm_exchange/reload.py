@@ -75,7 +75,8 @@ class Reload:
         if answer["ok"]:
             say(f"reloaded: {', '.join(answer['changed']) or 'nothing has changed'}")
         else:
-            say(f"not reloaded: {answer['reason']}")
+            for line in answer["reason"].splitlines():  # each of a configuration stands by itself
+                say(f"not reloaded: {line}")
 
     def _take_over(self) -> list[Value]:
         if self._source is None:

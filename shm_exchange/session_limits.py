@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from shm_exchange.instruments import decimal_of
 from shm_exchange.limit_kinds import Limit
 from shm_exchange.market import LIMIT_COUNT
 from shm_exchange.settings import Table
@@ -21,7 +22,9 @@ class Limits(Table):
     """`limits` of a session: what it may ask at most. 0: no limit."""
 
     order_quantity: int = Field(default=0, ge=0, le=LARGEST)
-    order_notional: int | Decimal = Field(default=0, ge=0, le=LARGEST // _PRICE_UNITS)
+    order_notional: Annotated[Decimal, BeforeValidator(decimal_of)] = Field(
+        default=Decimal(0), ge=0, le=LARGEST // _PRICE_UNITS
+    )
     price_deviation: int = Field(default=0, ge=0, le=1_000_000)
     open_orders: int = Field(default=0, ge=0, le=LARGEST)
     position: int = Field(default=0, ge=0, le=LARGEST)

@@ -17,6 +17,7 @@ from shm_exchange.accounts import Account, Accounts
 from shm_exchange.admin import Command
 from shm_exchange.config import USERNAME_SIZE, Configuration, Session
 from shm_exchange.errors import ExchangeError
+from shm_exchange.password_hashes import check_hash
 
 CREATE, PASSWORD, KICK = "session create", "session password", "session kick"
 DISABLE, ENABLE = "session disable", "session enable"
@@ -143,6 +144,9 @@ class Register:
 
 def _hash_of(request: Mapping[str, Any]) -> str:
     found = request.get("password_hash")
-    if not isinstance(found, str) or not found.startswith("$argon2"):
-        raise ExchangeError("a password comes as its argon2 hash; `shmx session` makes one")
-    return found
+    try:
+        return check_hash(str(found))
+    except ValueError as error:
+        raise ExchangeError(
+            "a password comes as its argon2 hash; `shmx session` makes one"
+        ) from error

@@ -7,18 +7,18 @@ problems of a file are reported together.
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from shm_exchange.errors import ExchangeError
+from shm_exchange.errors import EXIT_CONFIGURATION, ExchangeError
+from shm_exchange.mistakes import explain
 
 Location = tuple[str | int, ...]
 
@@ -29,21 +29,10 @@ _TOKEN = re.compile(
 _KEY = r"(?:\"[^\"]*\"|'[^']*'|[\w-]+)"
 _PATH = re.compile(rf"\s*(\[{{0,2}})\s*({_KEY}(?:\s*\.\s*{_KEY})*)")
 _SYNTAX_LINE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)")
-_TYPE_NAMES = {
-    bool: "a boolean",
-    int: "an integer",
-    Decimal: "a number",
-    str: "a string",
-    list: "a list",
-    dict: "a table",
-}
-_WANTED = {
-    "bool_type": "true or false",
-    "decimal_type": "a number, such as 0.01",
-    "int_type": "a whole number",
-    "string_type": "a string in quotes",
-    "tuple_type": "a list in brackets",
-}
+_BYTE_ORDER_MARK = "\ufeff"
+_MESSAGE_SIZE_MAX = 400
+_DEPTH_MAX = 100  # of brackets; a parser follows some hundreds
+_LONG_NUMBER = re.compile(r"[\d_]{4300,}")  # what Python does not read
 
 
 class Table(BaseModel):
@@ -66,17 +55,22 @@ class Problem:
 class ConfigurationError(ExchangeError):
     """The configuration cannot be used. The text has one line per problem."""
 
-    exit_code = 78
+    exit_code = EXIT_CONFIGURATION
 
     def __init__(self, path: str, problems: list[Problem]) -> None:
         self.path = path
         self.problems = sorted(set(problems))
-        super().__init__(
-            "\n".join(
-                f"{path}:{each.line}: {each.message}" if each.line else f"{path}: {each.message}"
-                for each in self.problems
-            )
-        )
+        super().__init__("\n".join(self._line(each) for each in self.problems))
+
+    def _line(self, problem: Problem) -> str:
+        """It stands by itself; a key or a value may have line ends of its own."""
+        place = f"{self.path}:{problem.line}" if problem.line else self.path
+        message = problem.message
+        if len(message) > _MESSAGE_SIZE_MAX:  # what is in the middle comes from the file
+            half = _MESSAGE_SIZE_MAX // 2
+            message = f"{message[:half]}...{message[-half:]}"
+        text = f"{place}: {message}"
+        return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 @dataclass
@@ -104,7 +98,7 @@ class Document:
             return model.model_validate(value)
         except ValidationError as errors:
             for error in errors.errors():
-                self.add((*location, *error["loc"]), _explain(model, location, error))
+                self.add((*location, *error["loc"]), explain(model, location, error))
             return None
 
     def raise_problems(self) -> None:
@@ -127,21 +121,48 @@ def read(path: Path) -> Document:
 
 def parse(name: str, text: str) -> Document:
     """Parse what a file says. Raises ConfigurationError when it is not TOML."""
+    if text.startswith(_BYTE_ORDER_MARK):
+        problem = Problem(
+            1, "the file begins with a byte order mark (BOM); save it as UTF-8 without one"
+        )
+        raise ConfigurationError(name, [problem])
     try:
-        tables = tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as error:
-        found = _SYNTAX_LINE.search(str(error))
-        line = int(found[1]) if found and found[1] else text.count("\n") + 1
-        reason = _SYNTAX_LINE.sub("", str(error))
-        problem = Problem(line, f"this is not TOML: {reason}; correct the syntax")
-        raise ConfigurationError(name, [problem]) from error
+        tables = tomllib.loads(text, parse_float=_decimal)
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(name, [_not_toml(text, error)]) from error
     return Document(name, tables, key_lines(text))
 
 
-def suggestion(key: str, known: list[str]) -> str:
-    """What to write instead of an unknown key."""
-    near = difflib.get_close_matches(key, known, 1)
-    return f"did you mean `{near[0]}`?" if near else f"known are: {', '.join(sorted(known))}"
+def _decimal(text: str) -> Decimal:
+    """A number of a file; one whose exponent no number has is none that a key can want."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return Decimal("NaN")
+
+
+def _not_toml(text: str, error: Exception) -> Problem:
+    """What a parser could not read, and where."""
+    if isinstance(error, RecursionError):
+        return Problem(_deep_line(text), "brackets are nested too deeply; write fewer")
+    if not isinstance(error, tomllib.TOMLDecodeError) and (long := _LONG_NUMBER.search(text)):
+        line = text.count("\n", 0, long.start()) + 1
+        return Problem(line, f"this number has {len(long[0])} digits; write a smaller one")
+    found = _SYNTAX_LINE.search(str(error))
+    line = int(found[1]) if found and found[1] else text.count("\n") + 1
+    reason = _SYNTAX_LINE.sub("", str(error))
+    return Problem(line, f"this is not TOML: {reason}; correct the syntax")
+
+
+def _deep_line(text: str) -> int:
+    """Line of the first bracket that is nested too deeply."""
+    depth, line = 0, 1
+    for token in _TOKEN.finditer(text):
+        depth += (token[0] in "[{") - (token[0] in "]}")
+        if depth > _DEPTH_MAX:
+            break
+        line += token[0].count("\n")
+    return line
 
 
 def key_lines(text: str) -> dict[Location, int]:
@@ -180,26 +201,3 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
             yield begin_line, text[begin : token.start()]
             begin, begin_line = token.end(), line + 1
         line += word.count("\n")
-
-
-def _explain(model: type[Table], location: Location, error: Any) -> str:
-    """One pydantic error as a sentence with the remedy."""
-    key = ".".join(str(part) for part in error["loc"])
-    kind, value = error["type"], error["input"]
-    table = str(location[0]) if location else "the file"
-    if kind == "extra_forbidden":
-        return f"unknown key `{key}` in {table}; {suggestion(key, list(model.model_fields))}"
-    if kind == "missing":
-        return f"`{key}` is missing in {table}; add it"
-    if kind in _WANTED:
-        given = _TYPE_NAMES.get(type(value), type(value).__name__)
-        return f"`{key}` is {given}; write {_WANTED[kind]}"
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    message = re.sub(r"Decimal\('(.*?)'\)", r"\1", message)
-    if kind == "value_error":
-        return f"`{key}`: {message}" if key else f"{table}: {message}"
-    shown = f"{value:f}" if isinstance(value, Decimal) else repr(value)
-    declared = model.model_fields.get(str(error["loc"][0]))
-    if declared is not None and declared.description:
-        message = declared.description
-    return f"`{key}` = {shown} is not possible; it must be {message}"

@@ -115,14 +115,14 @@ MISTAKES = {
     "unknown table": (("[[session]]", "[[sessions]]"), 12, "unknown table", "`session`"),
     "wrong type": (("id = 1", 'id = "1"'), 2, "`id` is a string", "write a whole number"),
     "boolean for a number": (("id = 1", "id = true"), 2, "`id` is a boolean", "whole number"),
-    "too large": (("id = 1", "id = 256"), 2, "256 is not possible", "less than or equal to 255"),
+    "too large": (("id = 1", "id = 256"), 2, "256 is not possible", "at most 255"),
     "not a power of two": (
         ("id = 1", "event_ring_records = 3000"),
         2,
         "3000 is not a power of two",
         "2048 or 4096",
     ),
-    "too many standbys": (("id = 1", "standbys = 7"), 2, "7 is not possible", "equal to 6"),
+    "too many standbys": (("id = 1", "standbys = 7"), 2, "7 is not possible", "at most 6"),
     "tick too fine": (("0.01", "0.00001"), 6, "not a multiple of 0.0001", "write 0.0001"),
     "band above the wire": (
         ("tick = 0.01", "tick = 0.01\nprice_max = 200_000"),
@@ -160,6 +160,26 @@ MISTAKES = {
     "no port": (("127.0.0.1:9001", "127.0.0.1"), 10, "is not host:port", "127.0.0.1:9001"),
     "username too long": (("ACME01", "ACME001"), 13, "'ACME001' is not possible", "1 to 6"),
     "no password": (('password = "secret"', ""), 12, "session", "exactly one of `password`"),
+    "no hash": (
+        ('password = "secret"', 'password_hash = "$argon2nonsense"'),
+        14,
+        "this is no argon2 hash",
+        "one has the form $argon2id$",
+    ),
+    "half a pair of brackets": (("127.0.0.1:9001", "[::1:9001"), 10, "not host:port", "[::1]:9001"),
+    "no brackets": (("127.0.0.1:9001", "::1:9001"), 10, "not host:port", "[::1]:9001"),
+    "limits of one number": (
+        ('password = "secret"', 'password = "secret"\nlimits = 3'),
+        15,
+        "`limits` is an integer",
+        "write a table",
+    ),
+    "an unknown limit": (
+        ('password = "secret"', 'password = "secret"\nlimits.orders = 3'),
+        15,
+        "unknown key `limits.orders`",
+        "`open_orders`",
+    ),
     "missing key": (('username = "ACME01"', ""), 12, "`username` is missing", "add it"),
     "one table for several": (("[[engine]]", "[engine]"), 1, "may be several", "[[engine]]"),
     "feeds of an order gateway": (
@@ -292,6 +312,13 @@ def test_demo_passwords_are_refused_outside_loopback(address: str, tmp_path: Pat
         ('[[instrument]]\nsymbol = "AAPL"\ntick = 1\n', 16),
         ('[[gateway]]\nkind = "market_data"\naddress = "127.0.0.1:9001"\n', 17),
         ('[metrics]\naddress = "127.0.0.1:9001"\n', 16),
+        ('[metrics]\naddress = "localhost:9001"\n', 16),
+        ("[[engine]]\nid = 2\nmatcher_core = 3\nstandby_core = 3\n", 18),
+        (
+            '[[engine]]\nid = 2\nstandby_core = 3\n[[gateway]]\nkind = "order"\n'
+            'address = "127.0.0.1:0"\ncore = 3\n',
+            21,
+        ),
         ('[[session]]\nusername = "acme01"\npassword = "x"\n', 16),
         ('[[session_range]]\nprefix = "ACME"\nlast = 99\npassword = "x"\n', 13),
     ],

@@ -43,7 +43,7 @@ RELOADED = {
     "a range": ('"one"', '"other"\nlimits.position = 9', None),
     "another kind of password": (
         'password = "two"',
-        'password_hash = "$argon2id$x"',
+        'password_hash = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQ$aGFzaGhhc2g"',
         ["session[0].password", "session[0].password_hash"],
     ),
 }
