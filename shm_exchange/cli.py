@@ -52,8 +52,9 @@ _flow = click.argument("flow", metavar="FLOW.npz", type=click.Path(path_type=Pat
 def commands() -> None:
     """A complete exchange on one Linux host.
 
-    Exit codes: 0 done, 1 the check or the operation failed, 2 wrong usage, 73 no place for
-    machine code, 75 another exchange holds the name, 78 the configuration is wrong.
+    Exit codes: 0 done, 1 the check or the operation failed, 2 wrong usage, 69 the host does not
+    give what is needed, 73 no place for machine code, 75 another exchange holds the name, 77 the
+    exchange is another user's, 78 the configuration is wrong.
     """
 
 

@@ -1,9 +1,13 @@
 """Declaration: the errors that end a command, each with the exit code it ends with.
 
 The text of an error is one sentence that names the cause and the remedy. The codes are those of
-sysexits: 78 configuration, 75 come back later.
+sysexits: 69 the host does not give what is needed, 75 come back later, 77 permission, 78
+configuration.
 """
 
+EXIT_UNFIT_HOST = 69
+EXIT_ANOTHER_WRITER = 75
+EXIT_NO_PERMISSION = 77
 EXIT_CONFIGURATION = 78
 
 
@@ -17,7 +21,19 @@ class NotRunningError(ExchangeError):
     """There is no running exchange of this name."""
 
 
+class UnfitHostError(ExchangeError):
+    """The host does not give what the exchange needs; trying again would not help."""
+
+    exit_code = EXIT_UNFIT_HOST
+
+
 class AnotherWriterError(ExchangeError):
     """Another exchange holds this name."""
 
-    exit_code = 75
+    exit_code = EXIT_ANOTHER_WRITER
+
+
+class ForeignExchangeError(ExchangeError):
+    """The exchange is another user's."""
+
+    exit_code = EXIT_NO_PERMISSION

@@ -7,8 +7,18 @@ from functools import partial
 from pathlib import Path
 
 from shm_exchange import sync_time
-from shm_exchange.host_facts import FAIL, OK, WARN, Check, Finding, Subject, show_size
+from shm_exchange.host_facts import (
+    FAIL,
+    OK,
+    WARN,
+    Check,
+    Finding,
+    Subject,
+    UnknownFactError,
+    show_size,
+)
 from shm_exchange.host_mounts import is_rotational, mount_of
+from shm_exchange.presence import is_open_to_others
 
 _VOLATILE = {"tmpfs", "ramfs", "devtmpfs"}
 _REMOTE = {"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "ceph"}
@@ -79,7 +89,20 @@ def judge(times: list[float]) -> Finding:
     return Finding(FAIL if late > _SYNC_BAD else WARN, found, remedy)
 
 
+def _privacy(subject: Subject) -> Finding:
+    """What is in the state directory, passwords and orders, is for our user alone."""
+    place = subject.state_directory
+    try:
+        is_open = is_open_to_others(place)
+    except PermissionError as error:
+        raise UnknownFactError(f"{place}: {error.strerror}") from error
+    if is_open:
+        return Finding(WARN, f"other users may look into {place}", f"chmod 700 {place}")
+    return Finding(OK, f"{place} is for its user alone")
+
+
 CHECKS: dict[str, Check] = {
+    "privacy": _privacy,
     "journal": _journal,
     "disk-space": _disk_space,
     "sync-time": partial(_sync, loaded=False),

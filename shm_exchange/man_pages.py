@@ -6,14 +6,22 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from shm_exchange.errors import ExchangeError
+from shm_exchange.errors import (
+    EXIT_ANOTHER_WRITER,
+    EXIT_CONFIGURATION,
+    EXIT_NO_PERMISSION,
+    EXIT_UNFIT_HOST,
+    ExchangeError,
+)
 
 _EXIT_STATUS = (
     ("0", "Done."),
     (str(ExchangeError.exit_code), "The check or the operation failed."),
     ("2", "Wrong usage."),
-    ("75", "Another exchange holds the name."),
-    ("78", "The configuration is wrong."),
+    (str(EXIT_UNFIT_HOST), "The host does not give what the exchange needs."),
+    (str(EXIT_ANOTHER_WRITER), "Another exchange holds the name."),
+    (str(EXIT_NO_PERMISSION), "The exchange is another user's."),
+    (str(EXIT_CONFIGURATION), "The configuration is wrong."),
 )
 _SHORT = 200  # a short help is one sentence of that at most
 

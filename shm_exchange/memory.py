@@ -8,6 +8,7 @@ from ringbuf import layout
 from ringbuf.errors import SegmentError
 from shm_exchange import latencies, wiring
 from shm_exchange.config import Configuration
+from shm_exchange.errors import UnfitHostError
 from shm_exchange.journal_segment import Owner
 from shm_exchange.journal_tail import find_tail
 from shm_exchange.messages import SOURCE_GATEWAY_FIRST
@@ -51,7 +52,8 @@ def create(configuration: Configuration, name: str, state_directory: Path) -> di
                 wirings[engine.id].control.words[layout.BEGIN_ANEW] = 1 + end
     except SegmentError as error:
         remove(wirings)
-        raise SegmentError(f"{error}; make room in /dev/shm or configure smaller rings") from error
+        remedy = "make room in /dev/shm or configure smaller rings"
+        raise UnfitHostError(f"{error}; {remedy}") from error
     except BaseException:
         remove(wirings)
         raise

@@ -14,8 +14,8 @@ import json
 import os
 import secrets
 import struct
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,11 @@ def info_path(name: str) -> Path:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Replace a file as a whole: readers see the old one or the new one."""
+    """Replace a file, for our user alone, as a whole: readers see the old one or the new one."""
     aside = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        with _naming(path):
-            aside.write_bytes(data)
+        with _naming(path), open(aside, "wb", opener=open_private) as file:
+            file.write(data)
     except OSError:
         aside.unlink(missing_ok=True)
         raise
@@ -49,12 +49,22 @@ def write_file(path: Path, data: bytes) -> None:
 def write_durably(path: Path, data: bytes) -> None:
     """Make a file, for our user alone, that a loss of power leaves whole or not at all."""
     aside = path.with_name(f"{path.name}.new")
-    with _naming(path), open(aside, "wb", opener=_open_private) as file:
+    with _naming(path), open(aside, "wb", opener=open_private) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     os.replace(aside, path)
     _sync_directory(path.parent)
+
+
+def open_private(path: str, flags: int) -> int:
+    """An opener of files for our user alone: passwords and what sessions do is in them."""
+    return os.open(path, flags, _MODE)
+
+
+def is_open_to_others(directory: Path) -> bool:
+    """Whether another user than ours may look into a folder."""
+    return directory.is_dir() and bool(directory.stat().st_mode & 0o077)
 
 
 def identity_of(state_directory: Path) -> int:
@@ -90,23 +100,48 @@ class Claim:
             for each in (self.state_directory, *self.state_directory.parents)
             if not each.exists()
         ]
-        self.state_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for each in missing:  # a loss of power must not take the folder with all that is in it
-            _sync_directory(each.parent)
-        self._state = self._take_state()
+        files = [self.state_directory / each for each in (_LOCK, _IDENTITY, CONFIGURATION_COPY)]
+        # What was not there before, to be removed if it comes to nothing: innermost first.
+        self._new = [each for each in files if not each.exists()] + missing
+        try:
+            self.state_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for each in missing:  # a loss of power must not take the folder with all that is in it
+                _sync_directory(each.parent)
+            self._state = self._take_state()
+        except BaseException:
+            self._remove(missing)
+            raise
         try:
             self._info = _take_name(name)
         except BaseException:
+            self._remove(self._new)
             os.close(self._state)
             raise
         left = _read_json(self._info)
         # The state directory of an exchange that died by this name, until its segments are settled.
         self.former: str | None = left.get("former") or left.get("state_directory")
         try:
-            self._say_who()
+            with self.undone_on_failure():
+                self._say_who()
         except BaseException:
             self.release()
             raise
+
+    @contextmanager
+    def undone_on_failure(self) -> Iterator[None]:
+        """Let a start that fails within leave no more on disk than it has found there."""
+        try:
+            yield
+        except BaseException:
+            self._remove(self._new)
+            raise
+
+    @staticmethod
+    def _remove(made: Iterable[Path]) -> None:
+        """Files and empty folders; whatever cannot be removed stays."""
+        for each in made:
+            with suppress(OSError):
+                each.rmdir() if each.is_dir() else each.unlink()
 
     def set_settled(self) -> None:
         """Forget the exchange that died by this name: nothing of it is left."""
@@ -139,9 +174,14 @@ class Claim:
             _write_json(self._info, fact | ({"former": self.former} if self.former else {}))
 
     def _take_state(self) -> int:
-        descriptor = _open(self.state_directory / _LOCK)
-        if _lock(descriptor):
-            return descriptor
+        path = self.state_directory / _LOCK
+        with _naming(path):
+            descriptor = _open(path)
+        while _lock(descriptor):
+            if _is_file_of(path, descriptor):
+                return descriptor
+            os.close(descriptor)  # its maker failed to start, and has removed it meanwhile
+            descriptor = _open(path)
         holder = _read_json(descriptor).get("pid", "unknown")
         os.close(descriptor)
         raise AnotherWriterError(
@@ -203,12 +243,13 @@ def _sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, _MODE)
-
-
 def _open(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+
+
+def _is_file_of(path: Path, descriptor: int) -> bool:
+    """Whether the open file is the one that the path names now."""
+    return path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino
 
 
 def _take_name(name: str) -> int:
@@ -224,7 +265,7 @@ def _take_name(name: str) -> int:
                 " stop it or choose another --name"
             )
         # A holder that ended meanwhile has removed the file that we locked.
-        if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
+        if _is_file_of(path, descriptor):
             return descriptor
         os.close(descriptor)
 

@@ -9,7 +9,7 @@ import resource
 from typing import NamedTuple
 
 from shm_exchange.config import Configuration
-from shm_exchange.errors import ExchangeError
+from shm_exchange.errors import UnfitHostError
 from shm_exchange.footprint import shared_bytes
 
 DESCRIPTORS_OF_OURS = 128  # of a process: segments, doorbells, the journal, the interpreter
@@ -59,7 +59,7 @@ def needs(configuration: Configuration) -> list[Need]:
 
 
 def check(configuration: Configuration) -> None:
-    """Raise ExchangeError when a limit is too low; a soft one is raised as far as it takes."""
+    """Raise UnfitHostError when a limit is too low; a soft one is raised as far as it takes."""
     for need in needs(configuration):
         _require(need)
 
@@ -69,7 +69,7 @@ def _require(need: Need) -> None:
     if _is_enough(soft, need.least):
         return
     if not _is_enough(hard, need.least):
-        raise ExchangeError(
+        raise UnfitHostError(
             f"a process may have {hard} {need.what} here, and this exchange needs {need.least};"
             f" raise that limit (ulimit {need.option}, {need.setting}= of the unit){need.otherwise}"
         )

@@ -30,6 +30,7 @@ def keep(source: Path | None, state_directory: Path) -> Path | None:
     text = source.read_bytes()
     if not copy.exists() or copy.read_bytes() != text:  # a full disk is no reason not to start
         presence.write_file(copy, text)
+    copy.chmod(0o600)  # earlier builds let others read it
     return copy
 
 

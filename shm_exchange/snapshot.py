@@ -31,6 +31,7 @@ from shm_exchange.journal_layout import (
 from shm_exchange.journal_segment import Owner, sync_directory
 from shm_exchange.market import FILLS_MAX, FREE, PROTECTION_BLOCK, QUOTE_IDS, Market
 from shm_exchange.messages import SLOT_BITS, CommandFlag
+from shm_exchange.presence import open_private
 
 ORDER_SLOTS = "order_slots"  # the slots of the section "orders", in the same order
 SESSION_RINGS = "session_rings"  # the links of the sessions themselves
@@ -84,7 +85,7 @@ def write_snapshot(market: Market, directory: Path, owner: Owner, now_ns: int) -
     aside = path.with_suffix(".new")
     sections: list[Section] = []
     try:
-        with open(aside, "wb") as file:
+        with open(aside, "wb", opener=open_private) as file:
             file.write(bytes(PAGE_SIZE))
             for name, array in _used(market):
                 file.write(bytes(-file.tell() % CELL_SIZE))

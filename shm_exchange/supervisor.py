@@ -9,11 +9,13 @@ to fill the posts that are empty afterwards, and to tell matchers which gateways
 
 from __future__ import annotations
 
+import errno
 import os
 import selectors
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +44,7 @@ from shm_exchange.admin import AdminServer
 from shm_exchange.children import Bells, Child, Launcher, Post, posts_of
 from shm_exchange.config import Configuration
 from shm_exchange.day_roll import DayRoll
-from shm_exchange.errors import ExchangeError
+from shm_exchange.errors import ExchangeError, UnfitHostError
 from shm_exchange.fitness import Opening, has_room, silent
 from shm_exchange.journal_segment import Owner
 from shm_exchange.notify_socket import ServiceManager
@@ -82,18 +84,34 @@ def run(
     placement.check_cores(configuration, cores)
     check_cache()
     process_limits.check(configuration)
-    claim = Claim(name, state_directory)
+    with _blaming_the_host():
+        claim = Claim(name, state_directory)
+    folder = claim.state_directory
     try:
-        for each in leftovers.settle(claim):
-            say(each, WARNING)
-        ports.check(configuration)  # now that what had them may have ended
-        register = Register(configuration, claim.state_directory)
-        running_configuration.keep(source, claim.state_directory)
-        wirings = memory.create(configuration, name, claim.state_directory)
+        if presence.is_open_to_others(folder):
+            text = f"other users may look into {folder}, which has passwords: chmod 700 {folder}"
+            say(text, WARNING)
+        with claim.undone_on_failure(), _blaming_the_host():
+            for each in leftovers.settle(claim):
+                say(each, WARNING)
+            ports.check(configuration)  # now that what had them may have ended
+            register = Register(configuration, folder)
+            running_configuration.keep(source, folder)
+            wirings = memory.create(configuration, name, folder)
         supervisor = Supervisor(configuration, claim, wirings, signals, cores, source, register)
         return supervisor.run()
     finally:
         claim.release()
+
+
+@contextmanager
+def _blaming_the_host() -> Iterator[None]:
+    """An error of a file is the host's: it says which, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        remedy = "make room" if error.errno == errno.ENOSPC else "choose another --state"
+        raise UnfitHostError(f"{error.filename}: {error.strerror}; {remedy}") from error
 
 
 def say(text: str, priority: int = INFO) -> None:

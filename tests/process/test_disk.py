@@ -142,24 +142,25 @@ def in_small_memory(it: Exchange, size: int) -> subprocess.CompletedProcess[str]
 
 @pytest.mark.parametrize("size", [1 << 12, 1 << 20])
 def test_no_room_in_shared_memory(exchange: Callable[..., Exchange], size: int) -> None:
-    """Known before any process starts: one sentence with the remedy, exit code 1."""
+    """Known before any process starts: one sentence with the remedy, exit code 69."""
     it = exchange(CONFIGURATION)
     done = in_small_memory(it, size)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (69, "")
+    assert not it.state.exists()
     assert len(done.stderr.splitlines()) == 1
     assert "No space left on device; make room in /dev/shm or configure smaller" in done.stderr
 
 
 def test_no_room_at_the_start(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """One sentence with the remedy, exit code 1, nothing left behind."""
+    """One sentence with the remedy, exit code 69, nothing left behind."""
     if not may_mount(request):
         return
     it = Exchange(tmp_path, CONFIGURATION, f"pt{os.getpid()}x{next(_numbers)}")
     with small_disk(it.state, 1 << 20):
         fill(it.state)
         done = subprocess.run(it.command(), capture_output=True, text=True, check=False, cwd=ROOT)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.endswith("No space left on device; make room.\n")
+    assert (done.returncode, done.stdout) == (69, "")
+    assert done.stderr.endswith("No space left on device; make room\n")
     assert len(done.stderr.splitlines()) == 1
     assert it.segments == []
 

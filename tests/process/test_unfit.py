@@ -47,6 +47,7 @@ def refusal(it: Exchange, code: int, limit: tuple[int, int] | None = None) -> st
     )
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     (said,) = [line for line in done.stderr.splitlines() if "compiling" not in line]
+    assert not it.state.exists()
     assert it.segments == [] and not (SHARED_MEMORY / f"shmx.{it.name}.info").exists()
     return said
 
@@ -55,16 +56,14 @@ def refusal(it: Exchange, code: int, limit: tuple[int, int] | None = None) -> st
 def test_limits_that_are_too_low(exchange: Make, case: str) -> None:
     which, value, remedy = LIMITS[case]
     it = exchange(CONFIGURATION)
-    said = refusal(it, 1, (which, value))
+    said = refusal(it, 69, (which, value))
     assert f"a process may have {value} " in said and remedy in said
-    assert not it.state.exists()
 
 
 def test_a_core_that_is_not_there(exchange: Make) -> None:
     it = exchange(CONFIGURATION.replace("[[engine]]", "[[engine]]\nmatcher_core = 4095"))
     said = refusal(it, 78)
     assert "there is no core 4095 for the matcher of engine 1; usable are " in said
-    assert not it.state.exists()
 
 
 def test_a_folder_that_cannot_be(exchange: Make, tmp_path: Path) -> None:
@@ -72,7 +71,7 @@ def test_a_folder_that_cannot_be(exchange: Make, tmp_path: Path) -> None:
     it = exchange(CONFIGURATION)
     (tmp_path / "file").touch()
     it.state = tmp_path / "file" / "state"
-    assert refusal(it, 1) == f"shmx: {it.state}: Not a directory; choose another path."
+    assert refusal(it, 69) == f"shmx: {it.state}: Not a directory; choose another --state"
 
 
 def test_machine_code_that_cannot_be_kept(exchange: Make, tmp_path: Path) -> None:
@@ -117,7 +116,7 @@ def test_a_port_that_is_used(exchange: Make, table: str, request: pytest.Fixture
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         it = exchange(ENGINES + table.replace("127.0.0.1:0", address))
-        said = refusal(it, 1)
+        said = refusal(it, 69)
     owner = request.node.callspec.id
     assert said == f"shmx: {address} ({owner}): Address already in use; choose another address"
 

@@ -267,6 +267,15 @@ def test_a_full_disk_is_refused(tmp_path: Path) -> None:
     assert row.remedy is not None and "shmx journal prune" in row.remedy
 
 
+def test_a_state_directory_is_for_its_user_alone(tmp_path: Path) -> None:
+    """It has passwords."""
+    tmp_path.chmod(0o700)
+    assert find("privacy", tmp_path, {}).state == "ok"
+    tmp_path.chmod(0o750)
+    row = run_check(CHECKS["privacy"], Subject(Host(tmp_path), configured(tmp_path), tmp_path))
+    assert (row.state, row.remedy) == ("warn", f"chmod 700 {tmp_path}")
+
+
 def test_a_journal_in_memory_cannot_hold_messages(tmp_path: Path) -> None:
     """Durability `disk` on a file system that a loss of power empties is a promise broken."""
     text = '[exchange]\ndurability = "disk"\n' + CONFIGURATION

@@ -18,7 +18,12 @@ import pytest
 
 from shm_exchange.cli import commands
 from shm_exchange.config import built_in, load
-from shm_exchange.errors import ExchangeError
+from shm_exchange.errors import (
+    EXIT_ANOTHER_WRITER,
+    EXIT_CONFIGURATION,
+    EXIT_UNFIT_HOST,
+    ExchangeError,
+)
 from shm_exchange.installation import Installation
 
 EXPOSURE_MAX = 2.0
@@ -80,6 +85,8 @@ def test_the_unit_leaves_what_the_exchange_needs(root: Path) -> None:
     assert not forbidden & set(said)
     assert "@resources" not in "".join(re.findall(r"^SystemCallFilter=~(.*)$", text, re.MULTILINE))
     assert said["LimitCORE"] == "0"
+    codes = {EXIT_UNFIT_HOST, EXIT_ANOTHER_WRITER, EXIT_CONFIGURATION, 2}  # the same again
+    assert set(map(int, said["RestartPreventExitStatus"].split())) == codes
 
 
 def test_its_executable_user_and_folders_belong_together(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from ringbuf import layout, segment
 from ringbuf.errors import LayoutError
-from shm_exchange import leftovers, presence, wiring
+from shm_exchange import leftovers, presence, running_configuration, wiring
 from shm_exchange.errors import AnotherWriterError, ExchangeError, NotRunningError
 from shm_exchange.presence import Claim, find, identity_of, info_path
 
@@ -153,3 +153,43 @@ def test_segments_of_another_build_are_not_touched(name: str) -> None:
     with pytest.raises(LayoutError, match=f"{control}.*remove /dev/shm/shmx.{name}"):
         leftovers.remove(name)
     assert leftovers.segments_of(name) == [control]
+
+
+def test_a_start_that_fails_leaves_what_it_found(name: str, tmp_path: Path) -> None:
+    """New folders and files go again; what was there stays, and what somebody else put there."""
+    folder = tmp_path / "new" / "state"
+    claim = Claim(name, folder)
+    with pytest.raises(ZeroDivisionError), claim.undone_on_failure():
+        identity_of(folder)
+        presence.write_file(folder / presence.CONFIGURATION_COPY, b"x")
+        raise ZeroDivisionError
+    claim.release()
+    assert list(tmp_path.iterdir()) == []
+
+    first = Claim(name, folder)
+    number = identity_of(folder)
+    with pytest.raises(AnotherWriterError, match="runs already"):
+        Claim(name, tmp_path / "other" / "state")
+    assert list(tmp_path.iterdir()) == [tmp_path / "new"]
+    first.release()
+    second = Claim(name, folder)
+    with pytest.raises(ZeroDivisionError), second.undone_on_failure():
+        raise ZeroDivisionError
+    second.release()
+    assert identity_of(folder) == number
+
+
+def test_files_are_for_their_user_alone(name: str, tmp_path: Path) -> None:
+    """Also where others may look into the folder; that is found."""
+    tmp_path.chmod(0o755)
+    assert presence.is_open_to_others(tmp_path)
+    source = tmp_path / "some.toml"
+    source.write_text("x", encoding="ascii")
+    copy = running_configuration.keep(source, tmp_path)
+    assert copy is not None and copy.stat().st_mode & 0o777 == 0o600
+    copy.chmod(0o644)  # as an earlier build made it
+    running_configuration.keep(source, tmp_path)
+    assert copy.stat().st_mode & 0o777 == 0o600
+    claim = Claim(name, tmp_path / "new")
+    assert not presence.is_open_to_others(tmp_path / "new")
+    claim.release()
