@@ -137,6 +137,10 @@ def limits(session: str, changes: tuple[str, ...], name: str | None, as_json: bo
     from shm_exchange import limit_change, presence
     from shm_exchange.admin import ask
 
+    for each in changes:
+        if not all(each.partition("=")):
+            said = f"{each!r} is not LIMIT=VALUE, such as open_orders=100."
+            raise click.BadParameter(said, click.get_current_context())
     pairs = (each.partition("=")[::2] for each in changes)
     wanted = {key: None if value == "default" else value for key, value in pairs}
     directory = Path(presence.find(name or DEFAULT_NAME)["state_directory"])

@@ -9,6 +9,8 @@ import click
 
 from shm_exchange.cli_options import DEFAULT_NAME, named, show, with_json
 
+_PRICE_UNIT, _PRICE_MAX = Decimal("0.0001"), Decimal("199999.99")  # of OUCH; a market order is none
+
 
 class _Price(click.ParamType):
     name = "price"
@@ -17,9 +19,17 @@ class _Price(click.ParamType):
         self, value: str | Decimal, param: click.Parameter | None, ctx: click.Context | None
     ) -> Decimal:
         try:
-            return Decimal(value)
+            price = Decimal(value)
         except InvalidOperation:
-            self.fail(f"{value!r} is not a price", param, ctx)
+            price = Decimal("NaN")
+        if not price.is_finite() or not 0 < price <= _PRICE_MAX or price % _PRICE_UNIT:
+            self.fail(
+                f"{str(value)!r} is not a price: a number with up to four decimals, above 0 and"
+                f" at most {_PRICE_MAX}.",
+                param,
+                ctx,
+            )
+        return price
 
 
 @click.command()

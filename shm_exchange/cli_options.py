@@ -26,7 +26,8 @@ def _check_name(context: click.Context, option: click.Parameter, name: str | Non
 named = click.option("--name", callback=_check_name, help="Of the exchange; `main` by default.")
 in_state = click.option(
     "--state",
-    type=click.Path(path_type=Path, file_okay=False),
+    # Whether it may be read is not click's to say: what tries to says it with the remedy.
+    type=click.Path(path_type=Path, file_okay=False, readable=False),
     help="Where journal and snapshots are.",
 )
 configured = click.option(

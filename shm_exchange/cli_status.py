@@ -21,7 +21,8 @@ def status(name: str | None, as_json: bool) -> None:
     """Show roles, positions, lags and rates of an exchange.
 
     Exit codes: 0 all is well, 1 it runs but something is missing (a role, agreement of the
-    replicas, room on the disk, a sign of life) or it starts or drains, 2 no exchange of this name.
+    replicas, room on the disk, a sign of life) or it starts or drains, 2 no exchange of this name,
+    77 it is another user's.
     """
     from shm_exchange import status as reader
 
@@ -29,6 +30,8 @@ def status(name: str | None, as_json: bool) -> None:
         found = reader.collect(name or DEFAULT_NAME)
     except NotRunningError as error:
         click.echo(f"shmx: {error}", err=True)
+        if as_json:
+            show({"state": "down"}, as_json)
         sys.exit(DOWN)
     show(found, as_json)
     sys.exit(exit_code(found))

@@ -16,7 +16,7 @@ from shm_exchange import (
     presence,
 )
 from shm_exchange.config import Configuration
-from shm_exchange.errors import NotRunningError
+from shm_exchange.errors import ForeignExchangeError, NotRunningError
 from shm_exchange.host_facts import (
     OK,
     STATES,
@@ -57,7 +57,7 @@ def subject_of(configuration: Configuration, state_directory: Path) -> Subject:
     """This host. If the exchange runs, its own limits count, not those of who asks."""
     try:
         process = str(presence.find(configuration.exchange.name)["pid"])
-    except (NotRunningError, PermissionError):
+    except (NotRunningError, ForeignExchangeError):
         process = "self"
     return Subject(Host(process=process), configuration, state_directory)
 

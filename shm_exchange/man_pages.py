@@ -14,15 +14,27 @@ from shm_exchange.errors import (
     ExchangeError,
 )
 
-_EXIT_STATUS = (
-    ("0", "Done."),
-    (str(ExchangeError.exit_code), "The check or the operation failed."),
-    ("2", "Wrong usage."),
-    (str(EXIT_UNFIT_HOST), "The host does not give what the exchange needs."),
-    (str(EXIT_ANOTHER_WRITER), "Another exchange holds the name."),
-    (str(EXIT_NO_PERMISSION), "The exchange is another user's."),
-    (str(EXIT_CONFIGURATION), "The configuration is wrong."),
-)
+_EXIT_STATUS = {
+    0: "Done.",
+    ExchangeError.exit_code: "The check or the operation failed.",
+    2: "Wrong usage.",
+    EXIT_UNFIT_HOST: "The host does not give what the exchange needs.",
+    EXIT_ANOTHER_WRITER: "Another exchange holds the name.",
+    EXIT_NO_PERMISSION: "The exchange is another user's.",
+    EXIT_CONFIGURATION: "The configuration is wrong.",
+}
+# What a command does to end with them: by its options, which name who or what may be at fault.
+_OF_OPTION = {"name": EXIT_NO_PERMISSION, "config": EXIT_CONFIGURATION, "file": EXIT_CONFIGURATION}
+_OF_COMMAND = {
+    "shmx run": {code: _EXIT_STATUS[code] for code in _EXIT_STATUS if code != EXIT_NO_PERMISSION},
+    "shmx status": {
+        0: "All is well.",
+        1: "It runs, but something is missing, or it starts or drains.",
+        2: "No exchange of this name runs. Wrong usage, too: that is said with a hint at --help,"
+        " and never as JSON.",
+        EXIT_NO_PERMISSION: "The exchange is another user's: nothing is known of it.",
+    },
+}
 _SHORT = 200  # a short help is one sentence of that at most
 
 
@@ -81,11 +93,22 @@ def _page(
             for each in inner
         ],
     )
-    lines += _list("EXIT STATUS", _EXIT_STATUS)
+    codes = _exit_status(command, path)
+    lines += _list("EXIT STATUS", [(str(code), text) for code, text in codes.items()])
     if context.parent is not None:
         above = context.parent.command_path.replace(" ", "-")
         lines += [".SH SEE ALSO", f"\\fB{_plain(above)}\\fR(1)"]
     return "\n".join(lines) + "\n"
+
+
+def _exit_status(command: click.Command, path: str) -> dict[int, str]:
+    """The exit codes of a command; a group has those of all below it."""
+    if isinstance(command, click.Group):
+        return _EXIT_STATUS
+    more = {_OF_OPTION[each.name] for each in command.params if each.name in _OF_OPTION}
+    chosen = {0, ExchangeError.exit_code, 2} | more
+    found = {code: text for code, text in _EXIT_STATUS.items() if code in chosen}
+    return _OF_COMMAND.get(path, found)
 
 
 def _list(title: str, rows: Iterable[tuple[str, str]]) -> list[str]:

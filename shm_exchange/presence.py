@@ -19,7 +19,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from shm_exchange.errors import AnotherWriterError, ExchangeError, NotRunningError
+from shm_exchange.errors import (
+    AnotherWriterError,
+    ExchangeError,
+    ForeignExchangeError,
+    NotRunningError,
+)
 
 SHARED_MEMORY = Path("/dev/shm")
 CONFIGURATION_COPY = "configuration.toml"  # in the state directory: what the roles read
@@ -204,8 +209,26 @@ def held(name: str) -> Iterator[None]:
 def find(name: str) -> dict[str, Any]:
     """What the supervisor of a running exchange announced, and its `state_directory`.
 
-    Raises NotRunningError.
+    Raises NotRunningError, or ForeignExchangeError when it is another user's.
     """
+    try:
+        return _find(name)
+    except PermissionError as error:
+        user = _owner_of(info_path(name))
+        raise ForeignExchangeError(
+            f"the exchange named {name} is that of user {user}; run this as that user:"
+            f" sudo -u {user} shmx ..."
+        ) from error
+
+
+def _owner_of(path: Path) -> str:
+    try:
+        return path.owner()
+    except (KeyError, OSError):  # a user of a container has no name here
+        return f"'#{path.stat().st_uid}'" if path.exists() else "another"
+
+
+def _find(name: str) -> dict[str, Any]:
     missing = NotRunningError(f"no exchange named {name} runs here; `shmx run` starts one")
     try:
         descriptor = os.open(info_path(name), os.O_RDONLY | os.O_CLOEXEC)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from shm_exchange import cli
+from shm_exchange import cli, presence
 from shm_exchange.config import built_in
 from shm_exchange.errors import AnotherWriterError, NotRunningError
 from shm_exchange.flow import load as load_flow
@@ -117,6 +118,14 @@ def test_every_command_explains_itself(command: str, shmx: Callable[..., Result]
         ["status", "--name", "a/b"],
         ["replay", "x.npz", "--sessions", "0"],
         ["generate", "x.npz", "--messages", "many"],
+        ["latency", "--session", "T001", "--price", "nan"],
+        ["latency", "--session", "T001", "--price", "inf"],
+        ["latency", "--session", "T001", "--price", "1.234567"],
+        ["latency", "--session", "T001", "--price", "0"],
+        ["latency", "--session", "T001", "--price", "200000"],
+        ["limits", "T01", "order_quantity"],
+        ["limits", "T01", "order_quantity="],
+        ["limits", "T01", "=3"],
     ],
 )
 def test_wrong_usage_is_one_line_and_code_2(
@@ -220,9 +229,32 @@ def test_status_prints_a_screen(
 def test_status_of_nothing_fails(
     shmx: Callable[..., Result], stand_in: Callable[..., list[Any]]
 ) -> None:
-    """No JSON, one sentence, code 2: down."""
+    """One sentence, code 2: down; a program reads the same."""
     stand_in("shm_exchange.status", "collect", NotRunningError("x is not running; start it"))
-    assert shmx("status", "--json") == (2, "", "shmx: x is not running; start it\n")
+    said = "shmx: x is not running; start it\n"
+    assert shmx("status") == (2, "", said)
+    assert shmx("status", "--json") == (2, '{"state": "down"}\n', said)
+
+
+def test_status_of_another_user_is_neither_up_nor_down(
+    shmx: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """77, and how to ask."""
+    info = presence.info_path(f"cli{os.getpid()}")
+    info.touch(0o600)
+
+    def refuse(path: object, *_: object) -> int:
+        raise PermissionError(13, "Permission denied", path)
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(presence.os, "open", refuse)
+            code, out, err = shmx("status", "--json", "--name", f"cli{os.getpid()}")
+        user = info.owner()
+    finally:
+        info.unlink()
+    assert (code, out) == (77, "")
+    assert f"is that of user {user}; run this as that user: sudo -u {user} shmx" in err
 
 
 @pytest.mark.parametrize(

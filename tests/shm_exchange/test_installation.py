@@ -142,6 +142,20 @@ def test_every_command_has_a_page(root: Path) -> None:
     assert "--allow-resting" in done.stdout.replace("‐", "-").replace("−", "-")
 
 
+def test_a_page_has_the_exit_codes_of_its_command(root: Path) -> None:
+    """2 means `down` for status alone; who has no configuration cannot have a wrong one."""
+
+    def codes(page: str) -> str:
+        text = (root / MANUAL / f"{page}.1").read_text(encoding="utf-8")
+        return text.partition(".SH EXIT STATUS")[2].partition(".SH")[0]
+
+    assert "No exchange of this name runs" in codes("shmx-status")
+    assert "78" not in codes("shmx-status") and "77" in codes("shmx-status")
+    assert "78" in codes("shmx-check-config") and "75" not in codes("shmx-check-config")
+    assert all(each in codes("shmx-run") for each in ("69", "75", "78"))
+    assert "Wrong usage" in codes("shmx-halt")
+
+
 def test_a_shell_completes_commands(root: Path) -> None:
     """The script is bash, and what it calls answers."""
     script = root / "usr/local/share/bash-completion/completions/shmx"
