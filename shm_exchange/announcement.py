@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from shm_exchange.addresses import split_address
@@ -23,8 +24,12 @@ def describe(
     wirings: Mapping[int, Wiring],
     state: str,
     metrics: str | None,
+    source: Path | None,
 ) -> dict[str, Any]:
-    """What shared memory does not say. metrics: the address where they are, if they are."""
+    """What shared memory does not say.
+
+    metrics: the address where they are, if they are. source: the file of the configuration, if any.
+    """
     restarts: dict[str, int] = {}
     for post in posts:
         restarts[post.label] = restarts.get(post.label, 0) + max(0, post.starts - 1)
@@ -34,6 +39,7 @@ def describe(
         "state": state,
         "metrics": metrics,
         "state_directory": str(claim.state_directory),
+        "configuration": str(source.absolute()) if source else None,
         "engines": [
             {"id": each.id, "standbys": each.standbys, "recorder": each.recorder}
             for each in configuration.engines

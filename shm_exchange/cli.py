@@ -41,6 +41,10 @@ _PACKAGES = ("ringbuf", "shm_exchange", "gateways")
 _FLOW_MESSAGES = 100_000
 _HALTS = ("cancel-only", "halted", "closed")
 _BUSTS = ("erroneous", "consent", "supervisory", "external")
+_REMEDIES = {
+    errno.ENOSPC: "make room",
+    errno.EACCES: "run it as a user who may, such as the exchange's own",
+}
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -151,7 +155,7 @@ def limits(session: str, changes: tuple[str, ...], name: str | None, as_json: bo
 @click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A TOML file that has the exchange's name.",
+    help="The file that the exchange was started with: to find it by.",
 )
 @named
 @with_json
@@ -161,11 +165,15 @@ def reload(config: Path | None, name: str | None, as_json: bool) -> None:
     Passwords, limits and a few settings; when anything else has changed too, nothing is taken over
     and every such line is named, with exit code 78. Returns when the gateways work with it.
     """
-    from shm_exchange import reload, session_list
-    from shm_exchange.config import load
+    from shm_exchange import reload, running_configuration, session_list
 
-    name = name or (load(config).exchange.name if config else DEFAULT_NAME)
-    show(session_list.ask(name, {"do": reload.DO}), as_json)
+    name = name or (running_configuration.name_of(config) if config else DEFAULT_NAME)
+    file = {"file": str(config.absolute())} if config else {}
+    changed = session_list.ask(name, {"do": reload.DO, **file})["changed"]
+    if as_json:
+        show({"changed": changed}, as_json)
+    else:
+        click.echo("\n".join(f"taken over: {each}" for each in changed) or "nothing changed")
 
 
 @commands.command()
@@ -316,7 +324,7 @@ def _fail(message: str, code: int) -> NoReturn:
 def _sentence(error: Exception) -> str:
     """The text of an error; a system error without its number."""
     if isinstance(error, OSError) and error.strerror and error.filename:
-        remedy = "make room" if error.errno == errno.ENOSPC else "choose another path"
+        remedy = _REMEDIES.get(error.errno or 0, "choose another path")
         return f"{error.filename}: {error.strerror}; {remedy}."
     return str(error)
 

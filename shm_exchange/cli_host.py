@@ -9,24 +9,35 @@ from pathlib import Path
 
 import click
 
-from shm_exchange.cli_options import configured, in_state, show, state_directory_of, with_json
+from shm_exchange.cli_options import (
+    configured,
+    in_state,
+    named,
+    show,
+    state_directory_of,
+    with_json,
+)
 
 
 @click.command()
 @configured
 @in_state
+@named
 @with_json
-def doctor(config: Path | None, state: Path | None, as_json: bool) -> None:
+def doctor(config: Path | None, state: Path | None, name: str | None, as_json: bool) -> None:
     """Say whether this host is fit for an exchange.
 
-    Each line is OK, WARN or FAIL with what was found, and the command that mends it. Exit code 1
-    when a check failed.
+    If the exchange runs, its own limits and its state directory are looked at. Each line is OK,
+    WARN or FAIL with what was found, and the command that mends it. Exit code 1 when a check
+    failed.
     """
     from shm_exchange import doctor as examiner
     from shm_exchange.config import load
 
     configuration = load(config)
-    subject = examiner.subject_of(configuration, state_directory_of(configuration, state))
+    name = name or configuration.exchange.name
+    otherwise = state_directory_of(configuration, state)
+    subject = examiner.subject_of(configuration, name, state, otherwise)
     report = examiner.examine(subject)
     text = json.dumps(report) if as_json else "\n".join(examiner.lines(report))
     click.echo(text)

@@ -11,10 +11,10 @@ import click
 
 from shm_exchange.cli_options import (
     DEFAULT_NAME,
-    default_state_directory,
     in_state,
     named,
     show,
+    state_directory_named,
     with_json,
 )
 
@@ -40,7 +40,7 @@ def verify(name: str | None, state: Path | None, engine: int | None, as_json: bo
     """Prove every block and every snapshot; exit code 1 when one is damaged."""
     from shm_exchange import journal_commands
 
-    directory = state or default_state_directory(name or DEFAULT_NAME)
+    directory = state_directory_named(name or DEFAULT_NAME, state)
     engines = journal_commands.engines_of(directory, engine)
     rows = [journal_commands.verify(directory, each) for each in engines]
     show({"state": str(directory), "journals": rows}, as_json)
@@ -57,7 +57,7 @@ def dump(
     """Print events, one JSON object a line."""
     from shm_exchange import journal_commands
 
-    directory = state or default_state_directory(name or DEFAULT_NAME)
+    directory = state_directory_named(name or DEFAULT_NAME, state)
     for each in journal_commands.engines_of(directory, engine):
         for row in journal_commands.dump(directory, each, start, stop):
             click.echo(json.dumps(row))
@@ -79,7 +79,7 @@ def prune(
     """Remove segments that nobody needs any more."""
     from shm_exchange import journal_commands
 
-    directory = state or default_state_directory(name or DEFAULT_NAME)
+    directory = state_directory_named(name or DEFAULT_NAME, state)
     engines = journal_commands.engines_of(directory, engine)
     rows = [journal_commands.prune(directory, each, **options) for each in engines]
     show({"state": str(directory), "journals": rows}, as_json)

@@ -47,6 +47,22 @@ def default_state_directory(name: str) -> Path:
     return Path(base) / "shm-exchange" / name
 
 
+def state_directory_named(name: str, chosen: Path | None) -> Path:
+    """Where the exchange of this name keeps its state; `chosen` overrides it.
+
+    One that runs says where, wherever that is; else it is where it is when nobody says.
+    """
+    from shm_exchange import presence
+    from shm_exchange.errors import NotRunningError
+
+    if chosen is not None:
+        return chosen
+    try:
+        return Path(presence.find(name)["state_directory"])
+    except NotRunningError:
+        return default_state_directory(name)
+
+
 def state_directory_of(configuration: Configuration, chosen: Path | None) -> Path:
     """Where an exchange of this configuration keeps its state; `chosen` overrides it."""
     named = configuration.exchange.state_directory

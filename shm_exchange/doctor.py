@@ -53,13 +53,22 @@ def run_check(check: Check, subject: Subject) -> Finding:
         return Finding(WARN, f"cannot be told here: {error}")
 
 
-def subject_of(configuration: Configuration, state_directory: Path) -> Subject:
-    """This host. If the exchange runs, its own limits count, not those of who asks."""
+def subject_of(
+    configuration: Configuration, name: str, chosen: Path | None, otherwise: Path
+) -> Subject:
+    """This host. If an exchange of this name runs, its own limits count, not those of who asks.
+
+    Its state directory, too, unless one is `chosen`; `otherwise`: where it would be.
+    """
+    process, directory = "self", chosen or otherwise
     try:
-        process = str(presence.find(configuration.exchange.name)["pid"])
+        running = presence.find(name)
     except (NotRunningError, ForeignExchangeError):
-        process = "self"
-    return Subject(Host(process=process), configuration, state_directory)
+        pass
+    else:
+        process = str(running["pid"])
+        directory = chosen or Path(running["state_directory"])
+    return Subject(Host(process=process), configuration, directory)
 
 
 def lines(report: dict[str, Any]) -> list[str]:

@@ -61,7 +61,7 @@ class Installation:
         found = {f"etc/systemd/system/{_UNIT}": self._unit()}
         for path, folder in _DROPPED_IN.items():
             found[f"{folder}/{path}"] = self._owned(deployment.read(path))
-        found[_CONFIGURATION] = deployment.read(deployment.CONFIGURATION)
+        found[_CONFIGURATION] = _with_state(deployment.read(deployment.CONFIGURATION))
         for shell, path in _COMPLETIONS.items():
             kind = get_completion_class(shell)
             assert kind is not None
@@ -106,3 +106,8 @@ class Installation:
         if path == self.root / _CONFIGURATION:
             path.chmod(0o640)  # it will have passwords
         return "written"
+
+
+def _with_state(configuration: str) -> str:
+    """The same with the unit's state directory: whoever names the file finds the journal, too."""
+    return re.sub(r"^# (state_directory = )", r"\1", configuration, count=1, flags=re.MULTILINE)

@@ -6,6 +6,7 @@ that nobody needs any more. None of them waits for the recorder or makes it wait
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,8 @@ class PruneRefused(ExchangeError):
 
 def engines_of(directory: Path, only: int | None = None) -> list[int]:
     """Engines that have a journal in a state directory, or that one. Raises JournalError."""
+    if directory.is_dir():
+        os.listdir(directory)  # that it may not be read is an error, which a pattern hides
     found = (path.name.removeprefix("journal-e") for path in directory.glob("journal-e*-*.shmj"))
     numbers = sorted({int(name.partition("-")[0]) for name in found})
     if only is not None:

@@ -39,6 +39,11 @@ def info_path(name: str) -> Path:
     return SHARED_MEMORY / f"shmx.{name}.info"
 
 
+def names() -> list[str]:
+    """Names that somebody claims here, or claimed and died."""
+    return sorted(each.name.split(".")[1] for each in SHARED_MEMORY.glob("shmx.*.info"))
+
+
 def write_file(path: Path, data: bytes) -> None:
     """Replace a file, for our user alone, as a whole: readers see the old one or the new one."""
     aside = path.with_name(f"{path.name}.{os.getpid()}.new")

@@ -57,8 +57,19 @@ class Reload:
         self._report = report
         self._limited: dict[int, set[int]] = {}  # engine -> sessions to be looked at again
 
-    def begin(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        """Take over what has changed, or nothing. Raises ExchangeError."""
+    def begin(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Take over what has changed, or nothing. Raises ExchangeError.
+
+        file: what whoever asks takes for our configuration, if he names one.
+        """
+        file = request.get("file")
+        if file is not None and (
+            self._source is None or not running_configuration.is_same(self._source, Path(file))
+        ):
+            raise ExchangeError(
+                f"this exchange was not started with {file}, but with"
+                f" {self._source or 'the built-in configuration'}; edit that, or start it anew"
+            )
         self._report.say_reloading()
         try:
             changed = self._take_over()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from shm_exchange import effective, presence, settings
 from shm_exchange.effective import Value
+from shm_exchange.errors import ForeignExchangeError, NotRunningError
 from shm_exchange.settings import Location
 
 _PROBLEMS_MAX = 100  # an operator's answer has a limit
@@ -32,6 +33,32 @@ def keep(source: Path | None, state_directory: Path) -> Path | None:
         presence.write_file(copy, text)
     copy.chmod(0o600)  # earlier builds let others read it
     return copy
+
+
+def is_same(one: Path, other: Path) -> bool:
+    """Whether two paths are of one file, whichever of them has a link."""
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there any more
+        return one.absolute() == other.absolute()
+
+
+def name_of(source: Path) -> str:
+    """Of the running exchange that was started with this file, whatever name is in it by now.
+
+    Raises NotRunningError.
+    """
+    for name in presence.names():
+        try:
+            started = presence.find(name).get("configuration")
+        except (NotRunningError, ForeignExchangeError):
+            continue
+        if started is not None and is_same(Path(started), source):
+            return name
+    raise NotRunningError(
+        f"no exchange of this user runs here that was started with {source}; name the file that it"
+        " was started with, or the exchange with --name"
+    )
 
 
 def changes(copy: Path, source: Path) -> list[Value]:

@@ -140,6 +140,7 @@ class Supervisor:
         self._posts = posts_of(configuration, placement.matcher_cores(configuration, cores))
         self._bells = Bells(self._posts)
         policy = placement.waiting_policy(configuration, len(cores))
+        self._source = source
         self._register = register
         register.tell = self._bells.tell_gateways
         state_directory = claim.state_directory
@@ -323,7 +324,7 @@ class Supervisor:
     def _announce(self) -> None:
         where = self._metrics.address if self._metrics else None
         exchange = self._claim, self._configuration, self._posts, self._wirings
-        self._running = announcement.describe(*exchange, self._state, where)
+        self._running = announcement.describe(*exchange, self._state, where, self._source)
         self._claim.announce(self._running)
 
     # ------------------------------------------------------------ ending

@@ -117,6 +117,30 @@ def test_what_needs_a_restart_changes_nothing(market: Exchange) -> None:
     assert [is_let_in(market, each) for each in ("after", "third")] == [True, False]
 
 
+def test_the_exchange_is_found_by_its_file(market: Exchange, tmp_path: Path) -> None:
+    """Whatever name is in it by now; a file of another exchange is none of ours."""
+
+    def ask(*arguments: object) -> Result:
+        return CliRunner().invoke(commands, ["reload", *map(str, arguments)])
+
+    market.file.write_text((market.state / CONFIGURATION_COPY).read_text())
+    link = tmp_path / "link.toml"
+    link.symlink_to(market.file)
+    assert ask("--config", link).stdout == "nothing changed\n"
+    market.file.write_text(MARKET.replace("[exchange]", '[exchange]\nname = "other"') + FEWER)
+    refused = ask("--config", market.file)
+    assert isinstance(refused.exception, ExchangeError) and refused.exception.exit_code == 78
+    assert "`name` is another than that of the running exchange" in str(refused.exception)
+    other = tmp_path / "other.toml"
+    other.write_text(MARKET + FEWER)
+    foreign = ask("--config", other, "--name", market.name)
+    assert f"not started with {other}, but with {market.file}" in str(foreign.exception)
+    assert "no exchange of this user runs here" in str(ask("--config", other).exception)
+    more = MARKET.replace("[exchange]", "[exchange]\nrestarts_max = 9")
+    market.file.write_text(more + FEWER.replace("before", "after"))
+    assert "taken over: exchange.restarts_max\n" in ask("--name", market.name).stdout
+
+
 def test_a_hangup_reloads(market: Exchange) -> None:
     """Its outcome is in the log; a file that is wrong ends nobody."""
     assert market.process is not None

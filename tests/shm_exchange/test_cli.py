@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from shm_exchange import cli, presence
+from shm_exchange import cli, journal_commands, presence
 from shm_exchange.config import built_in
+from shm_exchange.doctor import subject_of
 from shm_exchange.errors import AnotherWriterError, NotRunningError
 from shm_exchange.flow import load as load_flow
 
@@ -269,6 +270,32 @@ def test_the_exit_code_of_a_status_says_how_it_is(
     assert (found, json.loads(out)["state"], err) == (code, state, "")
 
 
+def test_commands_of_a_running_exchange_find_its_state(
+    shmx: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its name, wherever that is; --state goes before, and the default is for who runs not."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+    name = f"cli{os.getpid()}"
+    claim = presence.Claim(name, tmp_path / "state")
+    presence.identity_of(tmp_path / "state")
+    claim.announce({"state": "ready", "pid": os.getpid()})
+    try:
+        for command in ("verify", "dump", "prune"):  # there is no journal yet; it says where
+            assert f"{tmp_path / 'state'}" in shmx("journal", command, "--name", name)[2]
+        running = subject_of(built_in(), name, None, tmp_path / "home")
+        assert (running.state_directory, running.host.process) == (
+            tmp_path / "state",
+            str(os.getpid()),
+        )
+        chosen = subject_of(built_in(), name, tmp_path, tmp_path / "home")
+        assert chosen.state_directory == tmp_path
+    finally:
+        claim.release()
+    code, _, err = shmx("journal", "verify", "--name", name)
+    assert code == 1 and str(tmp_path / "home" / "shm-exchange" / name) in err
+    assert subject_of(built_in(), name, None, tmp_path).state_directory == tmp_path
+
+
 @pytest.mark.parametrize(("agrees", "expected"), [(True, 0), (False, 1)])
 def test_replay_hands_everything_to_its_driver(
     agrees: bool,
@@ -339,6 +366,22 @@ def test_a_file_that_cannot_be_used_is_one_sentence(
     code, out, err = shmx("generate", tmp_path / "none" / "flow.npz")
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert "No such file or directory" in err
+
+
+def test_a_folder_that_may_not_be_read_says_who_may(
+    shmx: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not taken for an empty one, nor for wrong usage."""
+
+    def refuse(path: object) -> list[str]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal_commands.os, "listdir", refuse)
+        patch.setattr(os, "access", lambda *_, **__: False)  # what click would ask
+        code, out, err = shmx("journal", "verify", "--state", tmp_path)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"shmx: {tmp_path}: Permission denied; run it as a user who may")
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(

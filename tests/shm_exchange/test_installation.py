@@ -12,12 +12,13 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from shm_exchange.cli import commands
-from shm_exchange.config import built_in, load
+from shm_exchange.config import Exchange, built_in, load
 from shm_exchange.errors import (
     EXIT_ANOTHER_WRITER,
     EXIT_CONFIGURATION,
@@ -85,6 +86,7 @@ def test_the_unit_leaves_what_the_exchange_needs(root: Path) -> None:
     assert not forbidden & set(said)
     assert "@resources" not in "".join(re.findall(r"^SystemCallFilter=~(.*)$", text, re.MULTILINE))
     assert said["LimitCORE"] == "0"
+    assert " --name main " in said["ExecStart"] and said["ExecReload"].endswith(" --name main")
     codes = {EXIT_UNFIT_HOST, EXIT_ANOTHER_WRITER, EXIT_CONFIGURATION, 2}  # the same again
     assert set(map(int, said["RestartPreventExitStatus"].split())) == codes
 
@@ -94,7 +96,8 @@ def test_its_executable_user_and_folders_belong_together(tmp_path: Path) -> None
     Installation(tmp_path, "market-1", EXECUTABLE).install(commands)
     unit = (tmp_path / UNIT).read_text(encoding="utf-8")
     assert "User=market-1\nGroup=market-1\n" in unit
-    assert f"ExecStart={EXECUTABLE} run --config /etc/shm-exchange/exchange.toml" in unit
+    file = "/etc/shm-exchange/exchange.toml"
+    assert f"ExecStart={EXECUTABLE} run --name main --config {file}" in unit
     users = (tmp_path / "etc/sysusers.d/shm-exchange.conf").read_text(encoding="utf-8")
     assert re.search(r'^u market-1 - "shm-exchange" /var/lib/shm-exchange$', users, re.MULTILINE)
     folders = (tmp_path / "etc/tmpfiles.d/shm-exchange.conf").read_text(encoding="utf-8")
@@ -121,7 +124,8 @@ def test_users_and_folders_are_understood(program: str, root: Path) -> None:
 def test_the_configuration_is_the_built_in_one_and_never_touched(root: Path) -> None:
     """Whatever an operator wrote into it stays, also when the unit is renewed."""
     path = root / "etc/shm-exchange/exchange.toml"
-    assert load(path) == built_in()
+    there = replace(built_in(), exchange=Exchange(state_directory="/var/lib/shm-exchange"))
+    assert load(path) == there
     path.write_text("# mine\n", encoding="utf-8")
     (root / UNIT).write_text("old", encoding="utf-8")
     report = Installation(root, "shm-exchange", EXECUTABLE).install(commands)
