@@ -111,6 +111,8 @@ def _blaming_the_host() -> Iterator[None]:
         yield
     except OSError as error:
         remedy = "make room" if error.errno == errno.ENOSPC else "choose another --state"
+        if error.errno == errno.EACCES:
+            remedy = f"run it as the exchange's user, or {remedy}"
         raise UnfitHostError(f"{error.filename}: {error.strerror}; {remedy}") from error
 
 

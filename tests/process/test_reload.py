@@ -117,6 +117,16 @@ def test_what_needs_a_restart_changes_nothing(market: Exchange) -> None:
     assert [is_let_in(market, each) for each in ("after", "third")] == [True, False]
 
 
+def test_a_file_that_is_malformed_ends_nobody(market: Exchange) -> None:
+    """A value of another type in the place of a number that others refer to."""
+    text = (market.state / CONFIGURATION_COPY).read_text()
+    market.file.write_text(text + "[[engine]]\nid = [3]\n")
+    refused = reload(market)
+    assert isinstance(refused.exception, ExchangeError) and refused.exception.exit_code == 78
+    assert str(refused.exception).endswith("`id` is a list; write a whole number")
+    assert market.status()["state"] == "ready"
+
+
 def test_the_exchange_is_found_by_its_file(market: Exchange, tmp_path: Path) -> None:
     """Whatever name is in it by now; a file of another exchange is none of ours."""
 

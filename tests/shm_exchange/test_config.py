@@ -168,6 +168,18 @@ MISTAKES = {
     ),
     "half a pair of brackets": (("127.0.0.1:9001", "[::1:9001"), 10, "not host:port", "[::1]:9001"),
     "no brackets": (("127.0.0.1:9001", "::1:9001"), 10, "not host:port", "[::1]:9001"),
+    "digits of another script": (
+        ("127.0.0.1:9001", "127.0.0.1:\u0661\u0662"),
+        10,
+        "is not host:port",
+        "127.0.0.1:9001",
+    ),
+    "a name with a character that ends it": (
+        ("127.0.0.1:9001", "127.0.0.1\\u0000:9001"),
+        10,
+        "is not host:port",
+        "127.0.0.1:9001",
+    ),
     "limits of one number": (
         ('password = "secret"', 'password = "secret"\nlimits = 3'),
         15,
