@@ -46,15 +46,14 @@ def check_instruments(document: Document, found: Found) -> None:
 
 
 def check_cores(document: Document, found: Found) -> None:
-    """A core that is named is kept for one process: two that spin on it would take turns."""
-    rows = [
-        ((*at, key), f"core {core}")
-        for name, keys in (("engine", ("matcher_core", "standby_core")), ("gateway", ("core",)))
-        for at, each in found[name]
-        for key in keys
-        if (core := getattr(each, key)) is not None
-    ]
-    check_distinct(document, rows)
+    """A matcher's core is its own. Others may share one only where nobody spins on it."""
+    patient = any(each.waiting in ("yield", "park") for _, each in found["exchange"])
+    rows = [((*at, "matcher_core"), each.matcher_core) for at, each in found["engine"]]
+    others = [((*at, "standby_core"), each.standby_core) for at, each in found["engine"]]
+    others += [((*at, "core"), each.core) for at, each in found["gateway"]]
+    of_matchers = {core for _, core in rows}
+    rows += [row for row in others if not patient or row[1] in of_matchers]
+    check_distinct(document, [(at, f"core {core}") for at, core in rows if core is not None])
 
 
 def check_distinct(

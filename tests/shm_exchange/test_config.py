@@ -343,6 +343,20 @@ def test_what_must_be_unique_is(addition: str, line: int, tmp_path: Path) -> Non
     assert "used already at line" in found[0][1]
 
 
+def test_a_core_is_shared_only_where_nobody_spins(tmp_path: Path) -> None:
+    """Never with a matcher: nothing is decided while another has its core."""
+    shared = "standbys = 1\nstandby_core = 0\nmatcher_core = 1"
+    text = VALID.replace("id = 1", shared).replace(':9001"', ':9001"\ncore = 0')
+    for waiting in ("yield", "park"):
+        assert load(write(tmp_path, f'[exchange]\nwaiting = "{waiting}"\n{text}'))
+    for waiting in ("spin", "auto"):
+        (problem,) = problems(tmp_path, f'[exchange]\nwaiting = "{waiting}"\n{text}')
+        assert problem == (15, "core 0 is used already at line 5; choose another")
+    other = text.replace("\ncore = 0", "\ncore = 1")
+    (problem,) = problems(tmp_path, f'[exchange]\nwaiting = "park"\n{other}')
+    assert problem == (15, "core 1 is used already at line 6; choose another")
+
+
 def test_port_zero_may_be_used_more_than_once(tmp_path: Path) -> None:
     """It means any free port."""
     text = VALID.replace(":9001", ":0") + '[[gateway]]\nkind = "order"\naddress = "127.0.0.1:0"\n'
