@@ -74,12 +74,12 @@ def run(config: Path | None, state: Path | None, name: str | None) -> None:
     from shm_exchange.config import load
 
     configuration = load(config)
-    from shm_exchange import supervisor
+    from shm_exchange import whole_run
 
     name = name or configuration.exchange.name
     named = configuration.exchange.state_directory
     directory = state or (Path(named) if named else default_state_directory(name))
-    sys.exit(supervisor.run(configuration, directory, name, source=config) or 0)
+    sys.exit(whole_run.run(configuration, directory, name, source=config) or 0)
 
 
 @commands.command()

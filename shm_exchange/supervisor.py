@@ -1,7 +1,7 @@
 """Shell: starts an exchange, watches over its processes, restarts them with a limit, drains it.
 
-    claim the name -> save and remove what a dead exchange left -> shared memory -> roles -> READY
-    -> watch -> stop word 1: gateways, 2: matchers and standbys, 3: recorders -> remove
+    roles -> READY -> watch
+    -> stop word 1: gateways, 2: matchers and standbys, 3: recorders -> remove
 
 A matcher that dies is succeeded without the supervisor (`succession` says by whom); what it does is
 to fill the posts that are empty afterwards, and to tell matchers which gateways died.
@@ -9,33 +9,26 @@ to fill the posts that are empty afterwards, and to tell matchers which gateways
 
 from __future__ import annotations
 
-import errno
 import os
 import selectors
 import signal
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ringbuf import layout
 from ringbuf.errors import LayoutError
-from ringbuf.jit import check_cache
 from shm_exchange import (
     announcement,
     day_roll,
-    leftovers,
     machine_code,
     memory,
     operations,
     operator_line,
     placement,
-    ports,
     presence,
-    process_limits,
     reload,
-    running_configuration,
     salvage,
     status,
     wiring,
@@ -44,7 +37,7 @@ from shm_exchange.admin import AdminServer
 from shm_exchange.children import Bells, Child, Launcher, Post, posts_of
 from shm_exchange.config import Configuration
 from shm_exchange.day_roll import DayRoll
-from shm_exchange.errors import ExchangeError, UnfitHostError
+from shm_exchange.errors import ExchangeError
 from shm_exchange.fitness import Opening, has_room, silent
 from shm_exchange.journal_segment import Owner
 from shm_exchange.notify_socket import ServiceManager
@@ -68,52 +61,6 @@ if TYPE_CHECKING:
 _PATIENCE_SECONDS = {wiring.STOP_GATEWAYS: 10, wiring.STOP_MATCHER: 10, wiring.STOP_RECORDER: 30}
 _WAIT_SECONDS = {"starting": 0.005, "degraded": 0.01, "draining": 0.01, "ready": 0.1}
 _HANGING_SECONDS = 5.0
-
-
-def run(
-    configuration: Configuration, state_directory: Path, name: str, source: Path | None = None
-) -> int:
-    """Run the exchange until it is told to stop; the exit code. source: the configuration's file.
-
-    Raises AnotherWriterError, ConfigurationError, SegmentError ... when it cannot start, and
-    ExchangeError when it had to give up; nothing is left behind then.
-    """
-    signals = Signals()
-    cores = os.sched_getaffinity(0)
-    operator_line.speak_as("supervisor", [each.id for each in configuration.engines])
-    placement.check_cores(configuration, cores)
-    check_cache()
-    process_limits.check(configuration)
-    with _blaming_the_host():
-        claim = Claim(name, state_directory)
-    folder = claim.state_directory
-    try:
-        if presence.is_open_to_others(folder):
-            text = f"other users may look into {folder}, which has passwords: chmod 700 {folder}"
-            say(text, WARNING)
-        with claim.undone_on_failure(), _blaming_the_host():
-            for each in leftovers.settle(claim):
-                say(each, WARNING)
-            ports.check(configuration)  # now that what had them may have ended
-            register = Register(configuration, folder)
-            running_configuration.keep(source, folder)
-            wirings = memory.create(configuration, name, folder)
-        supervisor = Supervisor(configuration, claim, wirings, signals, cores, source, register)
-        return supervisor.run()
-    finally:
-        claim.release()
-
-
-@contextmanager
-def _blaming_the_host() -> Iterator[None]:
-    """An error of a file is the host's: it says which, and what to do."""
-    try:
-        yield
-    except OSError as error:
-        remedy = "make room" if error.errno == errno.ENOSPC else "choose another --state"
-        if error.errno == errno.EACCES:
-            remedy = f"run it as the exchange's user, or {remedy}"
-        raise UnfitHostError(f"{error.filename}: {error.strerror}; {remedy}") from error
 
 
 def say(text: str, priority: int = INFO) -> None:
