@@ -485,21 +485,19 @@ _Static_assert(sizeof(struct level) == 16, "size");
 #define BOOK_SIDE_MIRROR 8
 #define BOOK_SIDE_ROOT 16
 #define BOOK_SIDE_TOP_SHIFT 20
-#define BOOK_SIDE_CACHED_BRANCH 24
-#define BOOK_SIDE_CACHED_NODE 32
-#define BOOK_SIDE_BEST_LEVEL 36
-#define BOOK_SIDE_ORDERS 40
-#define BOOK_SIDE_RESERVED_0 48
+#define BOOK_SIDE_BEST_LEVEL 24
+#define BOOK_SIDE_RESERVED_0 28
+#define BOOK_SIDE_ORDERS 32
+#define BOOK_SIDE_RESERVED_1 40
 struct book_side {
     int64_t best;
     int64_t mirror;
     int32_t root;
     int32_t top_shift;
-    int64_t cached_branch;
-    int32_t cached_node;
     int32_t best_level;
+    int32_t reserved_0;
     int64_t orders;
-    int64_t reserved_0[2];
+    int64_t reserved_1[3];
 };
 _Static_assert(sizeof(struct book_side) == 64, "size");
 

@@ -34,6 +34,7 @@ FOREVER = 1 << 62  # a freeze that only a reset ends
 EXPIRY_LIMIT = 1 << 20  # orders that end at a time, at one time in one engine
 NO_KEY = 1 << 40  # larger than every key: an empty side
 BRANCH_SHIFT = 12  # keys that agree above it hang below one lowest inner node
+BRANCHES = 8  # lowest inner nodes that a side remembers, a power of two
 NO_SLOT = 0  # source 0 owns no orders, so that zeroed memory is an empty book
 _MAP_NORESERVE = 0x4000  # Linux, <bits/mman.h>; Python 3.11 does not name it
 BUY, SELL = 0, 1  # subscripts of a book's sides
@@ -155,11 +156,10 @@ BOOK_SIDE = Record(
         Field("mirror", "i8", doc="key = price ^ mirror: 0 for asks, all ones for bids"),
         Field("root", "i4", doc="number of the root node"),
         Field("top_shift", "i4", doc="6 * height: shift that selects the root's child"),
-        Field("cached_branch", "i8", doc="key >> 12 of the lowest inner node used last, or -1"),
-        Field("cached_node", "i4", doc="that node"),
         Field("best_level", "i4", doc="level of the best key, or 0"),
+        Field("reserved_0", "i4"),
         Field("orders", "i8", doc="count of resting orders"),
-        Field("reserved_0", "i8", repeat=2),
+        Field("reserved_1", "i8", repeat=3),
     ),
 )
 
@@ -291,6 +291,7 @@ class Market(NamedTuple):
     leaf_words: np.ndarray  # int64[leaves]: bit n = level n of the leaf is occupied
     node_words: np.ndarray  # int64[nodes]: bit n = child n has something
     node_children: np.ndarray  # int32[64 * nodes]
+    branches: np.ndarray  # int64[8 * sides]: lowest inner nodes used last, see price_tree
     sides: np.ndarray  # BOOK_SIDE[2 * instruments]: BUY, SELL of each
     instruments: np.ndarray  # INSTRUMENT[instruments]
     sessions: np.ndarray  # SESSION[sessions]
@@ -336,6 +337,7 @@ def create_market(
         leaf_words=sparse(np.int64, page_limit),
         node_words=sparse(np.int64, node_count),
         node_children=sparse(np.int32, 64 * node_count),
+        branches=np.zeros(BRANCHES * 2 * len(instruments), np.int64),
         sides=np.zeros(2 * len(instruments), BOOK_SIDE.dtype),
         instruments=instruments.copy(),
         sessions=np.zeros(session_count, SESSION.dtype),
@@ -366,7 +368,6 @@ def create_market(
             row["mirror"] = (1 << bits) - 1 if side == BUY else 0
             row["root"] = 2 * number + side
             row["top_shift"] = 6 * ((bits - 1) // 6)
-            row["cached_branch"] = NONE
     scalars["node_next"] = 2 * len(instruments)  # the roots are never children: 0 means none
     scalars["leaf_next"] = 1  # leaf 0 is never used: 0 means none
     return market

@@ -8,9 +8,10 @@ memory follows the occupied prices. Keys are what shm_exchange.book says: the sm
 import numpy as np
 
 from ringbuf.bits import at, shift_left, trailing_zeros
-from ringbuf.jit import cold_kernel, kernel
-from shm_exchange.market import BRANCH_SHIFT, NO_KEY
+from ringbuf.jit import kernel
+from shm_exchange.market import BRANCH_SHIFT, BRANCHES, NO_KEY
 
+NODE_MASK = (1 << 32) - 1  # of a word of `branches`
 NODES_PER_PATH_MAX = 6  # a key has at most 31 bits: a leaf and five inner nodes, one spare
 
 
@@ -23,7 +24,7 @@ def has_pages(market):
     return 1 if leaves and nodes else 0
 
 
-@cold_kernel
+@kernel
 def _take_node(market):
     """An empty inner node from the pool; `has_pages` was asked before."""
     scalars = market.scalars[0]
@@ -38,7 +39,7 @@ def _take_node(market):
     return node
 
 
-@cold_kernel
+@kernel
 def _take_leaf(market):
     """An empty leaf from the pool; `has_pages` was asked before."""
     scalars = market.scalars[0]
@@ -54,36 +55,50 @@ def _take_leaf(market):
 
 
 @kernel
-def leaf_of(market, number, key):
-    """The leaf of `key` on side `number`, made with its path if need be."""
-    side = market.sides[at(number)]
-    if side["cached_branch"] == key >> BRANCH_SHIFT:
-        place = 64 * np.int64(side["cached_node"]) + ((key >> 6) & 63)
-        leaf = np.int64(market.node_children[at(place)])
-        if leaf != 0:
-            return leaf
-    return _leaf_from_root(market, number, key)
+def _branch_of(market, number, key):
+    """The lowest inner node above `key`, made with its path if need be.
+
+    A side remembers some, each in a place of its own, as (key >> 12) + 1, then the node: 4,096
+    prices hang below one, so this is hardly ever another one than lately.
+    """
+    branch = key >> BRANCH_SHIFT
+    found = market.branches[at(BRANCHES * number + (branch & (BRANCHES - 1)))] + 0
+    if found >> 32 == branch + 1:
+        return found & NODE_MASK
+    return _branch_from_root(market, number, key)
 
 
-@cold_kernel
-def _leaf_from_root(market, number, key):
+@kernel
+def _branch_from_root(market, number, key):
     side = market.sides[at(number)]
     node = side["root"] + 0
     shift = side["top_shift"] + 0
-    while True:
+    while shift > 6:
         digit = (key >> shift) & 63
-        place = 64 * node + digit
-        child = market.node_children[at(place)] + 0
+        child = market.node_children[at(64 * node + digit)] + 0
         if child == 0:
-            child = _take_leaf(market) if shift == 6 else _take_node(market)
-            market.node_children[at(place)] = child
+            child = _take_node(market)
+            market.node_children[at(64 * node + digit)] = child
             market.node_words[at(node)] |= shift_left(1, digit)
-        if shift == 6:
-            side["cached_branch"] = key >> BRANCH_SHIFT
-            side["cached_node"] = node
-            return child
         node = child
         shift -= 6
+    branch = key >> BRANCH_SHIFT
+    place = BRANCHES * number + (branch & (BRANCHES - 1))
+    market.branches[at(place)] = shift_left(branch + 1, 32) | node
+    return node
+
+
+@kernel
+def leaf_of(market, number, key):
+    """The leaf of `key` on side `number`, made with its path if need be."""
+    node = _branch_of(market, number, key)
+    digit = (key >> 6) & 63
+    leaf = np.int64(market.node_children[at(64 * node + digit)])
+    if leaf == 0:
+        leaf = _take_leaf(market)
+        market.node_children[at(64 * node + digit)] = leaf
+        market.node_words[at(node)] |= shift_left(1, digit)
+    return leaf
 
 
 @kernel
@@ -92,25 +107,22 @@ def give_back(market, number, key):
 
     Returns the pages that are left in its lowest inner node, as a word, and that node.
     """
-    side = market.sides[at(number)]
+    node = _branch_of(market, number, key)
+    digit = (key >> 6) & 63
+    left = market.node_words[at(node)] & ~shift_left(1, digit)
+    if left == 0:
+        _give_back_path(market, number, key)
+        return left, node
     scalars = market.scalars[0]
-    if side["cached_branch"] == key >> BRANCH_SHIFT:
-        node = np.int64(side["cached_node"])
-        digit = (key >> 6) & 63
-        left = market.node_words[at(node)] & ~shift_left(1, digit)
-        if left != 0:
-            place = 64 * node + digit
-            leaf = np.int64(market.node_children[at(place)])
-            market.node_children[at(place)] = 0
-            market.node_words[at(node)] = left
-            market.leaf_words[at(leaf)] = scalars["leaf_free"]
-            scalars["leaf_free"] = leaf
-            return left, node
-    _give_back_path(market, number, key)
-    return np.int64(0), np.int64(0)
+    leaf = np.int64(market.node_children[at(64 * node + digit)])
+    market.node_children[at(64 * node + digit)] = 0
+    market.node_words[at(node)] = left
+    market.leaf_words[at(leaf)] = scalars["leaf_free"]
+    scalars["leaf_free"] = leaf
+    return left, node
 
 
-@cold_kernel
+@kernel
 def _give_back_path(market, number, key):
     side = market.sides[at(number)]
     scalars = market.scalars[0]
@@ -138,9 +150,9 @@ def _give_back_path(market, number, key):
         if node != keep:
             market.node_children[at(64 * node)] = scalars["node_free"]
             scalars["node_free"] = node
-            if side["cached_node"] == node:
-                side["cached_branch"] = -1
-                side["cached_node"] = 0
+            if shift == 6:
+                branch = key >> BRANCH_SHIFT
+                market.branches[at(BRANCHES * number + (branch & (BRANCHES - 1)))] = 0
         if shift == 6:
             market.leaf_words[at(child)] = scalars["leaf_free"]
             scalars["leaf_free"] = child
@@ -167,7 +179,7 @@ def best_in(market, number, key, left, node):
     side["best_level"] = 64 * leaf + level
 
 
-@cold_kernel
+@kernel
 def _best_from_root(market, number):
     """Set `best` and `best_level` of a side by the leftmost way down its tree."""
     side = market.sides[at(number)]

@@ -174,7 +174,7 @@ def test_make_refuses_it_at_once(tmp_path: Path, baseline: str) -> None:
     command += [f"BIN={Path(sys.executable).parent}"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
     assert done.returncode == 2 and kept.exists()
-    assert baseline in done.stderr and "pytest" not in done.stdout
+    assert baseline in done.stderr and "-m pytest" not in done.stdout
 
 
 def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -195,10 +195,10 @@ def test_a_disk_that_is_full_from_the_start(tmp_path: Path, request: pytest.Fixt
             it.destroy()
 
 
-def refusal(it: Exchange) -> str:
+def refusal(it: Exchange, code: int = 1) -> str:
     """The sentence with which it does not start; nothing is left in shared memory."""
     done = subprocess.run(it.command(), capture_output=True, text=True, check=False, cwd=ROOT)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (code, "")
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert it.segments == []
     return done.stderr
@@ -213,13 +213,13 @@ def test_a_state_directory_that_cannot_be_written(
     it = Exchange(tmp_path, CONFIGURATION, f"pt{os.getpid()}x{next(_numbers)}")
     with small_disk(it.state, 1 << 20):
         subprocess.run(["mount", "-o", "remount,ro", str(it.state)], check=True)
-        assert refusal(it).endswith("Read-only file system; choose another path.\n")
+        assert refusal(it, 69).endswith("Read-only file system; choose another --state\n")
 
 
 def test_a_journal_that_is_not_its_own(exchange: Callable[..., Exchange]) -> None:
     """Of another exchange, of another layout, damaged: refused by file and reason, untouched."""
     it = exchange(CONFIGURATION)
-    it.state.mkdir()
+    it.state.mkdir(mode=0o700)
     journal = Journal(it.state, Owner(bytes(16), 1))
     for _ in range(3):
         journal.append([memoryview(bytes(64 * 10))], 1)

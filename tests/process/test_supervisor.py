@@ -297,11 +297,17 @@ def test_who_is_still_starting_is_not_waited_for(exchange: Make) -> None:
 
 
 def test_a_role_that_cannot_start_ends_the_exchange(exchange: Make) -> None:
-    """A port that is taken, which only the gateway tries: exit code 1, nothing left."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        it = exchange(ENGINES + MARKET_DATA_GATEWAY + f'glimpse_address = "{address}"\n')
-        it.launch()
+    """A port that is taken after all were tried, and before its gateway: code 1, nothing left."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    address = f"127.0.0.1:{port}"
+    it = exchange(ENGINES + MARKET_DATA_GATEWAY + f'glimpse_address = "{address}"\n')
+    it.launch()
+    deadline = time.monotonic() + WAIT_SECONDS
+    while len(it.segments) < 4:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    with socket.create_server(("127.0.0.1", port)):
         assert it.wait() == 1
     assert f"market_data: {address}: Address already in use; choose another" in it.messages
     assert it.messages.splitlines()[-1] == (

@@ -241,8 +241,8 @@ class Recording:
             self.disk.rename(Rename(self.disk.names[name], name, None))
         self._real["unlink"](path, **named)
 
-    def open_buffered(self, path: Any, mode: str) -> Any:
-        """`open` of a file that is written from its beginning to its end."""
+    def open_buffered(self, path: Any, mode: str, **_: Any) -> Any:
+        """`open` of a file that is written from its beginning to its end; not for whom."""
         file = builtins.open(path, mode, buffering=0)
         name = self._name(path)
         assert name is not None and mode == "wb"

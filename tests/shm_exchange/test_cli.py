@@ -148,7 +148,7 @@ def test_run_uses_the_built_in_configuration(
 ) -> None:
     """Name and folder have defaults; the supervisor's code is the command's."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    calls = stand_in("shm_exchange.supervisor", "run", 3)
+    calls = stand_in("shm_exchange.whole_run", "run", 3)
     assert shmx("run")[0] == 3
     ((positional, _),) = calls
     assert positional == (built_in(), tmp_path / "shm-exchange" / "main", "main")
@@ -160,7 +160,7 @@ def test_run_takes_name_and_state_from_the_file_unless_told(
     """Options win over the file, the file over the defaults."""
     path = tmp_path / "exchange.toml"
     path.write_text(CONFIG, encoding="utf-8")
-    calls = stand_in("shm_exchange.supervisor", "run", None)
+    calls = stand_in("shm_exchange.whole_run", "run", None)
     assert shmx("run", "--config", path)[0] == 0
     assert shmx("run", "--config", path, "--state", tmp_path, "--name", "mine")[0] == 0
     assert [positional[1:] for positional, _ in calls] == [
@@ -173,7 +173,7 @@ def test_another_writer_is_code_75(
     shmx: Callable[..., Result], stand_in: Callable[..., list[Any]]
 ) -> None:
     """A second exchange of the same name."""
-    stand_in("shm_exchange.supervisor", "run", AnotherWriterError("main is running; stop it"))
+    stand_in("shm_exchange.whole_run", "run", AnotherWriterError("main is running; stop it"))
     assert shmx("run") == (75, "", "shmx: main is running; stop it\n")
 
 
