@@ -84,7 +84,7 @@ def _branch_from_root(market, number, key):
         shift -= 6
     branch = key >> BRANCH_SHIFT
     place = BRANCHES * number + (branch & (BRANCHES - 1))
-    market.branches[at(place)] = shift_left(branch + 1, 32) | node
+    market.branches[at(place)] = shift_left(branch + 1, 32) | np.int64(node)
     return node
 
 

@@ -121,7 +121,7 @@ _KERNELS = (
     "shm_exchange.groups", "shm_exchange.order_tags", "shm_exchange.expiry",
     "shm_exchange.queues", "shm_exchange.reserve_orders", "shm_exchange.order_terms",
     "shm_exchange.book", "shm_exchange.admission", "shm_exchange.emit", "shm_exchange.sweep",
-    "shm_exchange.price_tree", "shm_exchange.order_entry",
+    "shm_exchange.price_tree", "shm_exchange.order_entry", "shm_exchange.fetching",
     "shm_exchange.matching", "shm_exchange.administration", "shm_exchange.replica",
     "shm_exchange.streams", "shm_exchange.engine", "shm_exchange.reign", "shm_exchange.lifetime",
     "shm_exchange.slots", "gateways.order_index", "gateways.connection", "gateways.mailbox",

@@ -70,6 +70,7 @@ def new_market(settings: Settings) -> Market:
         leaf_words=SparseWords(pages),  # type: ignore[arg-type]
         node_words=SparseWords(pages),  # type: ignore[arg-type]
         node_children=SparseWords(64 * pages),  # type: ignore[arg-type]
+        branches=SparseWords(2 * INSTRUMENTS * declared.BRANCHES),  # type: ignore[arg-type]
         tags=SparseRows(zero_row(ORDER_TAGS), 64 << 24),  # type: ignore[arg-type]
         expiries=SparseRows(zero_row(declared.EXPIRY), 1 << 10),  # type: ignore[arg-type]
         protections=SparseRows(zero_row(declared.PROTECTION), 1 << 13),  # type: ignore[arg-type]
@@ -91,7 +92,8 @@ def difference(market: Market, other: Market, *, replicas: bool) -> str:
         mine, theirs = getattr(market, name).touched(), getattr(other, name).touched()
         if mine != theirs:
             return f"{name}: {_first_difference(mine, theirs)}"
-    words = ("leaf_words", "node_words", "node_children", "user_refs", "limits", "quotes")
+    trees = ("leaf_words", "node_words", "node_children", "branches")
+    words = (*trees, "user_refs", "limits", "quotes")
     for name in words + (("positions",) if replicas else ()):
         mine, theirs = getattr(market, name).touched(), getattr(other, name).touched()
         if mine != theirs:
