@@ -18,26 +18,54 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import psutil
+
 from perf.live_engine import engine_cores
 from perf.live_recorder import LiveRecorder, recording
 from ringbuf import host
 from ringbuf.broadcast import published
-from shm_exchange.flow import generate
+from shm_exchange.flow import CANCEL, Flow, generate
 from shm_exchange.flow_commands import (
     COMMANDS_PER_PUBLISH,
+    MESSAGES_FROM,
     SOURCE,
     Player,
     Tape,
     market_of,
     tape_of,
 )
+from shm_exchange.market import RESTING
+from shm_exchange.messages import SLOT_BITS
 from shm_exchange.recording import recorded
 from shm_exchange.tape import play
 
 SECONDS = float(os.environ.get("SHMX_PERF_SUSTAINED_SECONDS", "60"))
 MESSAGES = 1_000_000
 RING_RECORDS = 1 << 18  # as in an exchange
-SEGMENTS_KEPT = 2
+SEGMENTS_KEPT = 200  # 25 GB: the recorder makes its snapshots from the journal, some seconds behind
+
+
+def _closed(flow: Flow) -> Flow:
+    """The flow, and a cancel of each order that it leaves in the book.
+
+    The recorder's replica, of which it makes snapshots, goes from one pass into the next.
+    """
+    player = Player(tape_of(flow))
+    for _ in player.until(MESSAGES_FROM + flow.messages):
+        pass
+    orders = player.market.orders[SOURCE << SLOT_BITS :][: 1 << 20]
+    resting = np.flatnonzero(orders["state"] == RESTING)
+    ids = flow.order_id[orders["user_ref"][resting].astype(np.int64) - 1]
+    zeros = np.zeros(len(ids), np.int64)
+    columns = {"kind": zeros + CANCEL, "order_id": ids}
+    return Flow(
+        **{
+            name: np.concatenate((column, columns.get(name, zeros).astype(column.dtype)))
+            for name, column in flow._asdict().items()
+            if column is not None and name != "time_ns"
+        }
+    )
 
 
 def _unrecorded(tape: Tape) -> float:
@@ -62,6 +90,7 @@ def _play(tape: Tape, it: LiveRecorder) -> float:
         )
         position = int(market.scalars[0]["position"])
         if done < count:
+            assert it.process.status() != psutil.STATUS_ZOMBIE, "the recorder has ended"
             os.sched_yield()
     return time.perf_counter() - began
 
@@ -75,7 +104,7 @@ def _drop_segments(folder: Path) -> None:
 
 def test_sustained(benchmark: Any, tmp_path: Path) -> None:
     """Messages per second, of the whole time."""
-    tape = tape_of(generate(MESSAGES, 1))
+    tape = tape_of(_closed(generate(MESSAGES, 1)))
     cores = os.sched_getaffinity(0)
     matcher_core, recorder_core = engine_cores()
     passes: list[float] = []
