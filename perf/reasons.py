@@ -18,6 +18,16 @@ REASONS = MappingProxyType(
             "whoever reads an event takes its line, and that of `published`, out of the matcher's"
             " cache; the matcher pays when it writes there again, however many readers there are"
         ),
+        "TCP order to answer, polling, median": (
+            "by test_stages: before the ring 0.8 us for reading, checking and placing the order,"
+            " then 0.5 us for ring and matcher, which the echo does not have; what is left of the"
+            " 3 us between the two is not attributed yet"
+        ),
+        "journal replay, smallest groups": (
+            "by the slope over group sizes: about 5 us of Python for each block (header, checksum,"
+            " view), 30 ns for each event in it; a block has 20 events only when next to nothing"
+            " was published between two writes"
+        ),
         "round trip through two rings, two cores": (
             "each way moves two lines, the record and the word that publishes it, where the"
             " ping-pong in C moves one word; beside it are the claim and the copy of 64 bytes"
