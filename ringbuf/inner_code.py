@@ -113,8 +113,8 @@ def _callers_first(libraries: list[Any]) -> Iterator[Any]:
             waiting.extend(reversed(library.callees()))
 
 
-class InnerCompiler(compiler.Compiler):  # type: ignore[misc]
-    """numba's compiler, as far as LLVM's form."""
+class _Compiler(compiler.Compiler):  # type: ignore[misc]
+    """numba's compiler, for a library of ours."""
 
     def __init__(
         self,
@@ -126,13 +126,37 @@ class InnerCompiler(compiler.Compiler):  # type: ignore[misc]
         flags: Any,
         local_types: Any,
     ) -> None:
-        flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
-        library = InnerLibrary(target_context.codegen(), "inner")
-        library.is_cold = not flags.forceinline
+        library = self._prepare(target_context.codegen(), flags)
         super().__init__(
             typing_context, target_context, library, arguments, return_type, flags, local_types
         )
+
+    def _prepare(self, codegen: Any, flags: Any) -> Any:
+        raise AssertionError("a compiler says which library it fills")
+
+
+class InnerCompiler(_Compiler):
+    """As far as LLVM's form."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self.state.targetctx.mangler = _symbol  # of numba's copy for this compilation
+
+    def _prepare(self, codegen: Any, flags: Any) -> InnerLibrary:
+        flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+        library = InnerLibrary(codegen, "inner")
+        library.is_cold = not flags.forceinline
+        return library
+
+
+class OuterCompiler(_Compiler):
+    """To the end; the library links all callees then."""
+
+    def _prepare(self, codegen: Any, flags: Any) -> OuterLibrary:
+        flags.no_cfunc_wrapper = True
+        library = OuterLibrary(codegen, "outer")
+        library.enable_object_caching()
+        return library
 
 
 def _symbol(name: str, types: Any, *, abi_tags: Any = (), uid: Any = None) -> str:
@@ -144,27 +168,6 @@ def _symbol(name: str, types: Any, *, abi_tags: Any = (), uid: Any = None) -> st
     text = "|".join([*(str(each) for each in types), *abi_tags])
     digest = hashlib.sha256(text.encode()).hexdigest()[:20]
     return itanium_mangler.mangle(name, (), abi_tags=(digest,))  # type: ignore[no-any-return]
-
-
-class OuterCompiler(compiler.Compiler):  # type: ignore[misc]
-    """numba's compiler; its library links all callees at the end."""
-
-    def __init__(
-        self,
-        typing_context: Any,
-        target_context: Any,
-        library: Any,
-        arguments: Any,
-        return_type: Any,
-        flags: Any,
-        local_types: Any,
-    ) -> None:
-        flags.no_cfunc_wrapper = True
-        library = OuterLibrary(target_context.codegen(), "outer")
-        library.enable_object_caching()
-        super().__init__(
-            typing_context, target_context, library, arguments, return_type, flags, local_types
-        )
 
 
 class _CacheFormat(caching.CompileResultCacheImpl):  # type: ignore[misc]
