@@ -23,6 +23,7 @@ TICK_SECONDS = 0.25
 LOGIN_TIMEOUT_SECONDS = 30.0
 CLOSE_TIMEOUT_SECONDS = 5.0
 RECONNECT_PAUSE_SECONDS = 0.05
+TURN_SECONDS = 0.05  # for which one who takes may keep the event loop to himself
 
 _REASONS = {"A": "not authorized: wrong username or password", "S": "no such session"}
 
@@ -53,6 +54,7 @@ class Connection(Generic[Item]):
         self._arrived = asyncio.Event()  # something to take, or nothing more will come
         self._room = asyncio.Event()
         self._waits_for_room = False
+        self._turn_ends = 0.0
         self._over = True
         self._error: Exception | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -150,6 +152,10 @@ class Connection(Generic[Item]):
                 return None
             self._arrived.clear()
             await self._arrived.wait()
+        if time.monotonic() >= self._turn_ends:
+            # Whoever works off a long queue awaits nothing: without this no heartbeat would leave.
+            await asyncio.sleep(0)
+            self._turn_ends = time.monotonic() + TURN_SECONDS
         self._room.set()
         return self._items.popleft()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import time
 from collections.abc import Coroutine
 from dataclasses import fields
 from decimal import Decimal
@@ -453,6 +454,25 @@ def test_a_slow_taker_holds_the_server_back(monkeypatch: pytest.MonkeyPatch) -> 
             assert taken == list(range(21, 501))
 
     monkeypatch.setattr(client_connection, "QUEUE_LIMIT", 10)
+    run(scenario())
+
+
+def test_a_busy_taker_keeps_its_connection_alive() -> None:
+    """Whoever works long on each of many messages that have arrived awaits nothing."""
+
+    async def scenario() -> None:
+        server = SoupServer()
+        server.streams["T001"] = [b"S" + struct.pack(">Qc", each, b"S") for each in range(40)]
+        async with running(server), await _connect(server) as client:
+            while client.next_sequence <= 40:
+                await asyncio.sleep(0.01)
+            others_turn = asyncio.Event()
+            asyncio.get_running_loop().call_soon(others_turn.set)
+            for _ in range(40):
+                await anext(client)
+                time.sleep(client_connection.TURN_SECONDS / 4)
+            assert others_turn.is_set()
+
     run(scenario())
 
 

@@ -51,7 +51,7 @@ def echo(client: socket.socket, stall_after: int = -1) -> None:
     """Send back what comes; after so many bytes do nothing for a while."""
     done = 0
     while data := client.recv(1 << 16):
-        if 0 <= done - stall_after < len(data) and stall_after >= 0:
+        if done <= stall_after < done + len(data):
             time.sleep(STALL_SECONDS)
         client.sendall(data)
         done += len(data)

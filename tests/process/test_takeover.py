@@ -75,10 +75,12 @@ async def feed_orders(it: Exchange, symbol: str, count: int) -> dict[int, int]:
     """Shares by reference number of an instrument's orders, once the feed's book has so many."""
     async with await feed_client(ports(it, "market_data")[0], "S99") as feed:
         while True:
+            (message,) = await take(feed, 1)
+            if getattr(message, "stock", symbol) != symbol:
+                continue
             orders = [each for each in feed.book.orders.values() if each.stock == symbol]
             if len(orders) == count:
                 return {each.reference: each.shares for each in orders}
-            await take(feed, 1)
 
 
 @pytest.mark.parametrize(
