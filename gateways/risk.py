@@ -16,7 +16,7 @@ from ringbuf.jit import cold_kernel, kernel
 from ringbuf.schema import Field, Record
 from ringbuf.state import State
 from shm_exchange.limit_kinds import Limit
-from shm_exchange.market import FREE, LIMIT_COUNT, Market, sparse
+from shm_exchange.market import FREE, LIMIT_COUNT, NO_KEY, Market, sparse
 from shm_exchange.messages import (
     COMMAND_NEXT_BITS,
     SLOT_BITS,
@@ -263,7 +263,7 @@ def reference_price(market, instrument):
     if last > 0:
         return 2 * last
     bids, asks = market.sides[at(2 * instrument)], market.sides[at(2 * instrument + 1)]
-    if bids["orders"] == 0 or asks["orders"] == 0:
+    if bids["best"] == NO_KEY or asks["best"] == NO_KEY:
         return 0
     return (np.int64(bids["best"]) ^ np.int64(bids["mirror"])) + np.int64(asks["best"])
 

@@ -88,7 +88,7 @@ class GrowingMarket:
     @property
     def resting(self) -> int:
         """Live orders."""
-        return int(self.market.sides["orders"].sum())
+        return int(self.market.scalars[0]["orders"])
 
 
 def enters(slots: np.ndarray, refs: np.ndarray, prices: np.ndarray | int) -> np.ndarray:

@@ -350,48 +350,48 @@ _Static_assert(sizeof(struct order_tags) == 64, "size");
 
 #define ORDER_SIZE 64
 #define ORDER_REFERENCE 0
-#define ORDER_NEXT 8
-#define ORDER_PREVIOUS 12
-#define ORDER_LEVEL 16
-#define ORDER_PRICE 20
-#define ORDER_LEAVES 24
-#define ORDER_DISPLAYED 28
-#define ORDER_EXECUTED 32
-#define ORDER_DECREMENTED 36
-#define ORDER_USER_REF 40
-#define ORDER_SESSION 44
-#define ORDER_INSTRUMENT 46
-#define ORDER_SIDE 48
-#define ORDER_STATE 49
-#define ORDER_USER_REF_INDEX 50
-#define ORDER_FLAGS 51
-#define ORDER_TIME_IN_FORCE 52
-#define ORDER_DISPLAY 53
-#define ORDER_CAPACITY 54
-#define ORDER_PROTECTION_GROUP 55
+#define ORDER_STATE 8
+#define ORDER_FLAGS 9
+#define ORDER_PROTECTION_GROUP 10
+#define ORDER_SIDE 11
+#define ORDER_INSTRUMENT 12
+#define ORDER_TIME_IN_FORCE 14
+#define ORDER_DISPLAY 15
+#define ORDER_PRICE 16
+#define ORDER_LEAVES 20
+#define ORDER_NEXT 24
+#define ORDER_USER_REF 28
+#define ORDER_SESSION 32
+#define ORDER_USER_REF_INDEX 34
+#define ORDER_CAPACITY 35
+#define ORDER_EXECUTED 36
+#define ORDER_PREVIOUS 40
+#define ORDER_LEVEL 44
+#define ORDER_DISPLAYED 48
+#define ORDER_DECREMENTED 52
 #define ORDER_EXPIRY 56
 #define ORDER_DISPLAY_QUANTITY 60
 struct order {
     int64_t reference;
-    int32_t next;
-    int32_t previous;
-    int32_t level;
-    int32_t price;
-    int32_t leaves;
-    int32_t displayed;
-    int32_t executed;
-    int32_t decremented;
-    uint32_t user_ref;
-    uint16_t session;
-    uint16_t instrument;
-    uint8_t side;
     uint8_t state;
-    uint8_t user_ref_index;
     uint8_t flags;
+    uint8_t protection_group;
+    uint8_t side;
+    uint16_t instrument;
     uint8_t time_in_force;
     uint8_t display;
+    int32_t price;
+    int32_t leaves;
+    int32_t next;
+    uint32_t user_ref;
+    uint16_t session;
+    uint8_t user_ref_index;
     uint8_t capacity;
-    uint8_t protection_group;
+    int32_t executed;
+    int32_t previous;
+    int32_t level;
+    int32_t displayed;
+    int32_t decremented;
     int32_t expiry;
     int32_t display_quantity;
 };
@@ -487,8 +487,7 @@ _Static_assert(sizeof(struct level) == 16, "size");
 #define BOOK_SIDE_TOP_SHIFT 20
 #define BOOK_SIDE_BEST_LEVEL 24
 #define BOOK_SIDE_RESERVED_0 28
-#define BOOK_SIDE_ORDERS 32
-#define BOOK_SIDE_RESERVED_1 40
+#define BOOK_SIDE_RESERVED_1 32
 struct book_side {
     int64_t best;
     int64_t mirror;
@@ -496,8 +495,7 @@ struct book_side {
     int32_t top_shift;
     int32_t best_level;
     int32_t reserved_0;
-    int64_t orders;
-    int64_t reserved_1[3];
+    int64_t reserved_1[4];
 };
 _Static_assert(sizeof(struct book_side) == 64, "size");
 
@@ -535,10 +533,10 @@ _Static_assert(sizeof(struct instrument) == 64, "size");
 #define SESSION_SIZE 64
 #define SESSION_MESSAGES 0
 #define SESSION_GENERATION 8
-#define SESSION_CONNECTION 12
-#define SESSION_GATEWAY 16
-#define SESSION_CONNECTED 18
-#define SESSION_DISABLED 19
+#define SESSION_GATEWAY 12
+#define SESSION_CONNECTED 14
+#define SESSION_DISABLED 15
+#define SESSION_CONNECTION 16
 #define SESSION_KNOWN 20
 #define SESSION_CANCEL_ON_DISCONNECT 21
 #define SESSION_SELF_TRADE 22
@@ -554,10 +552,10 @@ _Static_assert(sizeof(struct instrument) == 64, "size");
 struct session {
     int64_t messages;
     uint32_t generation;
-    int32_t connection;
     uint16_t gateway;
     uint8_t connected;
     uint8_t disabled;
+    int32_t connection;
     uint8_t known;
     uint8_t cancel_on_disconnect;
     uint8_t self_trade;

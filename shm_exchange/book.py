@@ -15,8 +15,9 @@ from ringbuf.bits import (
     wrapping_multiply,
 )
 from ringbuf.jit import cold_kernel, kernel
+from ringbuf.whole_record import part_of_word, read_word
 from shm_exchange.expiry import drop_expiry
-from shm_exchange.market import FREE, NO_KEY, NO_SLOT, RESTING
+from shm_exchange.market import FREE, NO_KEY, NO_SLOT, ORDER, RESTING
 from shm_exchange.messages import CommandFlag
 from shm_exchange.order_tags import tags_weight
 from shm_exchange.price_tree import best_in, give_back, leaf_of
@@ -29,6 +30,8 @@ RESERVE = int(CommandFlag.RESERVE)
 # What few orders have. The others are asked for all of it at once, and the code for them asks no
 # more: it is compiled with `special` = 0.
 SPECIAL = TAGS | HIDDEN | RESERVE
+
+USER_REF = part_of_word(ORDER.dtype, "user_ref")
 
 _HASH_ORDER = -7046029254386353131  # odd 64-bit constants: 2**64 / golden ratio, and two of the
 _HASH_TERMS = -4417276706812531889  # same kind, so that the terms of a sum do not cancel
@@ -50,12 +53,20 @@ def order_weight(market, order, slot):
 
 @kernel
 def _weight(market, order, slot, flags, special):
-    identity = wrapping_multiply(order["reference"], _HASH_ORDER) ^ slot ^ shift_left(flags, 40)
-    terms = np.int64(order["price"]) ^ shift_left(np.int64(order["user_ref"]), 32)
-    weight = wrapping_multiply(identity ^ wrapping_multiply(terms, _HASH_TERMS), _HASH_ORDER) | 1
+    user_ref = read_word(market.orders, slot, "user_ref") & USER_REF
+    price = np.int64(order["price"])
+    weight = plain_weight(slot, order["reference"] + 0, flags, price, user_ref)
     if special & TAGS:
         weight = tags_weight(market, slot, weight)
     return weight
+
+
+@kernel
+def plain_weight(slot, reference, flags, price, user_ref):
+    """The weight of an order without tags. user_ref: in the upper half of a word."""
+    identity = wrapping_multiply(reference, _HASH_ORDER) ^ slot ^ shift_left(flags, 40)
+    terms = wrapping_multiply(price ^ user_ref, _HASH_TERMS)
+    return wrapping_multiply(identity ^ terms, _HASH_ORDER) | 1
 
 
 @kernel
@@ -158,11 +169,33 @@ def _rest_special(market, number, slot, flags):
 @kernel
 def _put(market, number, slot, flags, special):
     order = market.orders[at(slot)]
+    key = np.int64(order["price"]) ^ market.sides[at(number)]["mirror"]
+    session = np.int64(order["session"])
+    weight = _weight(market, order, slot, flags, special)
+    add_to_hash(market, weight, np.int64(order["leaves"]))
+    _queue(market, number, slot, key, session, special)
+
+
+@kernel
+def rest_plain(market, number, slot, position, flags, terms, user_ref, session):
+    """`rest` of an order that has just begun and has nothing SPECIAL; nothing is read from it.
+
+    position: of its event. terms: its word with price and leaves. user_ref: in the upper half.
+    """
+    price = terms & 0xFFFF_FFFF
+    weight = plain_weight(slot, position, flags, price, user_ref)
+    add_to_hash(market, weight, terms >> 32)
+    _queue(market, number, slot, price ^ market.sides[at(number)]["mirror"], session, 0)
+
+
+@kernel
+def _queue(market, number, slot, key, session, special):
+    """Put the order at the back of the queue of its price and of its session's orders."""
     side = market.sides[at(number)]
-    key = np.int64(order["price"]) ^ side["mirror"]
     leaf = leaf_of(market, number, key)
     place = 64 * leaf + (key & 63)
     level = market.levels[at(place)]
+    order = market.orders[at(slot)]
     order["level"] = place
     order["next"] = NO_SLOT
     order["state"] = RESTING
@@ -181,10 +214,8 @@ def _put(market, number, slot, flags, special):
         if key < side["best"]:
             side["best"] = key
             side["best_level"] = place
-    side["orders"] += 1
-    join(market.session_links, slot, np.int64(order["session"]))
-    weight = _weight(market, order, slot, flags, special)
-    add_to_hash(market, weight, np.int64(order["leaves"]))
+    market.scalars[0]["orders"] += 1
+    join(market.session_links, slot, session)
 
 
 @kernel
@@ -246,14 +277,14 @@ def _withdraw(market, slot, flags, special):
     leave(market.session_links, slot)
     weight = _weight(market, order, slot, flags, special)
     add_to_hash(market, weight, -np.int64(order["leaves"]))
-    number = side_number(np.int64(order["instrument"]), order["side"])
+    market.scalars[0]["orders"] -= 1
     place = order["level"] + 0
     if special & HIDDEN:
         is_empty = _unlink_hidden(market, slot)
     else:
         is_empty = _unlink(market, order, place)
-    market.sides[at(number)]["orders"] -= 1
     if is_empty:
+        number = side_number(np.int64(order["instrument"]), order["side"])
         key = np.int64(order["price"]) ^ market.sides[at(number)]["mirror"]
         _level_emptied(market, number, place, key)
 

@@ -162,7 +162,7 @@ def _expected(flow: Path) -> dict[str, int]:
         int((events["kind"] == EventKind.EXECUTED).sum())
         for events in player.until(len(tape.commands))
     )
-    return {"trades": trades, "resting": int(player.market.sides["orders"].sum())}
+    return {"trades": trades, "resting": int(player.market.scalars[0]["orders"])}
 
 
 def _left_behind(name: str) -> list[str]:

@@ -4,8 +4,8 @@ import numpy as np
 
 from ringbuf.bits import at, clear_record
 from ringbuf.jit import cold_kernel, kernel
-from ringbuf.whole_record import write_words
-from shm_exchange.messages import CommandFlag, EventFlag, EventKind
+from ringbuf.whole_record import part_of_word, read_word, write_words
+from shm_exchange.messages import COMMAND, CommandFlag, EventFlag, EventKind
 
 REJECTED = int(EventKind.REJECTED)
 IGNORED = int(EventKind.IGNORED)
@@ -20,6 +20,10 @@ LONG_FORM = int(EventFlag.LONG_FORM)
 # What an order keeps of its command's flags, and its events repeat.
 KEPT = int(CommandFlag.SWEEP | CommandFlag.GTC | CommandFlag.STAY_ON_DISCONNECT)
 HIDDEN = int(CommandFlag.HIDDEN)
+# Parts of words that a command, an event and an order have at the same place.
+PLACE = part_of_word(COMMAND.dtype, "side", "instrument")
+HEAD = PLACE | KEPT << 8 * COMMAND.offset_of("flags")
+ORIGIN = part_of_word(COMMAND.dtype, "session", "user_ref_index", "capacity")
 LIQUIDITY_ADDED = ord("A")
 LIQUIDITY_HIDDEN = ord("J")
 LIQUIDITY_REMOVED = ord("R")
@@ -40,29 +44,22 @@ def new_event(market, ring, position, kind, source_next):
 @kernel
 def emit_order(market, slot, kind, source_next, ring, position):
     """An event that describes the order in `slot` as it is now (no client order id)."""
-    order = market.orders[at(slot)]
+    head = read_word(market.orders, slot, "state")
     write_words(
         ring.records,
         position & (len(ring.records) - 1),
         8,
-        "kind flags side instrument source_next time_ns price quantity slot user_ref session"
-        " user_ref_index capacity time_in_force display",
+        "kind:reason source_next time_ns price:quantity slot user_ref session:capacity"
+        " time_in_force:display",
         (
-            kind,
-            order["flags"] & KEPT,
-            order["side"],
-            order["instrument"],
+            head & HEAD | kind,
             source_next,
             market.scalars[0]["stamp_ns"],
-            order["price"],
-            order["leaves"],
+            read_word(market.orders, slot, "price"),
             slot,
-            order["user_ref"],
-            order["session"],
-            order["user_ref_index"],
-            order["capacity"],
-            order["time_in_force"],
-            order["display"],
+            read_word(market.orders, slot, "user_ref") >> 32,
+            read_word(market.orders, slot, "session"),
+            head >> 48,
         ),
     )
     return ring.records[at(position & (len(ring.records) - 1))]
@@ -104,7 +101,7 @@ def emit_cancelled(market, slot, quantity, reason, flags, source_next, ring, pos
         position & (len(ring.records) - 1),
         8,
         "kind flags side instrument reason source_next time_ns price quantity slot user_ref"
-        " session user_ref_index leaves reference",
+        " session:user_ref_index leaves reference",
         (
             CANCELLED,
             flags,
@@ -117,8 +114,7 @@ def emit_cancelled(market, slot, quantity, reason, flags, source_next, ring, pos
             quantity,
             slot,
             order["user_ref"],
-            order["session"],
-            order["user_ref_index"],
+            read_word(market.orders, slot, "session"),
             order["leaves"],
             order["reference"],
         ),
@@ -138,9 +134,9 @@ def emit_trade(market, maker_slot, taker_slot, quantity, source_next, ring, posi
         ring.records,
         position & (len(ring.records) - 1),
         8,
-        "kind flags side instrument source_next time_ns price quantity slot user_ref session"
-        " user_ref_index liquidity taker_session taker_user_ref_index taker_liquidity reference"
-        " taker_slot taker_user_ref",
+        "kind flags side instrument source_next time_ns price quantity slot user_ref"
+        " session:user_ref_index liquidity taker_session:taker_user_ref_index taker_liquidity"
+        " reference taker_slot taker_user_ref",
         (
             EXECUTED,
             flags | (TAKER_DONE if taker["leaves"] == 0 else 0),
@@ -152,11 +148,9 @@ def emit_trade(market, maker_slot, taker_slot, quantity, source_next, ring, posi
             quantity,
             maker_slot,
             maker["user_ref"],
-            maker["session"],
-            maker["user_ref_index"],
+            read_word(market.orders, maker_slot, "session"),
             LIQUIDITY_HIDDEN if hidden else LIQUIDITY_ADDED,
-            taker["session"],
-            taker["user_ref_index"],
+            read_word(market.orders, taker_slot, "session"),
             LIQUIDITY_REMOVED,
             maker["reference"],
             taker_slot,

@@ -23,7 +23,7 @@ from shm_exchange.expiry import expiry_is_due
 from shm_exchange.fetching import COMMANDS_AHEAD, fetch_event, fetch_order
 from shm_exchange.groups import records_of
 from shm_exchange.market import STAGE_NONE, Market
-from shm_exchange.matching import SWEEP_ROOM, match
+from shm_exchange.matching import SWEEP_ROOM, match, note_progress
 from shm_exchange.messages import (
     COMMAND_NEXT_BITS,
     COMMAND_NEXT_MASK,
@@ -219,6 +219,7 @@ def _poll(engine, source):
         if scalars["continuing_kind"] != 0:
             break
     if position != begin:
+        note_progress(market, source, command_next, position)
         publish_events(engine, position)
         if scalars["continuing_kind"] != 0:
             finish_command(engine)

@@ -15,10 +15,8 @@ EVENTS_AHEAD = 12
 
 @kernel
 def fetch_order(market, commands, index):
-    """The order of the command at `commands[index]`, and its place in its session's ring."""
-    slot = np.int64(commands[at(index)]["slot"])
-    prefetch(market.orders, slot, 1)
-    prefetch(market.session_links, slot, 1)
+    """The order of the command at `commands[index]`."""
+    prefetch(market.orders, np.int64(commands[at(index)]["slot"]), 1)
 
 
 @kernel

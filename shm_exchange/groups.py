@@ -13,7 +13,7 @@ from shm_exchange.messages import EventKind
 CONTINUATION = int(EventKind.CONTINUATION)
 
 
-@kernel
+@cold_kernel
 def whole_groups(events, count):
     """How many of events[0:count] are whole groups. O(longest group).
 
@@ -40,7 +40,7 @@ def records_of(commands, index):
     or the processor could not begin with it before that has come.
     """
     if commands[at(index)]["continuations"] != 0:
-        return _counted(commands, index)
+        return np.int64(_counted(commands, index))
     return 1
 
 

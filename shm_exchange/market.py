@@ -34,7 +34,8 @@ FOREVER = 1 << 62  # a freeze that only a reset ends
 EXPIRY_LIMIT = 1 << 20  # orders that end at a time, at one time in one engine
 NO_KEY = 1 << 40  # larger than every key: an empty side
 BRANCH_SHIFT = 12  # keys that agree above it hang below one lowest inner node
-BRANCHES = 8  # lowest inner nodes that a side remembers, a power of two
+BOUGH_SHIFT = 18  # likewise below one inner node of the next level
+BRANCHES = 8  # inner nodes of each of these levels that a side remembers, a power of two
 NO_SLOT = 0  # source 0 owns no orders, so that zeroed memory is an empty book
 _MAP_NORESERVE = 0x4000  # Linux, <bits/mman.h>; Python 3.11 does not name it
 BUY, SELL = 0, 1  # subscripts of a book's sides
@@ -51,28 +52,29 @@ RESTING = 2
 ORDER = Record(
     name="order",
     size=64,
-    doc="A live order. One cache line; what matching never reads is not here.",
+    doc="A live order. One cache line; what matching never reads is not here. Words that a command "
+    "or an event has too are laid out as there, so that they are copied whole.",
     fields=(
         Field("reference", "i8", doc="position of the event that gave it its place in the queue"),
-        Field("next", "i4", doc="slot of the order behind it in its level, or 0"),
-        Field("previous", "i4", doc="slot of the order before it, or 0; matched: its minimum"),
-        Field("level", "i4", doc="the level it queues in"),
-        Field("price", "i4", doc="ticks"),
-        Field("leaves", "i4", doc="lots still open"),
-        Field("displayed", "i4", doc="lots that trade before it is refreshed, or all"),
-        Field("executed", "i4", doc="lots that the chain has traded"),
-        Field("decremented", "i4", doc="lots that the chain has lost to self-match prevention"),
-        Field("user_ref", "u4", doc="current UserRefNum"),
-        Field("session", "u2"),
-        Field("instrument", "u2"),
-        Field("side", "a", doc="`B` `S` `T` `E`"),
         Field("state", "u1", doc="FREE, WORKING, RESTING"),
-        Field("user_ref_index", "u1"),
         Field("flags", "u1", doc="of CommandFlag: what lasts, RESERVE, HIDDEN and TAGS"),
+        Field("protection_group", "u1", doc="its session's protection that counts it, or 0"),
+        Field("side", "a", doc="`B` `S` `T` `E`"),
+        Field("instrument", "u2"),
         Field("time_in_force", "a"),
         Field("display", "a"),
+        Field("price", "i4", doc="ticks"),
+        Field("leaves", "i4", doc="lots still open"),
+        Field("next", "i4", doc="slot of the order behind it in its level, or 0"),
+        Field("user_ref", "u4", doc="current UserRefNum"),
+        Field("session", "u2"),
+        Field("user_ref_index", "u1"),
         Field("capacity", "a"),
-        Field("protection_group", "u1", doc="its session's protection that counts it, or 0"),
+        Field("executed", "i4", doc="lots that the chain has traded"),
+        Field("previous", "i4", doc="slot of the order before it, or 0; matched: its minimum"),
+        Field("level", "i4", doc="the level it queues in"),
+        Field("displayed", "i4", doc="lots that trade before it is refreshed, or all"),
+        Field("decremented", "i4", doc="lots that the chain has lost to self-match prevention"),
         Field("expiry", "i4", doc="subscript in `expiries`, or 0"),
         Field("display_quantity", "i4", doc="MaxFloor of a reserve order, lots; else 0"),
     ),
@@ -158,8 +160,7 @@ BOOK_SIDE = Record(
         Field("top_shift", "i4", doc="6 * height: shift that selects the root's child"),
         Field("best_level", "i4", doc="level of the best key, or 0"),
         Field("reserved_0", "i4"),
-        Field("orders", "i8", doc="count of resting orders"),
-        Field("reserved_1", "i8", repeat=3),
+        Field("reserved_1", "i8", repeat=4),
     ),
 )
 
@@ -191,10 +192,10 @@ SESSION = Record(
     fields=(
         Field("messages", "i8", doc="replicas: sequenced messages of its stream so far"),
         Field("generation", "u4", doc="raised by every LOGIN"),
-        Field("connection", "i4", doc="connection number at its gateway, or -1"),
         Field("gateway", "u2", doc="where it is logged in"),
         Field("connected", "u1"),
         Field("disabled", "u1", doc="order entry: bit 0 by the session itself, bit 1 by its firm"),
+        Field("connection", "i4", doc="connection number at its gateway, or -1"),
         Field("known", "u1", doc="1 once its stream has begun"),
         Field("cancel_on_disconnect", "u1", doc="as configured"),
         Field("self_trade", "a", doc="as configured: mode of self-trade prevention, or 0"),
@@ -234,7 +235,7 @@ SCALARS = Record(
         Field("epoch", "i8"),
         Field("feed_messages", "i8", doc="replicas: ITCH messages so far"),
         Field("trades", "i8"),
-        Field("orders", "i8", doc="count of live orders"),
+        Field("orders", "i8", doc="count of resting orders"),
         Field("node_free", "i4", doc="first free inner node, or 0"),
         Field("node_next", "i4", doc="inner nodes from here on were never used"),
         Field("leaf_free", "i4"),
@@ -291,7 +292,7 @@ class Market(NamedTuple):
     leaf_words: np.ndarray  # int64[leaves]: bit n = level n of the leaf is occupied
     node_words: np.ndarray  # int64[nodes]: bit n = child n has something
     node_children: np.ndarray  # int32[64 * nodes]
-    branches: np.ndarray  # int64[8 * sides]: lowest inner nodes used last, see price_tree
+    branches: np.ndarray  # int64[16 * sides]: inner nodes used last, see price_tree
     sides: np.ndarray  # BOOK_SIDE[2 * instruments]: BUY, SELL of each
     instruments: np.ndarray  # INSTRUMENT[instruments]
     sessions: np.ndarray  # SESSION[sessions]
@@ -329,7 +330,7 @@ def create_market(
     instruments: INSTRUMENT[n] as configured. page_limit: pages of 64 price levels, and inner
     nodes of the trees; both are virtual memory until used.
     """
-    node_count = page_limit + 2 * len(instruments)
+    node_count = page_limit + 2 * len(instruments) + 1
     market = Market(
         orders=sparse(ORDER.dtype, gateway_count << SLOT_BITS),
         session_links=sparse(SESSION_LINK.dtype, gateway_count << SLOT_BITS),
@@ -337,7 +338,7 @@ def create_market(
         leaf_words=sparse(np.int64, page_limit),
         node_words=sparse(np.int64, node_count),
         node_children=sparse(np.int32, 64 * node_count),
-        branches=np.zeros(BRANCHES * 2 * len(instruments), np.int64),
+        branches=np.zeros(2 * BRANCHES * 2 * len(instruments), np.int64),
         sides=np.zeros(2 * len(instruments), BOOK_SIDE.dtype),
         instruments=instruments.copy(),
         sessions=np.zeros(session_count, SESSION.dtype),
@@ -366,8 +367,8 @@ def create_market(
             row = market.sides[2 * number + side]
             row["best"] = NO_KEY
             row["mirror"] = (1 << bits) - 1 if side == BUY else 0
-            row["root"] = 2 * number + side
+            row["root"] = 2 * number + side + 1
             row["top_shift"] = 6 * ((bits - 1) // 6)
-    scalars["node_next"] = 2 * len(instruments)  # the roots are never children: 0 means none
+    scalars["node_next"] = 2 * len(instruments) + 1  # node 0 is never used: 0 means none
     scalars["leaf_next"] = 1  # leaf 0 is never used: 0 means none
     return market

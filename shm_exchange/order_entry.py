@@ -1,7 +1,7 @@
 """Kernel: an order as it is when it begins, and the event that says so.
 
-Both are written word by word, and the event's terms are copied from the command: these are the two
-records of every order, and a store per field would fill the store buffer
+Both are written word by word, and what they share with the command is copied from it: these are the
+two records of every order, and a store per field would fill the store buffer
 (docs/decisions/0019-records-are-written-by-words.md).
 """
 
@@ -9,69 +9,111 @@ import numpy as np
 
 from ringbuf.bits import at
 from ringbuf.jit import kernel
-from ringbuf.whole_record import copy_words, write_words
-from shm_exchange.emit import HIDDEN, KEPT
-from shm_exchange.market import WORKING
-from shm_exchange.messages import COMMAND, CommandFlag, EventKind
+from ringbuf.whole_record import copy_words, part_of_word, read_word, write_words
+from shm_exchange.emit import HEAD, HIDDEN, KEPT, ORIGIN, PLACE
+from shm_exchange.market import ORDER, WORKING
+from shm_exchange.messages import COMMAND, CommandFlag, EventFlag, EventKind
 
+ACCEPTED = int(EventKind.ACCEPTED)
 REPLACED = int(EventKind.REPLACED)
 STAYS = int(CommandFlag.STAY_ON_DISCONNECT)
 LEAVES = int(CommandFlag.LEAVES_ON_DISCONNECT)
 GTC = int(CommandFlag.GTC)
 DISPLAY_HIDDEN, TIF_DAY = ord("N"), ord("0")
-TERMS = COMMAND.offset_of("price") // 8  # words from here on are the same in COMMAND and EVENT
-TERMS_COUNT = COMMAND.size // 8 - TERMS
+WAYS = part_of_word(COMMAND.dtype, "time_in_force", "display")  # also of an event; an order's head
+FLAGS_SHIFT = 8 * COMMAND.offset_of("flags")  # in a head
+_HIDDEN = HIDDEN << 8 * (ORDER.offset_of("flags") % 8)
+_KEPT = KEPT << FLAGS_SHIFT
+_RESTS = int(EventFlag.RESTS) << FLAGS_SHIFT
 
 
 @kernel
-def begin(market, commands, index, slot, origin, lost, kind, quantity, source_next, ring, position):
-    """The order in `slot`, WORKING and in no queue, and the event that says so, at `position`.
+def hidden_flag(display):
+    """HIDDEN, as a head has it, of an order that is; else 0."""
+    return _HIDDEN if display == DISPLAY_HIDDEN else 0
 
-    origin: its side, instrument and capacity, which a replacement does not change. lost: lots of
-    the chain that were executed, and decremented. Nothing is left of who was in `slot` before. The
-    event has the command's quantity and capacity, and its original_user_ref.
+
+@kernel
+def set_order(market, slot, reference, head, user_ref, origin, terms, ways, chain):
+    """The order in `slot`, WORKING and in no queue. Nothing is left of who was there before.
+
+    head: flags, side and instrument, where the first word of a COMMAND or EVENT has them. user_ref,
+    origin: session, channel and capacity, terms: price and leaves, ways: time in force and display:
+    likewise, in words of theirs. chain: lots that were executed, and decremented.
     """
-    command = commands[at(index)]
-    executed, decremented = lost
-    side, instrument, capacity = origin
-    price, user_ref, display = command["price"], command["user_ref"], command["display"]
-    kept = command["flags"] & KEPT
-    place = position & (len(ring.records) - 1)
-    event = ring.records[at(place)]
-    write_words(
-        ring.records,
-        place,
-        3,
-        "kind flags side instrument source_next time_ns",
-        (kind, kept, side, instrument, source_next, market.scalars[0]["stamp_ns"]),
-    )
-    copy_words(ring.records, place, commands, index, TERMS, TERMS_COUNT)
+    executed, decremented = chain
     write_words(
         market.orders,
         slot,
         8,
-        "reference price leaves displayed executed decremented user_ref session instrument side"
-        " state user_ref_index flags time_in_force display capacity",
+        "reference state:display price:leaves user_ref session:capacity executed displayed"
+        " decremented",
         (
-            position,
-            price,
-            quantity,
-            quantity,
+            reference,
+            head | WORKING | (ways & WAYS),
+            terms,
+            user_ref >> 32,
+            origin,
             executed,
+            terms >> 32,
             decremented,
-            user_ref,
-            command["session"],
-            instrument,
-            side,
-            WORKING,
-            command["user_ref_index"],
-            kept | (HIDDEN if display == DISPLAY_HIDDEN else 0),
-            command["time_in_force"],
-            display,
-            capacity,
         ),
     )
-    return event
+
+
+@kernel
+def begin(
+    market,
+    commands,
+    index,
+    slot,
+    kind,
+    head,
+    origin,
+    terms,
+    chain,
+    rests,
+    source_next,
+    ring,
+    position,
+):
+    """The order of an ENTER or REPLACE, as `set_order` says, and its event, at `position`.
+
+    kind: ACCEPTED or REPLACED. origin: with the UserRefNum of the order that is replaced, in its
+    upper half. rests: 1 when it is known that the order will rest. Returns the event.
+    """
+    place = position & (len(ring.records) - 1)
+    write_words(
+        ring.records,
+        place,
+        6,
+        "kind:reason source_next time_ns price:quantity slot:user_ref session:original_user_ref",
+        (
+            head & HEAD | kind | (_RESTS if rests else 0),
+            source_next,
+            market.scalars[0]["stamp_ns"],
+            terms,
+            read_word(commands, index, "slot"),
+            origin,
+        ),
+    )
+    copy_words(ring.records, place, commands, index, 6, 2)
+    user_ref = read_word(commands, index, "user_ref")
+    ways = read_word(commands, index, "display")
+    set_order(market, slot, position, head, user_ref, origin, terms, ways, chain)
+    return ring.records[at(place)]
+
+
+@kernel
+def head_of(commands, index):
+    """Flags that last, side and instrument of an ENTER, where a record's first word has them."""
+    return read_word(commands, index, "kind") & HEAD
+
+
+@kernel
+def origin_of(commands, index):
+    """Session, channel and capacity of an ENTER, where a record's sixth word has them."""
+    return read_word(commands, index, "session") & ORIGIN
 
 
 @kernel
@@ -84,17 +126,15 @@ def _inherited(order, command):
 
 
 @kernel
-def begin_again(market, commands, index, slot, left, source_next, ring, position):
-    """The order in `slot` is replaced: the same chain, of which `left` lots are open."""
-    order = market.orders[at(slot)]
-    lost = np.int64(order["executed"]), np.int64(order["decremented"])
-    origin = order["side"], order["instrument"], order["capacity"]
-    inherited = _inherited(order, commands[at(index)])
-    event = begin(
-        market, commands, index, slot, origin, lost, REPLACED, left, source_next, ring, position
-    )
-    event["flags"] |= inherited
-    order["flags"] |= inherited
-    event["quantity"] = left
-    event["capacity"] = origin[2]
-    return event
+def head_again(market, commands, index, slot):
+    """`head_of` a REPLACE of the order in `slot`: side and instrument stay."""
+    inherited = _inherited(market.orders[at(slot)], commands[at(index)]) << FLAGS_SHIFT
+    head = read_word(commands, index, "kind") & _KEPT | inherited
+    return head | (read_word(market.orders, slot, "side") & PLACE)
+
+
+@kernel
+def origin_again(market, commands, index, slot):
+    """`origin_of` a REPLACE of the order in `slot`: the capacity stays."""
+    replaced = read_word(commands, index, "session") & ~ORIGIN
+    return replaced | (read_word(market.orders, slot, "session") & ORIGIN)

@@ -132,7 +132,7 @@ def entry_fate(market, slot):
     rejects = present & POST_ONLY_REJECT
     posts = rejects or (present & POST_ONLY and tags["post_only"] == POSTS)
     number = side_number(np.int64(order["instrument"]), order["side"])
-    if posts and crosses(market, order, number):
+    if posts and crosses(market, np.int64(order["price"]), number):
         if rejects:
             return REASON_WOULD_CROSS
         instrument = market.instruments[at(np.int64(order["instrument"]))]

@@ -57,7 +57,7 @@ from shm_exchange.engine import (
 )
 from shm_exchange.firms import is_first_of_firm
 from shm_exchange.market import STAGE_MARKET, STAGE_MESSAGES, STAGE_SYSTEM
-from shm_exchange.matching import match
+from shm_exchange.matching import match, note_progress
 from shm_exchange.messages import (
     COMMAND_NEXT_BITS,
     SOURCE_MATCHER,
@@ -118,6 +118,7 @@ def _execute_own(engine):
         position,
         limit,
     )
+    note_progress(market, SOURCE_MATCHER, command_next, position)
     publish_events(engine, position)
     _finish_now(engine)
 

@@ -9,16 +9,16 @@ import numpy as np
 
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
+from ringbuf.whole_record import read_word
 from shm_exchange.administration import set_connected
 from shm_exchange.admission import count_slot
 from shm_exchange.attestation import compare
 from shm_exchange.beginning import end_streams, set_stage
 from shm_exchange.book import add_to_hash, end_order, reduce, remove, rest, take, user_ref_weight
 from shm_exchange.disconnect import disconnect_gateway, set_disconnected
-from shm_exchange.emit import KEPT
+from shm_exchange.emit import HEAD, ORIGIN
 from shm_exchange.groups import follower
 from shm_exchange.limits import set_limit
-from shm_exchange.market import WORKING
 from shm_exchange.mass import set_disabled, set_filter
 from shm_exchange.messages import (
     COMMAND_NEXT_BITS,
@@ -28,6 +28,7 @@ from shm_exchange.messages import (
     EventFlag,
     EventKind,
 )
+from shm_exchange.order_entry import hidden_flag, set_order
 from shm_exchange.order_tags import take_tags
 from shm_exchange.order_terms import release_terms, take_terms
 from shm_exchange.positions import count_broken, count_trade
@@ -72,8 +73,6 @@ DONE = int(EventFlag.DONE)
 TAKER_DONE = int(EventFlag.TAKER_DONE)
 RESTS = int(EventFlag.RESTS)
 TAGS = int(CommandFlag.TAGS)
-HIDDEN = int(CommandFlag.HIDDEN)
-DISPLAY_HIDDEN = ord("N")
 
 
 @kernel
@@ -88,50 +87,41 @@ def _see_user_ref(market, event):
 
 
 @kernel
-def _place(market, events, index, position):
-    """The fields that ACCEPTED and REPLACED both set."""
+def _place(market, events, index, position, chain):
+    """ACCEPTED or REPLACED. chain: lots that were executed, and decremented."""
     event = events[at(index)]
     slot = np.int64(event["slot"])
-    order = market.orders[at(slot)]
-    order["reference"] = position
-    order["next"] = 0
-    order["previous"] = 0
-    order["level"] = 0
-    order["price"] = event["price"]
-    order["leaves"] = event["quantity"]
-    order["displayed"] = event["quantity"]
-    order["user_ref"] = event["user_ref"]
-    order["state"] = WORKING
-    flags = np.int64(event["flags"])
-    order["flags"] = (flags & KEPT) | (HIDDEN if event["display"] == DISPLAY_HIDDEN else 0)
-    order["time_in_force"] = event["time_in_force"]
-    order["display"] = event["display"]
+    head = read_word(events, index, "kind") & HEAD | hidden_flag(event["display"])
+    user_ref = read_word(events, index, "user_ref")
+    origin = read_word(events, index, "session") & ORIGIN
+    terms = read_word(events, index, "price")
+    ways = read_word(events, index, "display")
+    set_order(market, slot, position, head, user_ref, origin, terms, ways, chain)
     if event["continuations"]:
         take_tags(market, slot, events, follower(events, index))
-        order["flags"] |= TAGS
+        market.orders[at(slot)]["flags"] |= TAGS
         take_terms(market, slot)
     _see_user_ref(market, event)
-    if flags & RESTS:
+    if event["flags"] & RESTS:
         rest(market, slot)
 
 
 @kernel
 def _accepted(market, events, index, position):
-    event = events[at(index)]
-    slot = np.int64(event["slot"])
-    order = market.orders[at(slot)]
-    order["executed"] = 0
-    order["decremented"] = 0
-    order["session"] = event["session"]
-    order["instrument"] = event["instrument"]
-    order["side"] = event["side"]
-    order["user_ref_index"] = event["user_ref_index"]
-    order["capacity"] = event["capacity"]
-    order["protection_group"] = 0
-    order["expiry"] = 0
-    order["display_quantity"] = 0
+    slot = np.int64(events[at(index)]["slot"])
     count_slot(market, slot >> SLOT_BITS, slot)
-    _place(market, events, index, position)
+    _place(market, events, index, position, (np.int64(0), np.int64(0)))
+
+
+@kernel
+def _replaced(market, events, index, position):
+    slot = np.int64(events[at(index)]["slot"])
+    order = market.orders[at(slot)]
+    remove(market, slot)
+    if order["flags"] & TAGS:
+        release_terms(market, slot)
+    chain = np.int64(order["executed"]), np.int64(order["decremented"])
+    _place(market, events, index, position, chain)
 
 
 @kernel
@@ -299,11 +289,7 @@ def apply(market, events, index, position):
     elif kind == CANCELLED:
         _cancelled(market, event)
     elif kind == REPLACED:
-        slot = np.int64(event["slot"])
-        remove(market, slot)
-        if market.orders[at(slot)]["flags"] & TAGS:
-            release_terms(market, slot)
-        _place(market, events, index, position)
+        _replaced(market, events, index, position)
     elif kind == RESTED:
         rest(market, np.int64(event["slot"]))
     elif kind == REJECTED:

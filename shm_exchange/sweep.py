@@ -9,7 +9,7 @@ import numpy as np
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.beginning import carry_orders
-from shm_exchange.book import end_order, remove, rest, rest_on, side_number, take
+from shm_exchange.book import end_order, remove, rest, side_number, take
 from shm_exchange.day_end import ROLL, end_day
 from shm_exchange.disconnect import REASON_SYSTEM, cancel_orders
 from shm_exchange.emit import emit_cancelled, emit_continued, emit_order, emit_trade, new_event
@@ -36,10 +36,10 @@ RESTS = int(EventFlag.RESTS)
 
 
 @kernel
-def crosses(market, order, number):
-    """1 when the order, of the side `number`, would trade with the best price of the other."""
+def crosses(market, price, number):
+    """1 when an order of the side `number` would trade with the best price of the other."""
     other = market.sides[at(number ^ 1)]
-    return 1 if other["best"] <= (np.int64(order["price"]) ^ other["mirror"]) else 0
+    return 1 if other["best"] <= (price ^ other["mirror"]) else 0
 
 
 @kernel
@@ -159,15 +159,3 @@ def give_up(market, ring, position):
     event = emit_cancelled(market, slot, leaves, reason, flags, source_next, ring, position)
     event["cause"] = CAUSE_POISONED
     return position + 1
-
-
-@kernel
-def enter_into_book(market, slot, event, source_next, ring, position, limit):
-    """Rest the order at once, or let it trade. `event` (ACCEPTED, REPLACED) is at position - 1."""
-    order = market.orders[at(slot)]
-    number = side_number(np.int64(order["instrument"]), order["side"])
-    if order["time_in_force"] != TIF_IOC and not crosses(market, order, number):
-        event["flags"] |= RESTS
-        rest_on(market, number, slot)
-        return position
-    return sweep(market, slot, source_next, ring, position, limit)

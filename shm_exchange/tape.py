@@ -5,7 +5,7 @@ from ringbuf.broadcast import claim, publish, published, record_until
 from ringbuf.jit import kernel
 from shm_exchange.fetching import COMMANDS_AHEAD, fetch_event, fetch_order
 from shm_exchange.groups import records_of
-from shm_exchange.matching import SWEEP_ROOM, match
+from shm_exchange.matching import SWEEP_ROOM, match, note_progress
 from shm_exchange.sweep import resume
 
 RECORDS_PER_RELEASE = 1_024  # a reader that moves the gate more often only moves cache lines
@@ -50,6 +50,7 @@ def play(market, commands, first, last, source, ring, position, batch):
                     limit,
                 )
                 first = following
+            note_progress(market, source, first, position)
         scalars["position"] = position
         publish(ring, position)
     return first

@@ -42,9 +42,7 @@ def _firm_count(market):
 def snapshot_size_max(market):
     """Bytes that a snapshot of the market has at most."""
     count = 4 + (2 + _firm_count(market)) * len(market.instruments)
-    for number in range(len(market.sides)):
-        count += np.int64(market.sides[at(number)]["orders"])
-    return count * PACKET_SIZE_MAX
+    return (count + np.int64(market.scalars[0]["orders"])) * PACKET_SIZE_MAX
 
 
 @cold_kernel

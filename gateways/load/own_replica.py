@@ -5,6 +5,7 @@ Built from the exchange's own journal and ring, which are mapped read-only.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -73,7 +74,7 @@ class OwnReplica:
 
     def resting(self, instrument: int) -> int:
         """How many orders rest in an instrument's book."""
-        return int(self.market.sides["orders"][2 * instrument : 2 * instrument + 2].sum())
+        return sum(len(part) for part in _resting_parts(self.market, instrument))
 
 
 def market_book(market: Market, engine: int, instrument: int) -> np.ndarray:
@@ -90,13 +91,16 @@ def market_book(market: Market, engine: int, instrument: int) -> np.ndarray:
 
 def _resting_orders(market: Market, instrument: int) -> np.ndarray:
     """A copy of every displayed order of the instrument."""
-    parts = []
+    parts = _resting_parts(market, instrument)
+    return np.concatenate([part[part["display"] != _HIDDEN] for part in parts])
+
+
+def _resting_parts(market: Market, instrument: int) -> Iterator[np.ndarray]:
+    """A copy of every resting order of the instrument, an array for each gateway's part."""
     for source, gateway in enumerate(market.gateways):
         first = source << SLOT_BITS
         rows = market.orders[first : first + int(gateway["slots_high_water"])]
-        wanted = (rows["state"] == RESTING) & (rows["instrument"] == instrument)
-        parts.append(rows[wanted & (rows["display"] != _HIDDEN)])
-    return np.concatenate(parts)
+        yield rows[(rows["state"] == RESTING) & (rows["instrument"] == instrument)]
 
 
 def _ranks(market: Market, orders: np.ndarray) -> np.ndarray:

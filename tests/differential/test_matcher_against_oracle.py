@@ -64,6 +64,8 @@ def compare_books(exchange: Exchange, bench: Bench) -> None:
     for number, session in enumerate(exchange.sessions):
         assert session_ring(market, number) == [order.slot for order in session.resting]
     assert hash_from_scratch(market) == int(market.scalars[0]["hash"])
+    resting = sum(len(session.resting) for session in exchange.sessions)
+    assert resting == int(market.scalars[0]["orders"])
     assert pages_in_use(market) == _pages_needed(bench, pages)
 
 

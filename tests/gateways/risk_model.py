@@ -26,7 +26,7 @@ from ringbuf.broadcast import Broadcast
 from ringbuf.spsc import Spsc
 from shm_exchange.limit_kinds import Limit
 from shm_exchange.market import INSTRUMENT, LIMIT_COUNT, Market, create_market
-from shm_exchange.matching import match
+from shm_exchange.matching import match, note_progress
 from shm_exchange.messages import (
     COMMAND_DTYPE,
     EVENT_DTYPE,
@@ -253,6 +253,7 @@ class Exchange:
         ring, now = self.ring, self.now_ns
         arguments = (commands, index, source, following, index + 1, now, ring, first, end)
         self.position = int(match(self.market, *arguments))
+        note_progress(self.market, source, following, self.position)
         places = np.arange(first, self.position) & 4095
         events = self.ring.records[places]
         follow_all(self.replica, self.desk, events, first)

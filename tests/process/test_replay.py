@@ -64,7 +64,7 @@ def expected(flow: Flow) -> Outcome:
             counts[name] += int((events["kind"] == kind).sum())
         ended = (events["kind"] == EventKind.CANCELLED) & (events["flags"] & EventFlag.DONE != 0)
         counts["cancelled"] += int(ended.sum())
-    counts["resting"] = int(player.market.sides["orders"].sum())
+    counts["resting"] = int(player.market.scalars[0]["orders"])
     counts["messages"] = flow.messages
     counts["rejected"] = 0
     return Outcome(counts, market_book(player.market, 1, 0))

@@ -50,6 +50,7 @@ _ANSWERS = {
 _POISONED = int(Cause.POISONED)
 STRIKES = 2  # so many matchers may a command end
 _MATCH = MODULES["matching"].match
+_NOTE_PROGRESS = MODULES["matching"].note_progress
 _RESUME = MODULES["sweep"].resume
 _GIVE_UP = MODULES["sweep"].give_up
 _REFUSE = MODULES["poison"].refuse_poisoned
@@ -210,9 +211,9 @@ class Checker:
         command["user_ref"] = event["user_ref"]
         after = event["source_next"] & COMMAND_NEXT_MASK
         stamp = event["time_ns"]
-        return int(
-            _MATCH(self.market, self._command, 0, 0, after, 1, stamp, self._ring, position, limit)
-        )
+        end = _MATCH(self.market, self._command, 0, 0, after, 1, stamp, self._ring, position, limit)
+        _NOTE_PROGRESS(self.market, 0, after, end)
+        return int(end)
 
     def _nobody_is_left(self, event: Row) -> None:
         """Cancel on disconnect: whose session is gone has no order that did not opt out."""
@@ -260,7 +261,9 @@ class Checker:
             self.demand(struck >= STRIKES, f"{source}:{after} was refused after {struck} deaths")
             return int(_REFUSE(*where, *when, int(struck > STRIKES)))
         self.demand(struck < STRIKES, f"{source}:{after} was tried again after {struck} deaths")
-        return int(_MATCH(*where, 1, *when, limit))
+        end = _MATCH(*where, 1, *when, limit)
+        _NOTE_PROGRESS(self.market, source, after, end)
+        return int(end)
 
     def _count(self, event: Row, position: int) -> None:
         """Which messages of which streams the event is."""

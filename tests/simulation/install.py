@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,10 +16,19 @@ os.environ["NUMBA_DISABLE_JIT"] = "1"
 
 from ringbuf import atomics, bits, syscalls, whole_record  # noqa: E402
 from ringbuf.jit import COMPILED  # noqa: E402
+from shm_exchange.market import RECORDS  # noqa: E402
+from tests.simulation.memory import Fields, Row, fields_of, signed  # noqa: E402
 
 assert not COMPILED, "numba was imported before the simulation could say: do not compile"
 
 EAGAIN = 11
+
+
+def _names(row: Iterable[str]) -> tuple[str, ...]:
+    return tuple(each for each in row if not each.startswith("reserved"))
+
+
+_FIELDS = {_names(each.name for each in record.fields): fields_of(record) for record in RECORDS}
 
 
 class Machine:
@@ -63,16 +73,36 @@ def _load_raw_8(data: Any, offset: int) -> int:
 
 
 def _write_words(records: Any, index: int, count: int, names: str, values: Any) -> None:
-    if not hasattr(records, "write_words"):  # private: nobody sees it before it is whole
-        row = records[index]
-        row.update(dict.fromkeys(row, 0))
-        row.update(zip(names.split(), values, strict=True))
-        return
+    is_private = not hasattr(records, "write_words")  # nobody sees it before it is whole
+    fields = _fields_of(records[index]) if is_private else records.fields
     words = [0] * count
     for name, value in zip(names.split(), values, strict=True):
-        number, shift, mask, _ = records.fields[name]
-        words[number] |= (value & mask) << shift
-    records.write_words(index, 0, words)
+        first, _, last = name.partition(":")
+        number, shift, _, _ = fields[first]
+        _, last_shift, last_mask, _ = fields[last or first]
+        words[number] |= (value & (1 << last_shift - shift + last_mask.bit_length()) - 1) << shift
+    if not is_private:
+        records.write_words(index, 0, words)
+        return
+    row = Row(words, 0, fields)
+    records[index].update({name: row[name] for name in fields})
+
+
+def _read_word(records: Any, index: int, name: str) -> int:
+    row = records[index]
+    if not isinstance(row, dict):
+        return row.word(name)  # type: ignore[no-any-return]
+    fields = _fields_of(row)
+    number = fields[name][0]
+    parts = (
+        (row[each], mask, shift) for each, (at, shift, mask, _) in fields.items() if at == number
+    )
+    return signed(sum((value & mask) << shift for value, mask, shift in parts))
+
+
+def _fields_of(row: dict[str, int]) -> Fields:
+    """Of a private record, which is a dictionary of a record without unions."""
+    return _FIELDS[_names(row)]
 
 
 def _copy_words(to: Any, to_index: int, of: Any, of_index: int, first: int, count: int) -> None:
@@ -96,6 +126,7 @@ bits.clear_record = lambda records, index: records.clear(index)
 bits.copy_record = lambda target, place, source, index: target.__setitem__(place, source[index])
 whole_record.write_words = _write_words
 whole_record.copy_words = _copy_words
+whole_record.read_word = _read_word
 bits.address = lambda array, index: (array, index)
 bits.load_raw_8 = _load_raw_8
 bits.load_raw_4 = _load
@@ -122,6 +153,7 @@ _KERNELS = (
     "shm_exchange.queues", "shm_exchange.reserve_orders", "shm_exchange.order_terms",
     "shm_exchange.book", "shm_exchange.admission", "shm_exchange.emit", "shm_exchange.sweep",
     "shm_exchange.price_tree", "shm_exchange.order_entry", "shm_exchange.fetching",
+    "shm_exchange.starting", "shm_exchange.entering", "shm_exchange.replacing",
     "shm_exchange.matching", "shm_exchange.administration", "shm_exchange.replica",
     "shm_exchange.streams", "shm_exchange.engine", "shm_exchange.reign", "shm_exchange.lifetime",
     "shm_exchange.slots", "gateways.order_index", "gateways.connection", "gateways.mailbox",

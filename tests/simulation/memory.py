@@ -59,6 +59,10 @@ class Row:
         value = (self.words[place] & ~(mask << shift)) | ((value & mask) << shift)
         self.words[place] = signed(value)
 
+    def word(self, name: str) -> int:
+        """The word that a field is in."""
+        return self.words[self.base + self.fields[name][0]]
+
     def copy_words(self, count: int) -> list[int]:
         """The record's words."""
         return self.words[self.base : self.base + count]
@@ -167,6 +171,10 @@ class SharedRow:
             world.trace(owner.name, f"{self.base // owner.words_each}.{name}", value)
         value = (owner.words[place] & ~(mask << shift)) | ((value & mask) << shift)
         owner.words[place] = signed(value)
+
+    def word(self, name: str) -> int:
+        """The word that a field is in, in one load."""
+        return self.owner.load(self.base + self.owner.fields[name][0])
 
     def copy_words(self, count: int) -> list[int]:
         """The record's words, read one by one."""

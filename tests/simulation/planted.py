@@ -69,8 +69,8 @@ def succeed_the_living(modules: dict[str, Any]) -> None:
 
 def generation_is_not_checked(modules: dict[str, Any]) -> None:
     """Commands of a login that was displaced are carried out."""
-    before = 'row["generation"] != command["generation"] or '
-    _edit(modules["admission"], "session_fault", before, "")
+    before = 'read_word(market.sessions, session, "generation") & what == expected'
+    _edit(modules["admission"], "speaks", before, f"({before[:-12]}) >> 32 == expected >> 32")
 
 
 def claimed_is_lowered(modules: dict[str, Any]) -> None:

@@ -70,7 +70,7 @@ def new_market(settings: Settings) -> Market:
         leaf_words=SparseWords(pages),  # type: ignore[arg-type]
         node_words=SparseWords(pages),  # type: ignore[arg-type]
         node_children=SparseWords(64 * pages),  # type: ignore[arg-type]
-        branches=SparseWords(2 * INSTRUMENTS * declared.BRANCHES),  # type: ignore[arg-type]
+        branches=SparseWords(4 * INSTRUMENTS * declared.BRANCHES),  # type: ignore[arg-type]
         tags=SparseRows(zero_row(ORDER_TAGS), 64 << 24),  # type: ignore[arg-type]
         expiries=SparseRows(zero_row(declared.EXPIRY), 1 << 10),  # type: ignore[arg-type]
         protections=SparseRows(zero_row(declared.PROTECTION), 1 << 13),  # type: ignore[arg-type]

@@ -1,0 +1,94 @@
+"""Kernel: an order that is admitted, by ENTER or REPLACE, begins and meets the book."""
+
+import numpy as np
+
+from ringbuf.bits import at
+from ringbuf.jit import cold_kernel, kernel
+from ringbuf.whole_record import read_word
+from shm_exchange.book import USER_REF, rest_on, rest_plain, side_number
+from shm_exchange.messages import EventFlag
+from shm_exchange.order_entry import FLAGS_SHIFT, begin
+from shm_exchange.order_tags import SHARES_AHEAD_ASKED, emit_tags, keep_tags
+from shm_exchange.order_terms import entry_fate, take_terms
+from shm_exchange.shares_ahead import say_shares_ahead
+from shm_exchange.sweep import TIF_IOC, crosses, sweep
+
+RESTS = int(EventFlag.RESTS)
+
+
+@kernel
+def go_on(
+    market,
+    commands,
+    index,
+    slot,
+    kind,
+    number,
+    head,
+    origin,
+    terms,
+    chain,
+    source_next,
+    ring,
+    position,
+    limit,
+):
+    """The order begins, with nothing SPECIAL; it rests, or trades. What is asked is in registers.
+
+    As `begin`; returns the position behind the events.
+    """
+    command = commands[at(index)]
+    price = np.int64(command["price"])
+    rests = 0
+    if command["time_in_force"] != TIF_IOC and not crosses(market, price, number):
+        rests = 1
+    begin(
+        market,
+        commands,
+        index,
+        slot,
+        kind,
+        head,
+        origin,
+        terms,
+        chain,
+        rests,
+        source_next,
+        ring,
+        position,
+    )
+    if not rests:
+        return sweep(market, slot, source_next, ring, position + 1, limit)
+    flags = (head >> FLAGS_SHIFT) & 0xFF
+    user_ref = read_word(commands, index, "user_ref") & USER_REF
+    session = origin & 0xFFFF
+    rest_plain(market, number, slot, position, flags, terms, user_ref, session)
+    return position + 1
+
+
+@cold_kernel
+def begin_with_tags(market, slot, event, ring, position):
+    """Give the order the tags in the scratch row: 0, or why it is cancelled once accepted.
+
+    `event` is complete but for them; they are at `position`.
+    """
+    keep_tags(market, slot)
+    take_terms(market, slot)
+    fate = np.int64(entry_fate(market, slot))
+    event["price"] = market.orders[at(slot)]["price"]
+    if np.int64(market.tags[at(slot)]["present"]) & SHARES_AHEAD_ASKED:
+        say_shares_ahead(market, slot)
+    emit_tags(market, slot, event, ring, position)
+    return fate
+
+
+@cold_kernel
+def enter_into_book(market, slot, event, source_next, ring, position, limit):
+    """Rest the order at once, or let it trade. `event` (ACCEPTED, REPLACED) says which it did."""
+    order = market.orders[at(slot)]
+    number = side_number(np.int64(order["instrument"]), order["side"])
+    if order["time_in_force"] != TIF_IOC and not crosses(market, np.int64(order["price"]), number):
+        rest_on(market, number, slot)
+        event["flags"] |= RESTS
+        return position
+    return sweep(market, slot, source_next, ring, position, limit)
