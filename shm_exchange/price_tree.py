@@ -8,10 +8,9 @@ memory follows the occupied prices. Keys are what shm_exchange.book says: the sm
 import numpy as np
 
 from ringbuf.bits import at, shift_left, trailing_zeros
-from ringbuf.jit import kernel
-from shm_exchange.market import BRANCH_SHIFT, BRANCHES, NO_KEY
+from ringbuf.jit import cold_kernel, kernel
+from shm_exchange.market import BOUGH_SHIFT, BRANCH_SHIFT, BRANCHES, NO_KEY
 
-NODE_MASK = (1 << 32) - 1  # of a word of `branches`
 NODES_PER_PATH_MAX = 6  # a key has at most 31 bits: a leaf and five inner nodes, one spare
 
 
@@ -19,9 +18,11 @@ NODES_PER_PATH_MAX = 6  # a key has at most 31 bits: a leaf and five inner nodes
 def has_pages(market):
     """1 when a new price page can be made for certain, whatever its key."""
     scalars = market.scalars[0]
-    leaves = scalars["leaf_free"] != 0 or scalars["leaf_next"] < len(market.leaf_words)
-    nodes = scalars["node_next"] + NODES_PER_PATH_MAX <= len(market.node_words)
-    return 1 if leaves and nodes else 0
+    if scalars["node_next"] + NODES_PER_PATH_MAX > len(market.node_words):
+        return 0
+    if scalars["leaf_next"] < len(market.leaf_words):
+        return 1
+    return 1 if scalars["leaf_free"] != 0 else 0
 
 
 @kernel
@@ -40,6 +41,13 @@ def _take_node(market):
 
 
 @kernel
+def _free_node(market, node):
+    """Give an inner node without children back to the pool."""
+    market.node_children[at(64 * node)] = market.scalars[0]["node_free"]
+    market.scalars[0]["node_free"] = node
+
+
+@kernel
 def _take_leaf(market):
     """An empty leaf from the pool; `has_pages` was asked before."""
     scalars = market.scalars[0]
@@ -55,36 +63,74 @@ def _take_leaf(market):
 
 
 @kernel
-def _branch_of(market, number, key):
-    """The lowest inner node above `key`, made with its path if need be.
-
-    A side remembers some, each in a place of its own, as (key >> 12) + 1, then the node: 4,096
-    prices hang below one, so this is hardly ever another one than lately.
-    """
-    branch = key >> BRANCH_SHIFT
-    found = market.branches[at(BRANCHES * number + (branch & (BRANCHES - 1)))] + 0
-    if found >> 32 == branch + 1:
-        return found & NODE_MASK
-    return _branch_from_root(market, number, key)
+def _place_of(number, key, shift):
+    """Where a side remembers the inner node that has all keys which agree above `shift`."""
+    upper = BRANCHES if shift == BOUGH_SHIFT else 0
+    return 2 * BRANCHES * number + upper + ((key >> shift) & (BRANCHES - 1))
 
 
 @kernel
+def _recall(market, number, key, shift):
+    """That node, if it is remembered; else a word that is no node, which `_is_node` tells.
+
+    shift: BRANCH_SHIFT: a lowest one, which has 4,096 keys; BOUGH_SHIFT: one above.
+    """
+    found = market.branches[at(_place_of(number, key, shift))] + 0
+    return found ^ shift_left((key >> shift) + 1, 32)
+
+
+@kernel
+def _is_node(word):
+    return 1 if word >> 32 == 0 else 0
+
+
+@kernel
+def _remember(market, number, key, shift, node):
+    """As (key >> shift) + 1, then the node."""
+    word = shift_left((key >> shift) + 1, 32) | np.int64(node)
+    market.branches[at(_place_of(number, key, shift))] = word
+
+
+@kernel
+def _child(market, node, digit):
+    """The inner node below `node`, made if need be."""
+    place = 64 * node + digit
+    child = np.int64(market.node_children[at(place)])
+    if child == 0:
+        child = np.int64(_take_node(market))
+        market.node_children[at(place)] = child
+        market.node_words[at(node)] |= shift_left(1, digit)
+    return child
+
+
+@kernel
+def _branch_of(market, number, key):
+    """The lowest inner node above `key`, made with its path if need be.
+
+    A side remembers some, and some of the next level: prices are hardly ever far from all of them.
+    """
+    branch = _recall(market, number, key, BRANCH_SHIFT)
+    if _is_node(branch):
+        return branch
+    bough = _recall(market, number, key, BOUGH_SHIFT)
+    if not _is_node(bough):
+        return np.int64(_branch_from_root(market, number, key))
+    branch = _child(market, bough, (key >> BRANCH_SHIFT) & 63)
+    _remember(market, number, key, BRANCH_SHIFT, branch)
+    return branch
+
+
+@cold_kernel
 def _branch_from_root(market, number, key):
     side = market.sides[at(number)]
-    node = side["root"] + 0
+    node = np.int64(side["root"])
     shift = side["top_shift"] + 0
     while shift > 6:
-        digit = (key >> shift) & 63
-        child = market.node_children[at(64 * node + digit)] + 0
-        if child == 0:
-            child = _take_node(market)
-            market.node_children[at(64 * node + digit)] = child
-            market.node_words[at(node)] |= shift_left(1, digit)
-        node = child
+        if shift == BRANCH_SHIFT:
+            _remember(market, number, key, BOUGH_SHIFT, node)
+        node = _child(market, node, (key >> shift) & 63)
         shift -= 6
-    branch = key >> BRANCH_SHIFT
-    place = BRANCHES * number + (branch & (BRANCHES - 1))
-    market.branches[at(place)] = shift_left(branch + 1, 32) | np.int64(node)
+    _remember(market, number, key, BRANCH_SHIFT, node)
     return node
 
 
@@ -110,19 +156,47 @@ def give_back(market, number, key):
     node = _branch_of(market, number, key)
     digit = (key >> 6) & 63
     left = market.node_words[at(node)] & ~shift_left(1, digit)
-    if left == 0:
+    if left != 0:
+        _give_back_leaf(market, node, digit, left)
+    elif _take_out(market, number, key):
+        _give_back_leaf(market, node, digit, left)
+        _free_node(market, node)
+    else:
         _give_back_path(market, number, key)
-        return left, node
-    scalars = market.scalars[0]
-    leaf = np.int64(market.node_children[at(64 * node + digit)])
-    market.node_children[at(64 * node + digit)] = 0
-    market.node_words[at(node)] = left
-    market.leaf_words[at(leaf)] = scalars["leaf_free"]
-    scalars["leaf_free"] = leaf
     return left, node
 
 
 @kernel
+def _give_back_leaf(market, node, digit, left):
+    scalars = market.scalars[0]
+    place = 64 * node + digit
+    leaf = np.int64(market.node_children[at(place)])
+    market.node_children[at(place)] = 0
+    market.node_words[at(node)] = left
+    market.leaf_words[at(leaf)] = scalars["leaf_free"]
+    scalars["leaf_free"] = leaf
+
+
+@kernel
+def _take_out(market, number, key):
+    """Take the lowest inner node above `key` out of the one above, if that is known and has others.
+
+    Returns 0 when it is not, or has not.
+    """
+    bough = _recall(market, number, key, BOUGH_SHIFT)
+    if not _is_node(bough):
+        return 0
+    digit = (key >> BRANCH_SHIFT) & 63
+    left = market.node_words[at(bough)] & ~shift_left(1, digit)
+    if left == 0:
+        return 0
+    market.node_words[at(bough)] = left
+    market.node_children[at(64 * bough + digit)] = 0
+    market.branches[at(_place_of(number, key, BRANCH_SHIFT))] = 0
+    return 1
+
+
+@cold_kernel
 def _give_back_path(market, number, key):
     side = market.sides[at(number)]
     scalars = market.scalars[0]
@@ -148,11 +222,9 @@ def _give_back_path(market, number, key):
         market.node_children[at(place)] = 0
         market.node_words[at(node)] &= ~shift_left(1, digit)
         if node != keep:
-            market.node_children[at(64 * node)] = scalars["node_free"]
-            scalars["node_free"] = node
-            if shift == 6:
-                branch = key >> BRANCH_SHIFT
-                market.branches[at(BRANCHES * number + (branch & (BRANCHES - 1)))] = 0
+            _free_node(market, node)
+            if shift + 6 <= BOUGH_SHIFT:
+                market.branches[at(_place_of(number, key, shift + 6))] = 0
         if shift == 6:
             market.leaf_words[at(child)] = scalars["leaf_free"]
             scalars["leaf_free"] = child
@@ -166,11 +238,17 @@ def best_in(market, number, key, left, node):
     """Set `best` and `best_level` of a side when the page of its best price has been given back.
 
     key: in that page. left, node: what `give_back` returned. Every other price is worse, so the
-    best one is in the same inner node, if that has any page.
+    best one is in the same inner node, if that has any page, or in the next one of those above.
     """
     if left == 0:
-        _best_from_root(market, number)
-        return
+        bough = _recall(market, number, key, BOUGH_SHIFT)
+        if not _is_node(bough) or market.node_words[at(bough)] == 0:
+            _best_from_root(market, number)
+            return
+        branch = trailing_zeros(market.node_words[at(bough)])
+        node = np.int64(market.node_children[at(64 * bough + branch)])
+        left = market.node_words[at(node)] + 0
+        key = (key >> BOUGH_SHIFT << BOUGH_SHIFT) | (branch << BRANCH_SHIFT)
     digit = trailing_zeros(left)
     leaf = np.int64(market.node_children[at(64 * node + digit)])
     level = trailing_zeros(market.leaf_words[at(leaf)])
@@ -179,7 +257,7 @@ def best_in(market, number, key, left, node):
     side["best_level"] = 64 * leaf + level
 
 
-@kernel
+@cold_kernel
 def _best_from_root(market, number):
     """Set `best` and `best_level` of a side by the leftmost way down its tree."""
     side = market.sides[at(number)]
