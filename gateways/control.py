@@ -1,5 +1,6 @@
 """Shell: the Python side of a gateway: accepts, logs in, hands sockets to pumps, writes the log.
 
+Nobody is accepted before the exchange is open: who comes too early waits in the listener's queue.
 A connection belongs to Python until its login packet is there and right; then its descriptor goes
 to the pump of the engine that the login names. A connection that never logs in costs the pump
 nothing.
@@ -46,6 +47,7 @@ _DESCRIPTORS_OF_OURS = 128  # segments, doorbells, the journal, the interpreter
 _DEAD_SECONDS_MAX = 5.0  # how long a login waits for its session's last gateway to be declared dead
 _EARLY_LOOK_SECONDS = 0.02
 _DEAD_LOOK_SECONDS = 0.002
+_OPEN_LOOK_SECONDS = 0.002
 
 
 @dataclass
@@ -75,9 +77,13 @@ def log(message: str, priority: int = WARNING) -> None:
 class Control:
     """Accepts connections for the pumps of one gateway."""
 
-    def __init__(self, credentials: Credentials, doors: list[PumpDoor]) -> None:
+    def __init__(
+        self, credentials: Credentials, doors: list[PumpDoor], is_open: Callable[[], bool]
+    ) -> None:
+        """is_open: whether clients may be let in; once they may, they always may."""
         self._credentials = credentials
         self._doors = doors
+        self._is_open = is_open
         self._waiting = 0
         self._silent: dict[asyncio.Task[None], None] = {}  # no login request yet; oldest first
         self._silent_max = _descriptors_to_spare(doors)
@@ -121,6 +127,8 @@ class Control:
         listener: socket.socket,
         tasks: set[asyncio.Task[None]],
     ) -> None:
+        while not self._is_open():
+            await asyncio.sleep(_OPEN_LOOK_SECONDS)
         while True:
             try:
                 client, address = await loop.sock_accept(listener)

@@ -56,6 +56,11 @@ def wait_for_matcher(context: RoleContext) -> bool:
     return True
 
 
+def is_open(contexts: Sequence[RoleContext]) -> bool:
+    """Whether all engines of a gateway let clients in."""
+    return all(each.is_open() for each in contexts)
+
+
 class Service(ABC):
     """What a gateway does for one engine: a pump, in a thread of its own, and its Python side."""
 
@@ -171,7 +176,7 @@ def serve_pumps(
             service.follow(configuration)
 
     news = News(contexts, doors, credentials, follow)
-    control = Control(credentials, doors)
+    control = Control(credentials, doors, lambda: is_open(contexts))
     desks = (news.run, *beside)
     asyncio.run(_serve(control, listener, lambda: any(thread.ended for thread in threads), desks))
     for thread in threads:

@@ -93,7 +93,8 @@ _Static_assert(sizeof(struct doorbells) == 64, "size");
 #define CONTROL_WORDS_HANDOVER 8
 #define CONTROL_WORDS_BEGIN_ANEW 16
 #define CONTROL_WORDS_SNAPSHOT 24
-#define CONTROL_WORDS_RESERVED_0 32
+#define CONTROL_WORDS_OPEN 32
+#define CONTROL_WORDS_RESERVED_0 40
 #define CONTROL_WORDS_EPOCH 128
 #define CONTROL_WORDS_ATTEMPTING 136
 #define CONTROL_WORDS_CRASHED 144
@@ -106,7 +107,8 @@ struct control_words {
     int64_t handover;
     int64_t begin_anew;
     int64_t snapshot;
-    int64_t reserved_0[12];
+    int64_t open;
+    int64_t reserved_0[11];
     int64_t epoch;
     int64_t attempting;
     int64_t crashed;

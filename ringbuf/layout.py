@@ -180,7 +180,14 @@ CONTROL_WORDS = Record(
             doc="position that the newest snapshot is to have reached: the recorder takes one "
             "before it is due",
         ),
-        Field("reserved_0", "i8", repeat=12),
+        Field(
+            "open",
+            "i8",
+            writer="the supervisor",
+            order="release",
+            doc="1 from READY on: gateways let clients in",
+        ),
+        Field("reserved_0", "i8", repeat=11),
         Field(
             "epoch",
             "i8",
@@ -338,6 +345,7 @@ STOP = CONTROL_WORDS.offset_of("stop") // WORD_SIZE
 EPOCH = CONTROL_WORDS.offset_of("epoch") // WORD_SIZE
 HANDOVER = CONTROL_WORDS.offset_of("handover") // WORD_SIZE
 SNAPSHOT = CONTROL_WORDS.offset_of("snapshot") // WORD_SIZE
+OPEN = CONTROL_WORDS.offset_of("open") // WORD_SIZE
 BEGIN_ANEW = CONTROL_WORDS.offset_of("begin_anew") // WORD_SIZE
 CRASHED = CONTROL_WORDS.offset_of("crashed") // WORD_SIZE
 SUSPECT = CONTROL_WORDS.offset_of("suspect") // WORD_SIZE

@@ -60,6 +60,12 @@ def create(configuration: Configuration, name: str, state_directory: Path) -> di
     return wirings
 
 
+def open_doors(wirings: dict[int, Wiring]) -> None:
+    """From now on gateways let clients in."""
+    for each in wirings.values():
+        each.control.words[layout.OPEN] = 1
+
+
 def forget_restored(state_directory: Path) -> None:
     """The exchange is open: its streams have begun anew if they were to."""
     (state_directory / RESTORED).unlink(missing_ok=True)

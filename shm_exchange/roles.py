@@ -88,9 +88,14 @@ class RoleContext:
         """True once the stop word has reached the value that ends this role."""
         return int(self.control.words[layout.STOP]) >= ROLES[self.role][2]
 
+    def is_open(self) -> bool:
+        """True from READY on: clients may be let in."""
+        return int(self.control.words[layout.OPEN]) != 0
+
     def set_state(self, state: int) -> None:
-        """Say STATE_STARTING, STATE_READY ... in the PROCESS line."""
+        """Say STATE_STARTING, STATE_READY ... in the PROCESS line: a sign of life as well."""
         row = self.control.processes[self.process]
+        row["heartbeat_ns"] = time.time_ns()  # before: who is ready is never silent since its start
         row["state"] = state
 
     def register(self) -> None:

@@ -203,6 +203,8 @@ class Supervisor:
         self._end_standstills()
         self._judge()
         self._report.tell(self._state, opened=self._opened, now=self._beat)
+        if self._opened:  # behind READY: nobody logs in before it
+            memory.open_doors(self._wirings)
 
     def _reap(self, child: Child) -> None:
         """Take note that a process ended."""

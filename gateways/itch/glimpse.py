@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from gateways.control import Control, PumpDoor, log
@@ -69,7 +69,11 @@ class Glimpse(Control):
     """Accepts connections for snapshots of the engines of one gateway."""
 
     def __init__(
-        self, credentials: Credentials, listener: socket.socket, sources: Sequence[Source]
+        self,
+        credentials: Credentials,
+        listener: socket.socket,
+        sources: Sequence[Source],
+        is_open: Callable[[], bool],
     ) -> None:
         doors = [
             PumpDoor(
@@ -80,7 +84,7 @@ class Glimpse(Control):
             )
             for each in sources
         ]
-        super().__init__(credentials, doors)
+        super().__init__(credentials, doors, is_open)
         self._listener = listener
         self._followers = {each.door.engine: each.follower for each in sources}
         self._tasks: set[asyncio.Task[None]] = set()

@@ -33,7 +33,15 @@ from gateways.itch.state import FeedPump
 from gateways.mailbox import LETTER, Mailbox
 from gateways.news import credentials_of
 from gateways.outcomes import DIFFERS, FEED_ENDS, HISTORY, LAPPED, LOG_FULL, STOPPED
-from gateways.startup import Desk, Service, open_mailbox, serve_pumps, stream_name, wait_for_matcher
+from gateways.startup import (
+    Desk,
+    Service,
+    is_open,
+    open_mailbox,
+    serve_pumps,
+    stream_name,
+    wait_for_matcher,
+)
 from ringbuf import layout
 from ringbuf.broadcast import DURABLE, PUBLISHED, Broadcast
 from ringbuf.syscalls import EPOLL_CLOEXEC, epoll_create1
@@ -324,7 +332,8 @@ def _glimpse(
     sources = [Source(each.door, each.follower) for each in services]
     host, port = listener.getsockname()[:2]
     log(f"market data gateway: GLIMPSE at {host}:{port}", INFO)
-    return Glimpse(credentials, listener, sources).run
+    contexts = [each.context for each in services]
+    return Glimpse(credentials, listener, sources, lambda: is_open(contexts)).run
 
 
 def _requests(server: socket.socket, service: FeedService, rate_max: int) -> Desk:

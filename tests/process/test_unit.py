@@ -7,22 +7,31 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ringbuf import layout
+from shm_exchange import wiring
+from shm_exchange.messages import SOURCE_GATEWAY_FIRST
+from shm_exchange.wiring import PROCESS_SOURCE_FIRST, PROCESS_STANDBY_FIRST
 from tests.process.conftest import (
     ENGINES,
+    MARKET_DATA_GATEWAY,
     ORDER_GATEWAY,
     START_SECONDS,
     WAIT_SECONDS,
     Exchange,
     is_alive,
 )
+from tests.process.trading import RawClient, login
 
 FEED_SECONDS = 0.25
+SETTLE_SECONDS = 0.5  # in which a gateway would have answered
+FIRST = PROCESS_SOURCE_FIRST + SOURCE_GATEWAY_FIRST  # of the gateways
 WATCHDOG_USEC = str(int(4e6 * FEED_SECONDS))
 
 
@@ -67,6 +76,14 @@ class Manager:
             pass
 
 
+def wait_for(condition: Callable[[], object]) -> None:
+    """Return when the condition holds."""
+    deadline = time.monotonic() + START_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 def test_a_unit_says_ready_feeds_and_stops(
     exchange: Callable[..., Exchange], tmp_path: Path
 ) -> None:
@@ -97,4 +114,35 @@ def test_a_unit_says_ready_feeds_and_stops(
     manager.wait_for("STOPPING=1", WAIT_SECONDS)
     assert unit.wait() == 0
     assert not any(map(is_alive, pids))
+    manager.socket.close()
+
+
+def test_nobody_is_let_in_before_ready(exchange: Callable[..., Exchange], tmp_path: Path) -> None:
+    """Gateways serve, a standby is not ready yet: who logs in waits, and is answered at READY."""
+    manager = Manager(tmp_path)
+    unit = exchange(ENGINES + ORDER_GATEWAY + MARKET_DATA_GATEWAY)
+    unit.environment = {"NOTIFY_SOCKET": manager.address}
+    unit.launch()
+    unit.wait_until_there(lambda _: True)
+    engine = wiring.attach(unit.name, 1, read_only=True)
+    rows = engine.control.processes
+    standby, *doors = rows[PROCESS_STANDBY_FIRST], rows[FIRST], rows[FIRST + 1]
+    wait_for(lambda: int(standby["pid"]))
+    os.kill(int(standby["pid"]), signal.SIGSTOP)
+    assert standby["state"] == layout.STATE_STARTING
+    wait_for(lambda: all(each["state"] == layout.STATE_READY for each in doors))
+    first, second = (int(each["counter"][wiring.COUNTER_PORT]) for each in doors)
+    with RawClient(first) as trader, RawClient(second) as listener:
+        for each in (trader, listener):
+            each.send(login("T01", "demo"))
+        sockets = [each.socket for each in (trader, listener)]
+        assert select.select(sockets, [], [], SETTLE_SECONDS)[0] == []
+        os.kill(int(standby["pid"]), signal.SIGCONT)
+        for each in (trader, listener):
+            assert each.packet()[:1] == b"A"
+    manager.socket.setblocking(False)  # it was said before they were let in
+    manager.wait_for("READY=1", 0.001)
+    unit.interrupt()
+    assert unit.wait() == 0
+    engine.close()
     manager.socket.close()

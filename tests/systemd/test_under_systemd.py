@@ -1,5 +1,5 @@
 """Goal: one unit, as an operator installs it, under a real systemd: nothing that happens to its
-processes costs a client anything.
+processes costs a client anything; nobody is let in before READY or after the drain has begun.
 
 Method: a container boots Debian's systemd and installs a wheel of this tree; two clients trade with
 each other through everything and compare at the end what they were told with what they sent, with
@@ -23,6 +23,7 @@ import pytest
 
 from tests.systemd import wheel
 from tests.systemd.container import CACHE, PREFIX, PYTHON, SOURCE, Container, require
+from tests.systemd.leave_orders import GOES, LOTS, STAYS
 
 ASKED_FOR = "SHMX_TEST_SYSTEMD"
 START_SECONDS = 1800  # one that compiles, on a machine that does other things as well
@@ -38,6 +39,12 @@ TRIAL = "/etc/shm-exchange/trial.toml"
 DROP_IN = "[Service]\nWatchdogSec=15\nTimeoutStartSec=60\n"
 AS_USER = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups")
 ENVIRONMENT = ("env", f"SHMX_CACHE_DIR={CACHE}", "PYTHONDONTWRITEBYTECODE=1")
+SESSION = f"""
+[[session]]
+username = "{GOES}"
+password = "demo"
+cancel_on_disconnect = true
+"""
 ROLES = ("matcher", "standby", "recorder", "order", "market_data")
 
 
@@ -120,24 +127,83 @@ class Unit:
 
 
 def start(container: Container) -> None:
-    """Enable it, as an operator does, and wait."""
+    """Enable it, as an operator does, and wait; meanwhile somebody tries to log in."""
     container.run(SHMX, "install-unit")
     container.run("sh", "-c", "systemd-sysusers && systemd-tmpfiles --create")
     container.write(f"/etc/systemd/system/{UNIT}.d/test.conf", DROP_IN)
     container.run("systemctl", "daemon-reload")
+    container.run("sh", "-c", 'printf %s "$1" >> "$2"', "sh", SESSION, CONFIGURATION)
+    knocker = launch(container, "knocker", UNIT)
+    assert knocker.stdout is not None
     since = time.monotonic()
     command = ("systemctl", "enable", "--now", UNIT)
     started = container.run(*command, check=False, seconds=START_SECONDS)
     assert started.returncode == 0, started.stderr + journal(container)
     print(f"systemctl enable --now: {time.monotonic() - since:.1f} s", flush=True)
+    before = []
+    while (line := knocker.stdout.readline()) != "A active\n":
+        before.append(line)
+    assert before and {line[0] for line in before} == {"-"}  # nobody was let in before
+    terminate(knocker)
 
 
-def let_trade(container: Container) -> subprocess.Popen[str]:
-    """Two clients that trade until they are told to stop."""
-    program = (PYTHON, f"{SOURCE}/tests/systemd/steady_traders.py")
+def launch(container: Container, program: str, *arguments: str) -> subprocess.Popen[str]:
+    """One of our own programs, inside, as the unit's user."""
+    command = (PYTHON, "-m", f"tests.systemd.{program}", *arguments)
+    where = ("env", f"--chdir={SOURCE}")
     return subprocess.Popen(
-        container.enter(*AS_USER, *ENVIRONMENT, *program), stdout=subprocess.PIPE, text=True
+        container.enter(*AS_USER, *ENVIRONMENT, *where, *command),
+        stdout=subprocess.PIPE,
+        text=True,
     )
+
+
+def terminate(program: subprocess.Popen[str]) -> str:
+    """Tell it to end; what it has said since."""
+    psutil.Process(program.pid).children()[0].terminate()  # what nsenter started
+    told, _ = program.communicate(timeout=READY_SECONDS)
+    return told
+
+
+def drain(container: Container) -> None:
+    """`systemctl stop`, with orders in the market; somebody tries to log in all the while."""
+    resting = launch(container, "leave_orders")
+    assert resting.stdout is not None
+    assert resting.stdout.readline() == "resting\n"
+    knocker = launch(container, "knocker", UNIT)
+    assert knocker.stdout is not None
+    assert knocker.stdout.readline() == "A active\n"
+    since = time.monotonic()
+    container.run("systemctl", "stop", UNIT, seconds=90)
+    print(f"systemctl stop: {time.monotonic() - since:.1f} s", flush=True)
+    tries = terminate(knocker).splitlines()
+    # Once it has begun nobody is let in any more.
+    assert re.fullmatch("A*-+", "".join(line[0] for line in tries)), tries
+    assert "- deactivating" in tries
+    resting.communicate(timeout=READY_SECONDS)
+    assert properties(container, "Result", "ExecMainStatus") == ["success", "0"]
+    assert container.run("ls", "/dev/shm").stdout == ""
+    what_it_left(container)
+
+
+def what_it_left(container: Container) -> None:
+    """Every event is on disk, and in a snapshot; who cancels on disconnect has no order."""
+    verified = container.run(SHMX, "journal", "verify", "--state", STATE, "--json").stdout
+    (found,) = json.loads(verified)["journals"]
+    assert (found["fault"], found["torn_bytes"]) == (None, 0)
+    # A snapshot is only taken of what is synced.
+    snapshots = container.run("ls", STATE).stdout.split()
+    assert (
+        max(int(re.findall(r"\d+", each)[-1]) for each in snapshots if ".shms" in each)
+        == (found["end"])
+    )
+    first = ("--from", max(0, found["end"] - 1000))
+    dumped = container.run(SHMX, "journal", "dump", "--state", STATE, *first).stdout
+    rows = [json.loads(line) for line in dumped.splitlines()]
+    entered = [row for row in rows if row["kind"] == "ACCEPTED"][-2:]
+    session = {row["quantity"]: row["session"] for row in entered}
+    gone = [row["session"] for row in rows if row["kind"] == "CANCELLED"]
+    assert session[LOTS[GOES]] in gone and session[LOTS[STAYS]] not in gone
 
 
 def reload(container: Container, key: str, value: str) -> subprocess.CompletedProcess[str]:
@@ -170,7 +236,7 @@ def test_a_unit_from_installation_to_its_end(container: Container, tmp_path: Pat
     start(container)
 
     # It returned: whoever logs in now is served.
-    traders = let_trade(container)
+    traders = launch(container, "steady_traders")
     assert traders.stdout is not None
     assert traders.stdout.readline() == "trading\n"
     (line,) = properties(container, "StatusText")
@@ -196,8 +262,7 @@ def test_a_unit_from_installation_to_its_end(container: Container, tmp_path: Pat
     unit.restarts = 0  # systemd counts anew
     unit.do("systemctl restart", "matcher", "systemctl", "restart", UNIT)
 
-    psutil.Process(traders.pid).children()[0].terminate()  # what nsenter started
-    told, _ = traders.communicate(timeout=READY_SECONDS)
+    told = terminate(traders)
     report = json.loads(told)
     print(told)
     assert report["trades"] > 500
@@ -209,9 +274,4 @@ def test_a_unit_from_installation_to_its_end(container: Container, tmp_path: Pat
         "book": [[], []],
     }
 
-    since = time.monotonic()
-    container.run("systemctl", "stop", UNIT, seconds=90)
-    print(f"systemctl stop: {time.monotonic() - since:.1f} s", flush=True)
-    assert properties(container, "Result", "ExecMainStatus") == ["success", "0"]
-    assert container.run("ls", "/dev/shm").stdout == ""
-    assert container.run(SHMX, "journal", "verify", "--state", STATE).returncode == 0
+    drain(container)
