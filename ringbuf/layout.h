@@ -94,7 +94,9 @@ _Static_assert(sizeof(struct doorbells) == 64, "size");
 #define CONTROL_WORDS_BEGIN_ANEW 16
 #define CONTROL_WORDS_SNAPSHOT 24
 #define CONTROL_WORDS_OPEN 32
-#define CONTROL_WORDS_RESERVED_0 40
+#define CONTROL_WORDS_SAID 40
+#define CONTROL_WORDS_SNAPSHOT_EVERY 48
+#define CONTROL_WORDS_RESERVED_0 56
 #define CONTROL_WORDS_EPOCH 128
 #define CONTROL_WORDS_ATTEMPTING 136
 #define CONTROL_WORDS_CRASHED 144
@@ -108,7 +110,9 @@ struct control_words {
     int64_t begin_anew;
     int64_t snapshot;
     int64_t open;
-    int64_t reserved_0[11];
+    int64_t said;
+    int64_t snapshot_every;
+    int64_t reserved_0[9];
     int64_t epoch;
     int64_t attempting;
     int64_t crashed;

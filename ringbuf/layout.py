@@ -187,7 +187,22 @@ CONTROL_WORDS = Record(
             order="release",
             doc="1 from READY on: gateways let clients in",
         ),
-        Field("reserved_0", "i8", repeat=11),
+        Field(
+            "said",
+            "i8",
+            writer="the supervisor",
+            order="relaxed",
+            doc="the least important lines that a process says to its operator, as a priority of "
+            "syslog(3); 0: all",
+        ),
+        Field(
+            "snapshot_every",
+            "i8",
+            writer="the supervisor",
+            order="relaxed",
+            doc="events between two snapshots; 0: as configured",
+        ),
+        Field("reserved_0", "i8", repeat=9),
         Field(
             "epoch",
             "i8",
@@ -346,6 +361,8 @@ EPOCH = CONTROL_WORDS.offset_of("epoch") // WORD_SIZE
 HANDOVER = CONTROL_WORDS.offset_of("handover") // WORD_SIZE
 SNAPSHOT = CONTROL_WORDS.offset_of("snapshot") // WORD_SIZE
 OPEN = CONTROL_WORDS.offset_of("open") // WORD_SIZE
+SAID = CONTROL_WORDS.offset_of("said") // WORD_SIZE
+SNAPSHOT_EVERY = CONTROL_WORDS.offset_of("snapshot_every") // WORD_SIZE
 BEGIN_ANEW = CONTROL_WORDS.offset_of("begin_anew") // WORD_SIZE
 CRASHED = CONTROL_WORDS.offset_of("crashed") // WORD_SIZE
 SUSPECT = CONTROL_WORDS.offset_of("suspect") // WORD_SIZE

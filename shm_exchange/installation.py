@@ -7,6 +7,7 @@ commands. A configuration that is there already is never touched.
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,11 +16,12 @@ from typing import Any
 import click
 from click.shell_completion import get_completion_class
 
-from shm_exchange import deployment, man_pages
+from shm_exchange import activation, deployment, man_pages
 from shm_exchange.errors import ExchangeError
 
 USER = "shm-exchange"
 _UNIT = "shm-exchange.service"
+_UNIT_PATH = f"etc/systemd/system/{_UNIT}"
 _CONFIGURATION = "etc/shm-exchange/exchange.toml"
 _EXECUTABLE = "/usr/local/bin/shmx"
 _DROPPED_IN = {"sysusers.d/shm-exchange.conf": "etc", "tmpfiles.d/shm-exchange.conf": "etc"}
@@ -31,7 +33,6 @@ _COMPLETIONS = {
 _MANUAL = "usr/local/share/man/man1"
 # ProtectHome= and PrivateTmp= hide these from the unit.
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
-REMAINING = ("systemd-sysusers && systemd-tmpfiles --create", "systemctl enable --now shm-exchange")
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Installation:
     def files(self, commands: click.Command) -> dict[str, str]:
         """Path below the root -> text."""
         name = "shmx"
-        found = {f"etc/systemd/system/{_UNIT}": self._unit()}
+        found = {_UNIT_PATH: self._unit()}
         for path, folder in _DROPPED_IN.items():
             found[f"{folder}/{path}"] = self._owned(deployment.read(path))
         found[_CONFIGURATION] = _with_state(deployment.read(deployment.CONFIGURATION))
@@ -73,11 +74,13 @@ class Installation:
 
     def install(self, commands: click.Command) -> dict[str, Any]:
         """Write what is missing or old; what was done, and the commands that remain."""
+        is_new = not (self.root / _UNIT_PATH).exists()
         rows = [
             {"file": str(self.root / path), "done": self._write(self.root / path, text)}
             for path, text in self.files(commands).items()
         ]
-        return {"files": rows, "remaining": list(REMAINING)}
+        remaining = [shlex.join(each) for each in activation.commands(is_new=is_new)]
+        return {"files": rows, "is_new": is_new, "remaining": remaining}
 
     def _unit(self) -> str:
         place = self.executable

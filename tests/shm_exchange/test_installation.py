@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from shm_exchange import activation
 from shm_exchange.cli import commands
 from shm_exchange.config import Exchange, built_in, load
 from shm_exchange.errors import (
@@ -186,10 +187,28 @@ def test_the_command_says_what_remains(tmp_path: Path) -> None:
     done = run(*command)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("  systemctl enable --now shm-exchange\n")
+    assert "running" not in done.stdout  # this is not the host that is installed
     report = json.loads(run(*command, "--json").stdout)
-    assert len(report["remaining"]) == 2
+    assert (report["is_new"], report["done"]) == (False, [])
+    assert report["remaining"] == [
+        "systemd-sysusers /etc/sysusers.d/shm-exchange.conf",
+        "systemd-tmpfiles --create /etc/tmpfiles.d/shm-exchange.conf",
+        "systemctl daemon-reload",
+    ]  # whoever stopped an exchange may want it so
     inside = Installation(tmp_path, "shm-exchange", tmp_path / "opt/bin/shmx")
     assert "ExecStart=/opt/bin/shmx run" in inside.files(commands)[UNIT]
+
+
+def test_what_is_done_is_said_and_what_fails_is_named() -> None:
+    """With what remains; nothing is run behind it."""
+    said: list[str] = []
+    todo = [("true", "a b"), ("false",), ("no-such-program",)]
+    with pytest.raises(ExchangeError, match="`false` failed: .* code 1; .*: false && no-such-"):
+        activation.activate(todo, said.append)
+    assert said == ["true 'a b'", "false"]
+    with pytest.raises(ExchangeError, match="`no-such-program` failed: No such file"):
+        activation.activate(todo[2:], said.append)
+    assert not activation.is_possible(Path("/somewhere"))
 
 
 def test_a_folder_that_cannot_be_written_is_named() -> None:

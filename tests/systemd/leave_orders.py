@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 
 from gateways.client import OuchClient, Side
 from gateways.ouch.typed_messages import OrderAccepted
-from tests.systemd.steady_traders import GATEWAY, PRICE, SYMBOL
 
+SYMBOL, PRICE = "TEST", "1.00"
 STAYS, GOES = "T008", "GOES"  # who cancels on disconnect, by the configuration of the test
 LOTS = {STAYS: 8, GOES: 9}
 
 
-async def main() -> None:
+async def main(host: str, port: str) -> None:
     """Enter, and listen until the exchange ends."""
     clients = []
     for name, lots in LOTS.items():
-        client = await OuchClient.connect(*GATEWAY, name, "demo")
+        client = await OuchClient.connect(host, int(port), name, "demo")
         await client.enter(Side.BUY, lots, SYMBOL, PRICE)
         while not isinstance((await anext(client)).message, OrderAccepted):
             pass
@@ -33,4 +34,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(*sys.argv[1:]))

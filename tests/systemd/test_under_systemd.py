@@ -24,6 +24,7 @@ import pytest
 from tests.systemd import wheel
 from tests.systemd.container import CACHE, PREFIX, PYTHON, SOURCE, Container, require
 from tests.systemd.leave_orders import GOES, LOTS, STAYS
+from tests.systemd.steady_traders import GATEWAY
 
 ASKED_FOR = "SHMX_TEST_SYSTEMD"
 START_SECONDS = 1800  # one that compiles, on a machine that does other things as well
@@ -126,33 +127,49 @@ class Unit:
         self.do(f"SIG{name} to the supervisor", "matcher", "kill", f"-{name}", pid)
 
 
-def start(container: Container) -> None:
-    """Enable it, as an operator does, and wait; meanwhile somebody tries to log in."""
-    container.run(SHMX, "install-unit")
-    container.run("sh", "-c", "systemd-sysusers && systemd-tmpfiles --create")
+def configure(container: Container) -> None:
+    """The configuration as it is written where there is none, with a session more."""
+    image = "/tmp/image"
+    container.run(SHMX, "install-unit", "--root", image)
+    text = container.run("cat", f"{image}{CONFIGURATION}").stdout
+    container.write(CONFIGURATION, text + SESSION)
     container.write(f"/etc/systemd/system/{UNIT}.d/test.conf", DROP_IN)
-    container.run("systemctl", "daemon-reload")
-    container.run("sh", "-c", 'printf %s "$1" >> "$2"', "sh", SESSION, CONFIGURATION)
-    knocker = launch(container, "knocker", UNIT)
+
+
+def start(container: Container) -> None:
+    """One command, as an operator types it; meanwhile somebody tries to log in."""
+    knocker = launch(container, "knocker", *map(str, GATEWAY), UNIT, who=())
     assert knocker.stdout is not None
     since = time.monotonic()
-    command = ("systemctl", "enable", "--now", UNIT)
-    started = container.run(*command, check=False, seconds=START_SECONDS)
+    started = container.run(SHMX, "install-unit", check=False, seconds=START_SECONDS)
     assert started.returncode == 0, started.stderr + journal(container)
-    print(f"systemctl enable --now: {time.monotonic() - since:.1f} s", flush=True)
+    assert f"kept       {CONFIGURATION}" in started.stdout
+    print(f"install-unit: {time.monotonic() - since:.1f} s", flush=True)
     before = []
     while (line := knocker.stdout.readline()) != "A active\n":
         before.append(line)
     assert before and {line[0] for line in before} == {"-"}  # nobody was let in before
     terminate(knocker)
+    install_again(container)
 
 
-def launch(container: Container, program: str, *arguments: str) -> subprocess.Popen[str]:
-    """One of our own programs, inside, as the unit's user."""
-    command = (PYTHON, "-m", f"tests.systemd.{program}", *arguments)
-    where = ("env", f"--chdir={SOURCE}")
+def install_again(container: Container) -> None:
+    """As after an upgrade: nothing happens to what runs, nor is what was stopped started."""
+    former = properties(container, "MainPID", "ActiveState", "UnitFileState")
+    said = json.loads(container.run(SHMX, "install-unit", "--json").stdout)
+    assert (said["is_new"], said["remaining"], len(said["done"])) == (False, [], 3)
+    assert {row["done"] for row in said["files"]} <= {"unchanged", "kept", "written"}
+    assert properties(container, "MainPID", "ActiveState", "UnitFileState") == former
+    assert former[2] == "enabled"
+
+
+def launch(
+    container: Container, program: str, *arguments: str, who: tuple[str, ...] = AS_USER
+) -> subprocess.Popen[str]:
+    """One of our own programs, inside; who: the unit's user, or root."""
+    command = (PYTHON, f"{SOURCE}/tests/systemd/{program}.py", *arguments)
     return subprocess.Popen(
-        container.enter(*AS_USER, *ENVIRONMENT, *where, *command),
+        container.enter(*who, *ENVIRONMENT, *command),
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -167,10 +184,10 @@ def terminate(program: subprocess.Popen[str]) -> str:
 
 def drain(container: Container) -> None:
     """`systemctl stop`, with orders in the market; somebody tries to log in all the while."""
-    resting = launch(container, "leave_orders")
+    resting = launch(container, "leave_orders", *map(str, GATEWAY))
     assert resting.stdout is not None
     assert resting.stdout.readline() == "resting\n"
-    knocker = launch(container, "knocker", UNIT)
+    knocker = launch(container, "knocker", *map(str, GATEWAY), UNIT)
     assert knocker.stdout is not None
     assert knocker.stdout.readline() == "A active\n"
     since = time.monotonic()
@@ -216,6 +233,7 @@ def hand_over(container: Container, unit: Unit, folder: Path) -> None:
     """A newer build takes over role by role, as docs/operations.md says."""
     container.run(SHMX, "snapshot")
     container.install(wheel.build(folder, f"{wheel.this_version()}.post1"))
+    install_again(container)
     ports = 's/^address = "127.0.0.1:.*"/address = "127.0.0.1:0"/'
     container.run("sh", "-c", f"sed '{ports}' {CONFIGURATION} > {TRIAL}")
     # It returns when the trial is ready: what is still to be compiled is compiled then.
@@ -233,6 +251,7 @@ def hand_over(container: Container, unit: Unit, folder: Path) -> None:
 def test_a_unit_from_installation_to_its_end(container: Container, tmp_path: Path) -> None:
     """Installed, started, reloaded, all killed, matcher and supervisor hung, upgraded, drained."""
     container.install(wheel.build(tmp_path, wheel.this_version()))
+    configure(container)
     start(container)
 
     # It returned: whoever logs in now is served.
@@ -275,3 +294,4 @@ def test_a_unit_from_installation_to_its_end(container: Container, tmp_path: Pat
     }
 
     drain(container)
+    install_again(container)
