@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ringbuf import layout
 from ringbuf.errors import SegmentError
-from shm_exchange import latencies, wiring
+from shm_exchange import latencies, operator_line, wiring
 from shm_exchange.config import Configuration
 from shm_exchange.errors import UnfitHostError
 from shm_exchange.journal_segment import Owner
@@ -45,6 +45,8 @@ def create(configuration: Configuration, name: str, state_directory: Path) -> di
                 gateway_count=len(configuration.gateways),
                 gated=engine.recorder,
             )
+            level = operator_line.LEVELS[configuration.exchange.log_level]
+            wirings[engine.id].control.words[layout.SAID] = level
             counted = latencies.create(name, engine.id, identity, sources)
             wirings[engine.id].segments += (counted,)
             holds = configuration.exchange.durability == "disk"

@@ -2,19 +2,22 @@
 
 Where stderr is the journal ($JOURNAL_STREAM names it, see sd-daemon(3)), each line begins with its
 priority and ends with who says it: `<4>... role=recorder engine=1 pid=4711`. Anywhere else, as on a
-terminal, it is the plain text.
+terminal, it is the plain text. What is less important than the operator wants to hear is not said.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 
 ERROR, WARNING, INFO = 3, 4, 6  # of syslog(3): something ended; something is wrong; it is news
 
+LEVELS = {"error": ERROR, "warning": WARNING, "info": INFO}  # as a configuration names them
+
 _speaker = "role=command"
+_least: Callable[[], int] = lambda: 0  # noqa: E731 - what `heed` was given
 
 
 def speak_as(role: str, engines: Iterable[int]) -> None:
@@ -23,8 +26,18 @@ def speak_as(role: str, engines: Iterable[int]) -> None:
     _speaker = f"role={role} engine={','.join(map(str, engines)) or '-'}"
 
 
+def heed(least: Callable[[], int]) -> None:
+    """What this process says from now on. least: asked at each line for the priority of the least
+    important ones that are to be said; 0: all.
+    """
+    global _least
+    _least = least
+
+
 def say(text: str, priority: int = INFO) -> None:
     """One line. text: a sentence that makes sense without the rest of the line."""
+    if 0 < _least() < priority:
+        return
     print(_line(text, priority), file=sys.stderr, flush=True)
 
 

@@ -189,16 +189,18 @@ class SnapshotWorker(_Worker):
     """
 
     def __init__(self, recorder: Recorder, snapshotter: Snapshotter, words: np.ndarray) -> None:
-        """words: the engine's control words, which say when an operator wants one."""
+        """words: the engine's control words, which say when and how often one is wanted."""
         super().__init__("snapshots")
         self._recorder = recorder
         self._words = words
+        self._every = snapshotter.every
         self.snapshotter = snapshotter
 
     def step(self) -> None:
         """Apply a bounded batch, or rest."""
         journal = self._recorder.journal
         self.snapshotter.wanted_position = int(self._words[layout.SNAPSHOT])
+        self.snapshotter.every = int(self._words[layout.SNAPSHOT_EVERY]) or self._every
         if self.snapshotter.step(journal.position, journal.durable, time.time_ns()) == 0:
             self.stop.wait(0.01)
 

@@ -3,21 +3,25 @@
 Checked as a whole first; then passwords and limits reach the gateways as what an operator says of
 sessions does (`session_requests`). Limits have one more step: what a session may do is looked at
 again when an event says so, in each gateway's own thread, and that event may come only once every
-gateway has the new numbers.
+gateway has the new numbers. How much is said and how often a snapshot is taken are words in shared
+memory, which every process looks at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from shm_exchange import config, presence, running_configuration
+from ringbuf import layout
+from shm_exchange import config, operator_line, presence, running_configuration
 from shm_exchange.accounts import COUNTER_ACCOUNTS
 from shm_exchange.admin import Say, answer_to
 from shm_exchange.children import Bells, Post
+from shm_exchange.config import Configuration
 from shm_exchange.day_roll import DayRoll
 from shm_exchange.effective import Value
 from shm_exchange.errors import ExchangeError
@@ -45,8 +49,12 @@ class Reload:
         bells: Bells,
         day: DayRoll,
         report: UnitReport,
+        move_metrics: Callable[[Configuration], AbstractContextManager[None]],
     ) -> None:
-        """source: None for the built-in configuration."""
+        """source: None for the built-in configuration.
+
+        move_metrics: around what may fail; afterwards metrics are where the configuration says.
+        """
         self._source = source
         self._state_directory = state_directory
         self._register = register
@@ -55,6 +63,7 @@ class Reload:
         self._bells = bells
         self._day = day
         self._report = report
+        self._move_metrics = move_metrics
         self._limited: dict[int, set[int]] = {}  # engine -> sessions to be looked at again
 
     def begin(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,14 +89,14 @@ class Reload:
             names[_NAMES_MAX:] = [f"and {len(names) - _NAMES_MAX} more"]
         return {"changed": names, "serial": self._register.serial}
 
-    def begin_unasked(self, say: Say) -> None:
+    def begin_unasked(self, say: Say, warn: Say) -> None:
         """The same for somebody who cannot be answered: say what came of it."""
         answer = answer_to(self.begin, {"do": DO}, say)
         if answer["ok"]:
             say(f"reloaded: {', '.join(answer['changed']) or 'nothing has changed'}")
         else:
             for line in answer["reason"].splitlines():  # each of a configuration stands by itself
-                say(f"not reloaded: {line}")
+                warn(f"not reloaded: {line}")
 
     def _take_over(self) -> list[Value]:
         if self._source is None:
@@ -100,15 +109,22 @@ class Reload:
         configured = config.load(self._source)
         before = self._register.configuration.sessions
         source = self._source
-        self._register.configure(
-            configured, lambda: running_configuration.keep(source, self._state_directory)
-        )
+        with self._move_metrics(configured):
+            self._register.configure(
+                configured, lambda: running_configuration.keep(source, self._state_directory)
+            )
         sessions = zip(before, configured.sessions, strict=True)
         others = {number for number, (was, now) in enumerate(sessions) if was.limits != now.limits}
         if others:
             for engine in self._wirings:
                 self._limited.setdefault(engine, set()).update(others)
         self._day.change(configured.exchange.day_roll)
+        level = operator_line.LEVELS[configured.exchange.log_level]
+        operator_line.heed(lambda: level)
+        for engine, each in self._wirings.items():
+            words = each.control.words
+            words[layout.SAID] = level
+            words[layout.SNAPSHOT_EVERY] = configured.engine(engine).snapshot_every_events
         return changed
 
     def post(self) -> None:

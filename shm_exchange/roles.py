@@ -25,7 +25,7 @@ from ringbuf.waiting import PARK, POLICY_NAMES
 from shm_exchange import accounts, config, wiring
 from shm_exchange.errors import ExchangeError
 from shm_exchange.journal_segment import Owner
-from shm_exchange.operator_line import ERROR, say, speak_as
+from shm_exchange.operator_line import ERROR, heed, say, speak_as
 from shm_exchange.wiring import Wiring
 
 BELL_COUNT = layout.PROCESS_LIMIT
@@ -180,6 +180,7 @@ def main(arguments: list[str]) -> int:
     try:
         contexts = parse(arguments)
         speak_as(contexts[0].role, [each.engine for each in contexts])
+        heed(lambda: int(contexts[0].control.words[layout.SAID]))
         for context in contexts:
             context.register()
         module = importlib.import_module(ROLES[contexts[0].role][0])

@@ -15,7 +15,9 @@ from shm_exchange.settings import Location
 _PROBLEMS_MAX = 100  # an operator's answer has a limit
 # By table: what a running exchange takes over.
 RELOADABLE = {
-    "exchange": ("restarts_max", "restart_window_seconds", "day_roll"),
+    "exchange": ("restarts_max", "restart_window_seconds", "day_roll", "log_level"),
+    "engine": ("snapshot_every_events",),
+    "metrics": ("address",),
     "gateway": ("refusals_per_second",),
     "session": ("password", "password_hash", "limits"),
     "session_range": ("password", "password_hash", "limits"),

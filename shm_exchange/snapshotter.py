@@ -31,7 +31,7 @@ class Snapshotter:
         every: int,
         kept: int = SNAPSHOTS_KEPT,
     ) -> None:
-        """every: events between two snapshots."""
+        self.every = every  # events between two snapshots
         self.position = 0  # of the replica
         self.snapshot_position = 0  # of the newest snapshot
         self.snapshot_time_ns = 0  # when that was written, since the epoch; 0: there is none
@@ -45,7 +45,6 @@ class Snapshotter:
         self._directory = directory
         self._owner = owner
         self._make_market = make_market
-        self._every = every
         self._kept = kept
         self._failed_position = 0
         self._commit = 0  # where an append ended: no half command lies before it
@@ -66,7 +65,7 @@ class Snapshotter:
         since = self.position - max(self.snapshot_position, self._failed_position)
         asked = self.snapshot_position < self.wanted_position <= self.position
         asked = asked and self._failed_position < self.position
-        due = (since >= self._every or asked) and not self.paused
+        due = (since >= self.every or asked) and not self.paused
         if due and self.position == self._commit and self.position <= durable:
             self._write(now_ns)
             return 1

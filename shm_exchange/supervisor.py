@@ -13,7 +13,9 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +111,7 @@ class Supervisor:
             self._bells,
             self._day,
             self._report,
+            self._moved_metrics,
         )
         self._selector = selectors.DefaultSelector()
         self._children: list[Child] = []  # everybody who is not reaped, in a post or succeeded
@@ -146,9 +149,12 @@ class Supervisor:
         commands |= {day_roll.DO: self._day.begin, reload.DO: self._reload.begin}
         folder = self._claim.state_directory
         self._admin = AdminServer(self._selector, folder, commands, say)
-        wanted = self._configuration.metrics
-        if wanted is None:
-            return
+        if self._configuration.metrics is not None:
+            self._metrics = self._metrics_at(self._configuration.metrics.address)
+            self._announce()
+
+    def _metrics_at(self, address: str) -> MetricsServer:
+        """Metrics that are served at an address. Raises ExchangeError."""
 
         def source() -> dict[str, Any]:
             return status.describe(self._running, self._wirings, time.time_ns())
@@ -158,7 +164,27 @@ class Supervisor:
 
         from shm_exchange.metrics import MetricsServer
 
-        self._metrics = MetricsServer(wanted.address, self._configuration, source, is_alive)
+        return MetricsServer(address, self._configuration, source, is_alive)
+
+    @contextmanager
+    def _moved_metrics(self, wanted: Configuration) -> Iterator[None]:
+        """Once what is done within has succeeded, metrics are where they are wanted.
+
+        Raises ExchangeError when they cannot be there.
+        """
+        before, after = self._register.configuration.metrics, wanted.metrics
+        if after is None or before == after:  # whether there are any is not changed by a reload
+            yield
+            return
+        old, new = self._metrics, self._metrics_at(after.address)
+        try:
+            yield
+        except BaseException:
+            new.close()
+            raise
+        self._metrics = new
+        if old is not None:
+            old.close()
         self._announce()
 
     def _fill(self) -> None:
@@ -197,7 +223,7 @@ class Supervisor:
         self._obituaries.post()
         self._day.post()
         if self._signals.take_reload():
-            self._reload.begin_unasked(say)
+            self._reload.begin_unasked(say, partial(say, priority=WARNING))
         self._reload.post()
         self._succession.isolate()
         self._end_standstills()

@@ -44,6 +44,7 @@ def run(
     """
     signals = Signals()
     cores = os.sched_getaffinity(0)
+    operator_line.heed(lambda: operator_line.LEVELS[configuration.exchange.log_level])
     operator_line.speak_as("supervisor", [each.id for each in configuration.engines])
     placement.check_cores(configuration, cores)
     check_cache()

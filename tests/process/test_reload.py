@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import pytest
 from click.testing import CliRunner, Result
@@ -18,7 +21,7 @@ from shm_exchange.cli import commands
 from shm_exchange.errors import ExchangeError
 from shm_exchange.presence import CONFIGURATION_COPY
 from tests.gateways.ouch_cases import enter
-from tests.process.conftest import WAIT_SECONDS, Exchange
+from tests.process.conftest import ENGINES, METRICS, ORDER_GATEWAY, WAIT_SECONDS, Exchange
 from tests.process.test_unit import Manager
 from tests.process.trading import MARKET, RawClient, barrier, login, ports, running
 
@@ -149,6 +152,60 @@ def test_the_exchange_is_found_by_its_file(market: Exchange, tmp_path: Path) -> 
     more = MARKET.replace("[exchange]", "[exchange]\nrestarts_max = 9")
     market.file.write_text(more + FEWER.replace("before", "after"))
     assert "taken over: exchange.restarts_max\n" in ask("--name", market.name).stdout
+
+
+def answers(address: str) -> int:
+    """What the metrics' health check says."""
+    with urlopen(f"http://{address}/readyz", timeout=WAIT_SECONDS) as answer:
+        return int(answer.status)
+
+
+def says_of_a_stranger(it: Exchange) -> int:
+    """How many lines somebody who is not let in leads to."""
+    before = len(it.messages.splitlines())
+    assert not is_let_in(it, "wrong")
+    return len(it.messages.splitlines()) - before
+
+
+def test_how_much_is_said_how_often_saved_and_where_metrics_are(
+    exchange: Callable[..., Exchange],
+) -> None:
+    """At once, in every process; what cannot be is refused with the rest."""
+    text = ENGINES + ORDER_GATEWAY + METRICS + SESSIONS
+    it = exchange(text)
+    it.start()
+    first = it.running()["metrics"]
+    assert (answers(first), says_of_a_stranger(it)) == (200, 1)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        quiet = (
+            text.replace("[exchange]", '[exchange]\nlog_level = "error"')
+            .replace("[[engine]]", "[[engine]]\nsnapshot_every_events = 1000")
+            .replace('[metrics]\naddress = "127.0.0.1:0"', f'[metrics]\naddress = "{address}"')
+        )
+        it.file.write_text(quiet)
+        refused = reload(it)
+        assert isinstance(refused.exception, ExchangeError) and refused.exception.exit_code == 1
+        assert f"metrics cannot listen at {address}" in str(refused.exception)
+        assert (answers(first), says_of_a_stranger(it)) == (200, 1)
+        assert (it.state / CONFIGURATION_COPY).read_text() == text
+    result = reload(it)
+    assert result.exit_code == 0, result.exception
+    assert it.running()["metrics"] == address
+    assert (answers(address), says_of_a_stranger(it)) == (200, 0)
+    with pytest.raises(URLError):
+        answers(first)
+    assert it.status()["journals"][0]["snapshot"] is None
+    with RawClient(ports(it)[0]) as client:
+        client.log_in("L01", password="before", sequence=0)
+        for number in range(1, 1100):
+            client.say(enter(user_ref=number, symbol=b"AAPL    ", quantity=1, price=100_000))
+        assert letters(client) == b"A" * 1099
+    it.wait_until(lambda found: found["journals"][0]["snapshot"] is not None)
+    it.file.write_text(quiet.replace('"error"', '"warning"'))
+    assert reload(it).exit_code == 0
+    assert says_of_a_stranger(it) == 1
+    assert it.stop() == 0
 
 
 def test_a_hangup_reloads(market: Exchange) -> None:

@@ -12,6 +12,9 @@ import sys
 
 import pytest
 
+from shm_exchange import operator_line
+from shm_exchange.operator_line import ERROR, INFO, WARNING, say
+
 SAY = """
 from shm_exchange.operator_line import ERROR, say, speak_as
 say("before")
@@ -46,3 +49,22 @@ def test_lines_of_the_journal() -> None:
 @pytest.mark.parametrize("stream", ["8:1", "nonsense"])
 def test_stderr_that_was_sent_elsewhere_is_plain(stream: str) -> None:
     assert said(stream) == ["before", "one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("level", "wanted"), [("error", ["e"]), ("warning", ["e", "w"]), ("info", ["e", "w", "i"])]
+)
+def test_what_nobody_wants_to_hear_is_not_said(
+    level: str, wanted: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Asked at each line: it may change."""
+    least = 0
+    operator_line.heed(lambda: least)
+    try:
+        say("all of it")
+        least = operator_line.LEVELS[level]
+        for text, priority in (("e", ERROR), ("w", WARNING), ("i", INFO)):
+            say(text, priority)
+    finally:
+        operator_line.heed(lambda: 0)
+    assert capfd.readouterr().err.splitlines() == ["all of it", *wanted]

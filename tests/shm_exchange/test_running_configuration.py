@@ -39,6 +39,16 @@ RELOADED = {
     "a default that is said": ("[[engine]]", "[[engine]]\nid = 1", []),
     "a default again": ("restarts_max = 5\n", "", ["exchange.restarts_max"]),
     "the day": ("[exchange]", '[exchange]\nday_roll = "22:00"', ["exchange.day_roll"]),
+    "how much is said": (
+        "[exchange]",
+        '[exchange]\nlog_level = "error"',
+        ["exchange.log_level"],
+    ),
+    "how often": (
+        "[[engine]]",
+        "[[engine]]\nsnapshot_every_events = 1000",
+        ["engine[0].snapshot_every_events"],
+    ),
     "refusals": (":0", ':0"\nrefusals_per_second = 7 #', ["gateway[0].refusals_per_second"]),
     "a range": ('"one"', '"other"\nlimits.position = 9', None),
     "another kind of password": (

@@ -5,6 +5,7 @@ Method: an exchange without processes; a file that may not be replaced, a config
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,8 @@ def reload_of(source: Path | None, register: Register, folder: Path) -> Reload:
     """Of an exchange of which nothing runs."""
     day = DayRoll("none", {}, lambda engine: None)
     report = UnitReport(ServiceManager({}), {}, compiling=False)
-    return Reload(source, folder, register, [], {}, Bells([]), day, report)
+    bells = Bells([])
+    return Reload(source, folder, register, [], {}, bells, day, report, lambda _: nullcontext())
 
 
 def test_what_is_taken_over_holds(tmp_path: Path) -> None:
@@ -59,7 +61,7 @@ def test_what_is_taken_over_holds(tmp_path: Path) -> None:
         asked.begin({})
     assert register.configuration.exchange.restarts_max == 6
     said: list[str] = []
-    asked.begin_unasked(said.append)
+    asked.begin_unasked(said.append, said.append)
     assert said[0].startswith("not reloaded: ") and len(said) == 1
 
 
@@ -76,7 +78,7 @@ def test_a_fault_while_reloading_is_told_and_no_more(
     asked = reload_of(tmp_path / "some.toml", Register(load(None), tmp_path), tmp_path)
     said: list[str] = []
     monkeypatch.setattr(asked, "_take_over", lambda: [][1])
-    asked.begin_unasked(said.append)
+    asked.begin_unasked(said.append, said.append)
     fault, outcome = said
     assert "the request `reload` failed" in fault and "IndexError" in fault and "line" in fault
     assert outcome.startswith("not reloaded: `reload` failed: IndexError")
