@@ -14,7 +14,14 @@ import numpy as np
 
 from ringbuf import host
 from ringbuf.broadcast import Broadcast
-from ringbuf.layout import PROCESS_LIMIT, PROCESS_WORDS, STATE_FAILED, STATE_READY, STATE_STOPPED
+from ringbuf.layout import (
+    PROCESS_LIMIT,
+    PROCESS_WORDS,
+    STATE_FAILED,
+    STATE_READY,
+    STATE_STARTING,
+    STATE_STOPPED,
+)
 from ringbuf.layout import STOP as STOP_WORD
 from ringbuf.waiting import POLICY_NAMES
 from shm_exchange import engine as states
@@ -107,6 +114,8 @@ def follow_and_serve(context: RoleContext, *, first: bool) -> int:
         Watcher(context.wiring, context.process, limit_ms, context.role).start()
     outcome = loop.LAPPED
     while outcome in _BEGIN_AGAIN:
+        if not first:
+            context.set_state(STATE_STARTING)  # it takes its time, and cannot succeed meanwhile
         market = empty_market(context.configuration, context.engine)
         recover(market, context.state_directory, context.owner, context.wiring.ring)
         engine = engine._replace(market=market)

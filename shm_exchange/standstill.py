@@ -1,15 +1,19 @@
-"""Shell: finds gateways and recorders that stand still although they could go on, for a kill.
+"""Shell: finds whoever stands still although he could go on, for a kill: all but the matcher.
 
-A matcher that hangs is killed by whoever may succeed it (`fencing`); these have no successor, so
-the supervisor looks. Whose words do not move is judged by its threads: of a recorder the first,
-which appends; of a gateway all, since any may be its pump.
+A matcher that hangs is killed by whoever may succeed it (`fencing`); gateways and recorders have no
+successor, and a standby is one, so the supervisor looks. Whose words do not move is judged by its
+threads: of a recorder the first, which appends, and of a standby, which follows; of a gateway all,
+since any may be its pump.
 
 - runnable (R): it may be starved, which is nobody's fault; only what it has run counts;
 - waiting for a device (D): the disk is slow or full, and a new process would wait as well;
-- stopped (T, t): it counts, and so does sleep (S) in a gateway, whose pump never sleeps for longer
-  than a moment. A recorder may sleep: some file systems let it while they wait for their disk.
+- stopped (T, t): it counts, and so does sleep (S) in a gateway or a standby, whose loops never
+  sleep for longer than a moment. A recorder may: some file systems let it while they wait for
+  their disk.
 
-Who is still starting compiles or recovers, and is not looked at.
+Who is still starting compiles or recovers, and is not looked at. Nor is a standby that has the
+writer lock: it is about to be the matcher, may have to wait for the disk, and has other words for
+that.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ringbuf.writer_lock import LOCK_WORD, OWNER_MASK
 from shm_exchange.children import Child, Post
 from shm_exchange.fencing import INTERVAL_SECONDS, LOOPING, PROGRESS, TICK_NS, Suspicion
 from shm_exchange.wiring import Wiring
@@ -27,8 +32,8 @@ from shm_exchange.wiring import Wiring
 LIMIT_SECONDS_MIN = 5.0  # a gateway's Python side may hold everything up for a moment
 _INTERVAL_NS = int(INTERVAL_SECONDS * 1e9)
 _NS = 1_000_000_000
-_LOOKED_AT = ("order", "market_data", "recorder")
-_APPENDS = "recorder"
+_LOOKED_AT = ("order", "market_data", "recorder", "standby")
+_APPENDS, _STANDS_BY = "recorder", "standby"
 
 Words = tuple[int, ...]
 
@@ -46,7 +51,8 @@ def posture(pid: int, role: str) -> tuple[str, int]:
     """
     states, cpu_ns = [], 0
     first = Path(f"/proc/{pid}/task/{pid}")
-    for path in [first] if role == _APPENDS else sorted(first.parent.iterdir()):
+    one = role in (_APPENDS, _STANDS_BY)
+    for path in [first] if one else sorted(first.parent.iterdir()):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that ended
             fields = (path / "stat").read_text(encoding="ascii").rpartition(")")[2].split()
             states.append(fields[0])
@@ -54,6 +60,12 @@ def posture(pid: int, role: str) -> tuple[str, int]:
     if not states:
         raise ProcessLookupError(pid)
     return next((each for each in "DR" if each in states), states[0]), cpu_ns
+
+
+def writes(engine: Wiring, pid: int) -> bool:
+    """Whether a thread of the process holds the writer lock."""
+    owner = int(engine.control.lock[LOCK_WORD]) & OWNER_MASK
+    return owner != 0 and Path(f"/proc/{pid}/task/{owner}").exists()
 
 
 @dataclass
@@ -83,7 +95,7 @@ class _Watched:
 
 @dataclass
 class Standstills:
-    """Of all gateways and recorders. limit_ms: `hang_limit_ms`."""
+    """Of all gateways, recorders and standbys. limit_ms: `hang_limit_ms`."""
 
     posts: Sequence[Post]
     wirings: Mapping[int, Wiring]
@@ -100,7 +112,7 @@ class Standstills:
         for post in self.posts:
             if post.role not in _LOOKED_AT:
                 continue
-            if post.child is None or not post.is_ready(self.wirings):
+            if post.child is None or not self._is_at_work(post, post.child):
                 for line in post.lines:
                     self._watched.pop(line, None)
                 continue
@@ -112,6 +124,12 @@ class Standstills:
                 if verdict:
                     post.child.looped = verdict == LOOPING
                     yield post.child, self._sentence(post, verdict)
+
+    def _is_at_work(self, post: Post, child: Child) -> bool:
+        """Whether his words move as long as nothing is amiss."""
+        if post.role == _STANDS_BY and writes(self.wirings[post.engine], child.pid):
+            return False
+        return post.is_ready(self.wirings)
 
     def _verdict(self, pid: int, post: Post, line: tuple[int, int], now_ns: int) -> str | None:
         watched = self._watched.get(line)

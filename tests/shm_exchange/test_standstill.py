@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,20 +18,30 @@ from typing import Any, cast
 import pytest
 
 from ringbuf import layout
+from ringbuf.writer_lock import LOCK_WORD
 from shm_exchange import standstill, wiring
 from shm_exchange.children import Child, Post
 from shm_exchange.standstill import Standstills, posture
-from shm_exchange.wiring import PROCESS_RECORDER, PROCESS_SOURCE_FIRST, Wiring
+from shm_exchange.wiring import (
+    PROCESS_RECORDER,
+    PROCESS_SOURCE_FIRST,
+    PROCESS_STANDBY_FIRST,
+    Wiring,
+)
 
-PID = 4321
-LINES = {"recorder": PROCESS_RECORDER, "order": PROCESS_SOURCE_FIRST + 2}
+PID = os.getpid()
+LINES = {
+    "recorder": PROCESS_RECORDER,
+    "order": PROCESS_SOURCE_FIRST + 2,
+    "standby": PROCESS_STANDBY_FIRST,
+}
 STEP_NS = 100_000_000
 LOOKS = 100  # twice the limit
 
 
 @pytest.fixture
 def engine() -> Iterator[Wiring]:
-    """Whose recorder and gateway are ready."""
+    """Whose recorder, gateway and standby are ready."""
     name = f"still{os.getpid()}"
     made = wiring.create(
         name, 1, 5, 0, event_records=1024, command_records=256, gateway_count=1, gated=False
@@ -97,15 +108,28 @@ def test_what_counts(
         assert look is not None and 50 <= look <= 53 and looped is expected
 
 
-def test_sleep_is_a_gateways_hang_and_a_recorders_right(
+def test_sleep_is_a_hang_but_a_recorders_right(
     engine: Wiring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert condemned_at(engine, "order", monkeypatch, "S")[0] is not None
+    assert condemned_at(engine, "standby", monkeypatch, "S")[0] is not None
     assert condemned_at(engine, "recorder", monkeypatch, "S")[0] is None
 
 
 def test_who_moves_now_and_then_is_let_be(engine: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
     assert condemned_at(engine, "order", monkeypatch, "T", beats=40)[0] is None
+
+
+@pytest.mark.parametrize("state", ["T", "R", "S"])
+def test_a_standby_that_takes_over_is_let_be(
+    engine: Wiring, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the writer lock: its watchers look at other words. A lock of another is no reason."""
+    lock = engine.control.lock
+    lock[LOCK_WORD] = threading.get_native_id()
+    assert condemned_at(engine, "standby", monkeypatch, state, 1.0)[0] is None
+    lock[LOCK_WORD] = 1  # of another process
+    assert condemned_at(engine, "standby", monkeypatch, state, 1.0)[0] is not None
 
 
 def test_who_is_starting_is_not_looked_at(engine: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,10 +151,12 @@ def test_posture_of_real_processes() -> None:
             process.stdin.close()
             while posture(process.pid, "recorder")[0] != "R":
                 pass
-            os.kill(process.pid, signal.SIGSTOP)
-            while posture(process.pid, "order")[0] != "T":
+            while posture(process.pid, "order")[1] == 0:
                 pass
-            assert posture(process.pid, "order")[1] > 0
+            os.kill(process.pid, signal.SIGSTOP)
+            while (found := posture(process.pid, "order"))[0] != "T":
+                pass
+            assert found[1] > 0
         finally:
             process.kill()
     with pytest.raises((FileNotFoundError, ProcessLookupError)):
