@@ -15,8 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ringbuf.errors import LayoutError
+from shm_exchange import journal_needs
 from shm_exchange.errors import ExchangeError
 from shm_exchange.journal_layout import BLOCK_SEAL, PAGE_SIZE
+from shm_exchange.journal_needs import Need
 from shm_exchange.journal_reader import JournalReader
 from shm_exchange.journal_segment import (
     JournalDamaged,
@@ -237,7 +239,8 @@ def prune(directory: Path, engine: int, before: int | None, *, dry_run: bool) ->
 
     Streams are kept from their first message on: as long as no day has rolled, all of the
     journal is needed to replay them, and without `before` PruneRefused says so. A segment that
-    the oldest kept snapshot needs is never removed, nor is the last one.
+    the oldest kept snapshot needs is never removed, nor one that a process of a running exchange
+    may still read, nor the last one. `kept_for`: who reads furthest back, if that is what counts.
     """
     owner = owner_of(directory, engine)
     paths = segment_paths(directory, engine)
@@ -248,6 +251,10 @@ def prune(directory: Path, engine: int, before: int | None, *, dry_run: bool) ->
             " lies before it is removed all the same, and no market data gateway can start then"
         )
     limit = min(before, _needed_from(directory, owner))
+    reader = min(journal_needs.needs(directory, engine), key=_position_of, default=None)
+    kept_for = None
+    if reader is not None and reader.position < limit:
+        limit, kept_for = reader.position, reader._asdict()
     removed = [path for (_, path), (end, _) in zip(paths, paths[1:], strict=False) if end <= limit]
     freed = sum(path.stat().st_blocks * 512 for path in removed)
     if not dry_run:
@@ -259,8 +266,13 @@ def prune(directory: Path, engine: int, before: int | None, *, dry_run: bool) ->
         "removed": [path.name for path in removed],
         "bytes": freed,
         "first_position": paths[len(removed)][0],
+        "kept_for": kept_for,
         "dry_run": dry_run,
     }
+
+
+def _position_of(need: Need) -> int:
+    return need.position
 
 
 def _needed_from(directory: Path, owner: Owner) -> int:

@@ -174,16 +174,24 @@ class JournalReader:
         if not self._segments:
             return None
         if position < self._segments[0][0]:
-            raise JournalError(
-                f"{self.directory}: the journal of engine {self.owner.engine} begins at position"
-                f" {self._segments[0][0]}; position {position} is no longer kept"
-            )
+            raise self._is_gone(position)
         number = bisect_right(self._segments, position, key=lambda each: each[0]) - 1
         first, path = self._segments[number]
         if self._open is None or self._open.header.first_position != first:
             self.close()
-            self._open = _Segment(path, self.owner)
+            try:
+                self._open = _Segment(path, self.owner)
+            except FileNotFoundError as error:  # removed since we looked
+                self.refresh()
+                raise self._is_gone(position) from error
         return self._open
+
+    def _is_gone(self, position: int) -> JournalError:
+        begins = f"begins at position {self._segments[0][0]}" if self._segments else "is gone"
+        return JournalError(
+            f"{self.directory}: the journal of engine {self.owner.engine} {begins};"
+            f" position {position} is no longer kept"
+        )
 
     def _block_with(self, position: int) -> tuple[np.ndarray | None, int]:
         """The records of the block that holds `position`, and the position of its first."""

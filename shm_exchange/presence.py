@@ -29,7 +29,8 @@ from shm_exchange.errors import (
 SHARED_MEMORY = Path("/dev/shm")
 CONFIGURATION_COPY = "configuration.toml"  # in the state directory: what the roles read
 _MODE = 0o600
-_RUNNING, _LOCK, _IDENTITY = "running.json", "exchange.lock", "identity"
+RUNNING = "running.json"  # there too: what the supervisor announces
+_LOCK, _IDENTITY = "exchange.lock", "identity"
 _INFO_SIZE_MAX = 1 << 16
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock: type, whence, start, length, process
 
@@ -161,14 +162,14 @@ class Claim:
     def announce(self, running: Mapping[str, Any]) -> None:
         """Publish what shared memory does not say; without room on the disk the old text stays."""
         try:
-            write_file(self.state_directory / _RUNNING, json.dumps(running, indent=1).encode())
+            write_file(self.state_directory / RUNNING, json.dumps(running, indent=1).encode())
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
 
     def release(self) -> None:
         """Give both up and leave nothing in shared memory."""
-        (self.state_directory / _RUNNING).unlink(missing_ok=True)
+        (self.state_directory / RUNNING).unlink(missing_ok=True)
         if self.former is None:
             info_path(self.name).unlink(missing_ok=True)
         else:  # its segments are still there, and this says whose they are
@@ -248,7 +249,7 @@ def _find(name: str) -> dict[str, Any]:
     if directory is None:
         raise missing
     try:
-        running: dict[str, Any] = json.loads((Path(directory) / _RUNNING).read_bytes())
+        running: dict[str, Any] = json.loads((Path(directory) / RUNNING).read_bytes())
     except FileNotFoundError:
         raise missing from None
     return running | {"state_directory": directory}

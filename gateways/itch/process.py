@@ -54,6 +54,7 @@ from shm_exchange.messages import EVENT_DTYPE
 from shm_exchange.operator_line import INFO
 from shm_exchange.recovery import empty_market
 from shm_exchange.roles import RoleContext
+from shm_exchange.wiring import COUNTER_PAST
 
 MAILBOX_LETTERS = 1 << 14
 EVENTS_PER_READ = 16_384
@@ -165,6 +166,7 @@ class FeedService(Service):
         self.pump = begin_late(self.context, self.pump)
         if self.pump.log.words[BASE]:
             self._past = Past(self.context, self.pump)
+        self._say_past()
         self._ingest_all(self.pump)
         begin_feeds(self.pump, self.context.line)
         if self._past is not None:
@@ -198,6 +200,11 @@ class FeedService(Service):
     def finish(self) -> None:
         """Nothing has to."""
 
+    def _say_past(self) -> None:
+        """Whether we need the journal from its beginning on."""
+        row = self.context.control.processes[self.context.process]
+        row["counter"][COUNTER_PAST] = int(self._past is not None)
+
     def _told(self) -> int:
         """Messages of the feed that its clients may have by now."""
         return int(self.pump.log.words[COUNT])
@@ -211,6 +218,7 @@ class FeedService(Service):
         outcome = self._ingest_until(whole, int(self.pump.market.scalars[0]["position"]))
         if outcome == 0:
             old, self.pump, self._past = self.pump, take_place(self.pump, whole), None
+            self._say_past()
             close_feed_log(old.log)
             log("market data gateway: the feed is there from its first message on", INFO)
         return outcome
@@ -280,6 +288,7 @@ class FeedService(Service):
         if self._past is not None:
             self._past.give_up()
             self._past = None
+            self._say_past()
         loop.end_feed(old)
         self.pump = old._replace(log=create_feed_log(self.context.state_directory))
         close_feed_log(old.log)
@@ -307,6 +316,7 @@ class FeedService(Service):
         if self._past is not None:
             self._past.give_up()
             self._past = None
+            self._say_past()
         differs = int(old.market.scalars[0]["differs"])
         log(f"market data gateway: its replica differs at position {differs}; building another one")
         market = empty_market(self.context.configuration, self.context.engine)
