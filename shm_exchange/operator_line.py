@@ -35,10 +35,14 @@ def heed(least: Callable[[], int]) -> None:
 
 
 def say(text: str, priority: int = INFO) -> None:
-    """One line. text: a sentence that makes sense without the rest of the line."""
+    """One line, in one write: the processes of an exchange share their stderr.
+
+    text: a sentence that makes sense without the rest of the line.
+    """
     if 0 < _least() < priority:
         return
-    print(_line(text, priority), file=sys.stderr, flush=True)
+    sys.stderr.write(_line(text, priority) + "\n")
+    sys.stderr.flush()
 
 
 def _line(text: str, priority: int) -> str:

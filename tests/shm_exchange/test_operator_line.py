@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 
@@ -68,3 +69,11 @@ def test_what_nobody_wants_to_hear_is_not_said(
     finally:
         operator_line.heed(lambda: 0)
     assert capfd.readouterr().err.splitlines() == ["all of it", *wanted]
+
+
+def test_a_line_is_one_write() -> None:
+    """Processes share their stderr: a line in two parts could have another's between them."""
+    reading, writing = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with reading, writing:
+        subprocess.run([sys.executable, "-c", SAY], stderr=writing.fileno(), check=True)
+        assert [reading.recv(100), reading.recv(100)] == [b"before\n", b"one\ntwo\n"]
