@@ -1,22 +1,29 @@
 """Shell: a client that floods: orders and their cancels, as fast as its socket takes them.
 
 Open loop: it waits for no answer, but reads all of them. `python -m perf.flood HOST:PORT USER
-CORE`; each byte on its input turns the flood on or off, and is answered by a line: how many
-messages were sent and answered so far.
+CORE`; each byte on its input says what it does from then on: `f` floods, `c` is the control, `-` is
+nothing. It is answered by a line: how many messages were sent and answered so far, and the share of
+its core that this process has taken since the byte before.
+
+The control is the same loop with the same bytes, but its connection leads back into this process,
+which echoes what comes. It takes as much of the core as the last flood did, and no gateway hears
+of it.
 """
 
 from __future__ import annotations
 
 import os
 import select
+import socket
 import sys
 import time
+from collections.abc import Callable
 
 import numpy as np
 
 from gateways.ouch.messages import CANCEL_REQUEST
 from gateways.packets import HEADER_SIZE, LENGTH_SIZE, UNSEQUENCED_TYPE
-from perf.exchange import log_in, orders
+from perf.exchange import connect, log_in, orders
 from perf.tcp_client import GONE, USER_REF, count_packets, number_order, send_some
 from ringbuf.bits import address, store_big_4
 from ringbuf.jit import cold_kernel, kernel
@@ -25,7 +32,10 @@ from ringbuf.syscalls import EAGAIN, MSG_DONTWAIT, last_error, recv
 PAIRS = 512  # orders with their cancels in the buffer that is sent again and again
 ROUNDS = 64  # of sending and reading, before input is looked at again
 PAUSE_SECONDS = 0.0005
-SENT, NUMBER, END, FULL = 0, 1, 2, 3  # bytes of the buffer sent, next UserRefNum, end of the inbox
+PATIENCE_SECONDS = 30.0  # for the answers that are still on their way when a flood ends
+INBOX_SIZE = 1 << 20
+SENT, NUMBER, END = 0, 1, 2  # bytes of the buffer sent, next UserRefNum, end of the inbox
+FLOOD, CONTROL = b"f", b"c"
 
 
 def pairs() -> np.ndarray:
@@ -47,10 +57,10 @@ def _renumber(packets, size, order_size, number):
 
 
 @cold_kernel
-def flood(fd, packets, size, order_size, state, inbox, counts):
-    """Some rounds; 1, 0 when there was nothing to do at the end, or GONE. state: int64[4]."""
+def flood(fd, rounds, packets, size, order_size, state, inbox, counts):
+    """Some rounds; 1, 0 when there was nothing to do at the end, or GONE. state: int64[3]."""
     moved = 0
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         if state[SENT] == 0:
             state[NUMBER] = _renumber(packets, size, order_size, state[NUMBER])
         moved = send_some(fd, packets, state[SENT], len(packets))
@@ -84,43 +94,135 @@ def drained(fd, state, inbox, counts):
     return drain(fd, state, inbox, counts)
 
 
+@cold_kernel
+def send_back(fd, waiting, buffer):
+    """Of what came in, and of what is waiting, as much as can be sent. waiting: int64[2]."""
+    if waiting[0] == waiting[1]:
+        waiting[0] = 0
+        waiting[1] = max(0, recv(fd, address(buffer, 0), len(buffer), MSG_DONTWAIT))
+    waiting[0] += max(0, send_some(fd, buffer, waiting[0], waiting[1]))
+
+
+class Line:
+    """A connection, and what it sends and hears."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        packets = pairs()
+        self._size, self._order_size = packets.shape[1], orders(1).shape[1]
+        self._packets = packets.reshape(-1)
+        self._state, self._counts = np.zeros(3, np.int64), np.zeros(256, np.int64)
+        self._state[NUMBER] = 1
+        self._inbox = np.zeros(INBOX_SIZE, np.uint8)
+
+    def flood(self, rounds: int) -> None:
+        """Send and read."""
+        args = (self._packets, self._size, self._order_size, self._state, self._inbox, self._counts)
+        _check(flood(self.connection.fileno(), rounds, *args))
+
+    def listen(self) -> None:
+        """Read, and keep the connection alive."""
+        _check(drained(self.connection.fileno(), self._state, self._inbox, self._counts))
+        self.connection.sendall(b"\0\1R")
+
+    @property
+    def sent(self) -> int:
+        """Messages, while none is cut in the middle."""
+        return int(2 * PAIRS * (self._state[NUMBER] // PAIRS))
+
+    @property
+    def answered(self) -> int:
+        """Messages: an order is accepted, its cancel takes it out."""
+        return int(self._counts.sum())
+
+    def finish(self) -> None:
+        """Send the rest of what was cut in the middle, and hear all answers."""
+        if self._state[SENT]:
+            self.connection.sendall(self._packets[self._state[SENT] :])
+            self._state[SENT] = 0
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self.answered < self.sent:
+            if time.monotonic() > deadline:
+                sys.exit(f"of {self.sent} messages {self.answered} were answered")
+            select.select([self.connection], [], [], PAUSE_SECONDS)
+            self.listen()
+
+
+class Control:
+    """The same beside no gateway, for a share of the time."""
+
+    def __init__(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self._near = Line(connect(listener.getsockname()))
+            self._far, _ = listener.accept()
+        self._waiting, self._buffer = np.zeros(2, np.int64), np.zeros(1 << 16, np.uint8)
+        self._near.listen()
+        self.burn()  # all is compiled before a connection to the exchange could be silent for it
+
+    def burn(self) -> None:
+        """A little."""
+        self._near.flood(1)
+        send_back(self._far.fileno(), self._waiting, self._buffer)
+
+
+def _check(done: int) -> None:
+    if done == GONE:
+        sys.exit("the flood lost its connection")
+
+
+def _phase(poll: select.poll, work: Callable[[float], None]) -> float:
+    """Work until there is input; the share of the time that it took from its core."""
+    began, began_cpu = time.monotonic(), time.process_time()
+
+    def share() -> float:
+        return (time.process_time() - began_cpu) / max(1e-9, time.monotonic() - began)
+
+    while not any(fd == sys.stdin.fileno() for fd, _ in poll.poll(0)):
+        work(share())
+    return share()
+
+
 def main() -> None:
     """Until the input ends."""
     host, _, port = sys.argv[1].rpartition(":")
     os.sched_setaffinity(0, {int(sys.argv[3])})
-    packets = pairs()
-    size, order_size = packets.shape[1], orders(1).shape[1]
-    flat = packets.reshape(-1)
-    state, counts = np.zeros(4, np.int64), np.zeros(256, np.int64)
-    state[NUMBER] = 1
-    inbox = np.zeros(1 << 20, np.uint8)
-    floods = False
-    with log_in((host, int(port)), sys.argv[2]) as client:
-        fd = client.fileno()
-        drained(fd, state, inbox, counts)
+    control = Control()
+    allowed = 0.0
+    with log_in((host, int(port)), sys.argv[2]) as connection:
+        line = Line(connection)
+        line.listen()
         poll = select.poll()
         poll.register(sys.stdin, select.POLLIN)
-        poll.register(fd, select.POLLIN)
+        poll.register(connection, select.POLLIN)
         print("ready", flush=True)
-        while True:
-            poll.modify(fd, select.POLLIN | (select.POLLOUT if floods else 0))
-            ready = dict(poll.poll(500))
-            if sys.stdin.fileno() in ready:
-                if not os.read(sys.stdin.fileno(), 1):
-                    return
-                floods = not floods
-                if state[SENT]:  # a message may be cut in the middle
-                    client.sendall(flat[state[SENT] :])
-                    state[SENT] = 0
-                print(2 * PAIRS * (state[NUMBER] // PAIRS), int(counts.sum()), flush=True)
-            if floods:
-                done = flood(fd, flat, size, order_size, state, inbox, counts)
-                time.sleep(PAUSE_SECONDS)  # full buffers last longer
+
+        def storm(_: float) -> None:
+            poll.poll(500)
+            line.flood(ROUNDS)
+            time.sleep(PAUSE_SECONDS)  # full buffers last longer
+
+        def pretend(taken: float) -> None:
+            if taken < allowed:
+                control.burn()
             else:
-                done = drained(fd, state, inbox, counts)
-                client.sendall(b"\0\1R")
-            if done == GONE:
-                sys.exit("the flood lost its connection")
+                time.sleep(PAUSE_SECONDS)
+
+        def rest(_: float) -> None:
+            poll.poll(500)
+            line.listen()
+
+        work = rest
+        while True:
+            poll.modify(connection, select.POLLIN | (select.POLLOUT if work is storm else 0))
+            share = _phase(poll, work)
+            said = os.read(sys.stdin.fileno(), 1)
+            if not said:
+                return
+            if work is storm:
+                line.finish()
+                allowed = share
+            work = {FLOOD: storm, CONTROL: pretend}.get(said, rest)
+            print(line.sent, line.answered, f"{share:.4f}", flush=True)
 
 
 if __name__ == "__main__":

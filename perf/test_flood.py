@@ -1,13 +1,16 @@
 """A quoting client beside one that floods the same gateway with valid orders and cancels.
 
 The flood is open loop: it sends whatever its socket takes, without waiting for answers, so that the
-gateway is never without input of it. The quoting client sends one order at a time. Rounds with the
-flood and without it take turns; the median of the rounds' 99th percentiles counts, and the best
-round of each kind and all of them stand beside it. The gateway has a core of its own; matcher,
-flood and the quoting client share the other, so what the flood takes from them as a process is in
-the figure too. Included: both clients, loopback TCP, gateway, rings and matcher. Not included: a
-network, recorder and standby, a core for each process, several clients that flood. The quoting
-client is a closed loop, in HDR histograms.
+gateway is never without input of it. The quoting client sends one order at a time. Three kinds of
+rounds take turns: without the flood, with it, and beside its control, which is the same process
+taking the same share of the same core with the same calls, but for no gateway. So the flooded tail
+over that of the control is what the exchange does (queueing in the gateway, the matcher's work),
+and the control's over that without a flood is what the process takes from its core. The median of
+the rounds' 99th percentiles counts; the best round of each kind and all of them stand beside it.
+The gateway has a core of its own; matcher, flood and the quoting client share the other. Included:
+both clients, loopback TCP, gateway, rings and matcher. Not included: a network, recorder and
+standby, a core for each process, several clients that flood. The quoting client is a closed loop,
+in HDR histograms.
 """
 
 from __future__ import annotations
@@ -32,6 +35,9 @@ TAIL_BUDGET = 1.5  # times the 99th percentile without a flood
 ROUNDS = 10
 TRIPS = 2_000
 GATEWAY_CORE, OTHER_CORE = 0, 1
+ALONE, FLOODED, CONTROL = 0, 1, 2  # kinds of rounds
+NAMES = {ALONE: "alone", FLOODED: "flooded", CONTROL: "control"}
+ORDERS_TO_FLOOD = "-fc"  # by kind
 
 
 class Flood:
@@ -40,13 +46,13 @@ class Flood:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def turn(self) -> tuple[int, int]:
-        """On or off; messages sent and answered so far."""
+    def turn(self, kind: int) -> tuple[int, int, float]:
+        """What it does from now on; messages sent and answered, its share of its core until now."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(".")
+        self._process.stdin.write(ORDERS_TO_FLOOD[kind])
         self._process.stdin.flush()
-        sent, answered = self._process.stdout.readline().split()
-        return int(sent), int(answered)
+        sent, answered, share = self._process.stdout.readline().split()
+        return int(sent), int(answered), float(share)
 
 
 @contextmanager
@@ -63,51 +69,74 @@ def flooding(exchange: Exchange) -> Iterator[Flood]:
         assert process.wait(30) == 0
 
 
-def _rounds(exchange: Exchange) -> tuple[np.ndarray, np.ndarray, int]:
-    """ns of each trip, [rounds, trips], without and with the flood; answers the flood was sent."""
-    request = orders(1)[0]
-    inbox, scratch = np.zeros(1 << 16, np.uint8), np.zeros(2, np.int64)
-    samples = np.zeros((2, ROUNDS, TRIPS), np.int64)
-    answered = 0
-    with log_in(exchange.address, "T01") as client, flooding(exchange) as flood:
-        number = 1
-        warm_up = np.zeros(200, np.int64)
-        for row in (warm_up, *(samples[kind, each] for each in range(ROUNDS) for kind in (0, 1))):
-            before = 0
-            floods = row.base is samples and bool(np.shares_memory(row, samples[1]))
-            if floods:
-                _, before = flood.turn()
-            args = (PARK, request, number, inbox, row, scratch)
-            assert round_trips(client.fileno(), *args) > 0, "the quoting client lost its connection"
-            if floods:
-                sent, after = flood.turn()
-                assert after > before and sent >= after
-                answered += after - before
-            number += len(row)
-    return samples[0], samples[1], answered
+class Rounds:
+    """Ten of each kind, in turns."""
+
+    def __init__(self) -> None:
+        self.samples = np.zeros((len(ORDERS_TO_FLOOD), ROUNDS, TRIPS), np.int64)  # ns of each trip
+        self.shares = np.zeros(self.samples.shape[:2])  # of its core that the flood took
+        self.answered = 0
+        self._number = 1
+
+    def run(self, exchange: Exchange) -> None:
+        """Measure all of them."""
+        with flooding(exchange) as flood, log_in(exchange.address, "T01") as client:
+            self._quote(client.fileno(), np.zeros(200, np.int64))
+            for each in range(ROUNDS):
+                for kind in (ALONE, FLOODED, CONTROL):
+                    _, before, _ = flood.turn(kind)
+                    self._quote(client.fileno(), self.samples[kind, each])
+                    sent, after, self.shares[kind, each] = flood.turn(ALONE)
+                    assert sent >= after and (after > before) == (kind == FLOODED)
+                    self.answered += after - before
+
+    def _quote(self, descriptor: int, row: np.ndarray) -> None:
+        inbox, scratch = np.zeros(1 << 16, np.uint8), np.zeros(2, np.int64)
+        args = (PARK, orders(1)[0], self._number, inbox, row, scratch)
+        assert round_trips(descriptor, *args) > 0, "the quoting client lost its connection"
+        self._number += len(row)
+
+
+def _ratios(by_kind: np.ndarray) -> dict[str, float]:
+    """The growth in all, and its two parts, whose product it is."""
+    alone, flooded, control = (float(each) for each in by_kind)
+    return {
+        "flooded_to_alone": round(flooded / alone, 2),
+        "by_the_exchange": round(flooded / control, 2),
+        "by_the_process": round(control / alone, 2),
+    }
 
 
 def test_a_flood_beside_a_quoting_client(benchmark: Any, tmp_path: Path) -> None:
-    """How much longer the quoting client waits."""
+    """How much longer the quoting client waits, and how much of that is the exchange's doing."""
     cores = os.sched_getaffinity(0)
+    taken = Rounds()
     with running(tmp_path, Placement("yield", OTHER_CORE, GATEWAY_CORE)) as exchange:
         os.sched_setaffinity(0, {OTHER_CORE})
         try:
-            alone, beside, answered = benchmark.pedantic(_rounds, args=(exchange,), rounds=1)
+            benchmark.pedantic(taken.run, args=(exchange,), rounds=1)
         finally:
             os.sched_setaffinity(0, cores)
-    tails = [np.percentile(each, 99, axis=1) for each in (alone, beside)]
+    tails = np.percentile(taken.samples, 99, axis=2)
+    for kind, name in NAMES.items():
+        samples = taken.samples[kind]
+        benchmark.extra_info[f"{name}_ns"] = figures(samples[np.argmin(tails[kind])])
+        benchmark.extra_info[f"{name}_all_rounds_ns"] = figures(samples)
     # Of the rounds in the middle: the best one of either kind is luck, the worst one the machine's.
-    ratio = float(np.median(tails[1]) / np.median(tails[0]))
+    middle, best = np.median(tails, axis=1), tails.min(axis=1)
+    medians = np.median(np.percentile(taken.samples, 50, axis=2), axis=1)
+    shares = taken.shares.mean(axis=1)
+    tail_ratio = float(middle[FLOODED] / middle[ALONE])
     benchmark.extra_info.update(
-        alone_ns=figures(alone[np.argmin(tails[0])]),
-        flooded_ns=figures(beside[np.argmin(tails[1])]),
-        alone_all_rounds_ns=figures(alone),
-        flooded_all_rounds_ns=figures(beside),
-        flood_answers_per_second=round(answered / (beside.sum() / 1e9)),
-        tail_ratio=round(ratio, 2),
+        flood_answers_per_second=round(taken.answered / (taken.samples[FLOODED].sum() / 1e9)),
+        flood_core_share=round(float(shares[FLOODED]), 3),
+        control_core_share=round(float(shares[CONTROL]), 3),
+        tail_ratio=round(tail_ratio, 2),
+        tail_ratios=_ratios(middle),
+        best_tail_ratios=_ratios(best),
+        median_ratios=_ratios(medians),
         budget=TAIL_BUDGET,
-        met=ratio <= TAIL_BUDGET,
-        rounds=in_turns(tails[1], tails[0]),
+        met=tail_ratio <= TAIL_BUDGET,
+        rounds=in_turns(tails[FLOODED], tails[ALONE]),
     )
-    assert (alone > 0).all() and (beside > 0).all()
+    assert (taken.samples > 0).all()
