@@ -20,11 +20,11 @@ from shm_exchange.errors import ExchangeError
 from shm_exchange.journal_layout import BLOCK_SEAL, PAGE_SIZE
 from shm_exchange.journal_needs import Need
 from shm_exchange.journal_reader import JournalReader
+from shm_exchange.journal_runs import read_runs
 from shm_exchange.journal_segment import (
     JournalDamaged,
     JournalError,
     Owner,
-    read_blocks,
     read_header,
     segment_paths,
     sync_directory,
@@ -141,11 +141,12 @@ def _follows(path: Path, position: int) -> bool:
 
 def _verify_blocks(descriptor: int, position: int, checksum: int, found: dict[str, Any]) -> _Chain:
     chain = _Chain(position, (checksum,))
-    for block, _ in read_blocks(descriptor, PAGE_SIZE, position, checksum):
+    for run in read_runs(descriptor, PAGE_SIZE, position, checksum):
+        block = run.block(-1)
         before = block.previous_checksum if block.kind == BLOCK_SEAL else block.checksum
         chain = _Chain(block.end_position, (block.checksum, before))
-        found["blocks"] += 1
-        found["events"] += block.record_count
+        found["blocks"] += len(run.headers)
+        found["events"] += int(run.headers["count"].sum())
     return chain
 
 

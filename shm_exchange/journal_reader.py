@@ -16,13 +16,13 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from shm_exchange.journal_layout import BLOCK_RECORDS_MAX, CELL_SIZE, PAGE_SIZE
+from shm_exchange.journal_runs import Run, read_runs, warm_up
 from shm_exchange.journal_segment import (
     Block,
     JournalDamaged,
     JournalError,
     Owner,
     SegmentHeader,
-    read_blocks,
     read_header,
     segment_paths,
     unpack_block,
@@ -31,7 +31,6 @@ from shm_exchange.journal_tail import find_tail
 from shm_exchange.messages import EVENT_DTYPE
 
 BATCH_RECORDS_MAX = BLOCK_RECORDS_MAX
-_DIRECT_RECORDS = 2048  # a block of this size is passed on as it is; smaller ones are gathered
 
 
 class _Segment:
@@ -92,6 +91,7 @@ class JournalReader:
         self._open: _Segment | None = None  # the segment used last
         self._block: Block | None = None  # the block read last, and its records
         self._records = np.empty(0, EVENT_DTYPE)
+        warm_up()  # here: whoever may have to read one day does not compile then
         self.refresh()
 
     def refresh(self) -> None:
@@ -135,31 +135,17 @@ class JournalReader:
     def batches(self, position: int, stop: int) -> Iterator[tuple[int, np.ndarray]]:
         """All records of [position, stop) in order, as (first position, EVENT array).
 
-        An array holds at most BATCH_RECORDS_MAX and is valid until the next step: large blocks
-        are passed on without a copy, small ones are gathered. Raise JournalDamaged when the
-        journal does not prove right up to `stop`.
+        An array holds at most BATCH_RECORDS_MAX and is valid until the next step. Raise
+        JournalDamaged when the journal does not prove right up to `stop`.
         """
-        gathered = np.empty(BATCH_RECORDS_MAX, EVENT_DTYPE)
-        target = gathered.view(np.uint8).data
-        filled = 0
-        for block, records in self._blocks(position, stop):
-            skip = max(0, position - block.first_position)
-            records = records[
-                skip * CELL_SIZE : min(block.record_count, stop - block.first_position) * CELL_SIZE
-            ]
-            count = len(records) // CELL_SIZE
-            if filled and (filled + count > BATCH_RECORDS_MAX or count >= _DIRECT_RECORDS):
-                yield position, gathered[:filled]
-                position += filled
-                filled = 0
-            if count >= _DIRECT_RECORDS:
-                yield position, np.frombuffer(records, EVENT_DTYPE)
-                position += count
-                continue
-            target[filled * CELL_SIZE : (filled + count) * CELL_SIZE] = records
-            filled += count
-        if filled:
-            yield position, gathered[:filled]
+        for run in self._runs(position, stop):
+            first = run.end_position
+            records = run.records()
+            first -= len(records)
+            records = records[max(0, position - first) : stop - first]
+            if len(records):
+                yield position, records
+                position += len(records)
 
     def close(self) -> None:
         """Close the files."""
@@ -211,7 +197,7 @@ class JournalReader:
             self.refresh()  # perhaps a segment began since we looked
         return None, 0
 
-    def _blocks(self, position: int, stop: int) -> Iterator[tuple[Block, memoryview]]:
+    def _runs(self, position: int, stop: int) -> Iterator[Run]:
         """Every block with records of [position, stop), over all segments."""
         self.refresh()
         checksums: tuple[int, ...] = ()
@@ -225,15 +211,12 @@ class JournalReader:
             if checksums and segment.header.previous_checksum not in checksums:
                 raise JournalDamaged(path, position, "does not follow the segment before it")
             before = position
-            for each, records in read_blocks(
-                segment.descriptor, block.offset, block.first_position, block.previous_checksum
-            ):
+            start = (block.offset, block.first_position, block.previous_checksum)
+            for run in read_runs(segment.descriptor, *start, stop):
                 # A seal is written later than the next segment, which names the block before it.
-                checksums = (each.checksum, each.previous_checksum)
-                position = max(position, each.end_position)
-                if each.record_count:
-                    yield each, records
-                if position >= stop:
-                    return
+                last = run.block(-1)
+                checksums = (last.checksum, last.previous_checksum)
+                position = run.end_position
+                yield run
             if position == before:
                 raise JournalDamaged(path, position, "the checksum of the records is wrong")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -40,7 +39,10 @@ from shm_exchange.messages import EVENT
 _CODES = {"u1": "B", "u2": "H", "u4": "I", "i8": "q", "u8": "Q"}
 _BLOCK = struct.Struct("<" + "".join(_CODES[each.type] for each in BLOCK_HEADER.fields))
 _CHECKED_SIZE = BLOCK_HEADER.offset_of("checksum")
-_BUFFER_SIZE = 4 << 20  # holds three of the largest blocks
+_BLOCK_NAMES = (
+    *("kind", "flags", "first_position", "count", "written_ns", "durable"),
+    *("records_checksum", "previous_checksum", "checksum"),
+)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -259,37 +261,10 @@ def unpack_block(data: bytes | memoryview, start: int, offset: int) -> Block | N
     return Block(offset, kind, flags, first_position, count, *rest)
 
 
-def read_blocks(
-    descriptor: int, offset: int, position: int, checksum: int
-) -> Iterator[tuple[Block, memoryview]]:
-    """Blocks from `offset` on, each with its records, as long as everything proves right.
-
-    checksum: of the header before. The records are a view of a buffer that the next step reuses.
-    """
-    buffer = memoryview(bytearray(_BUFFER_SIZE))
-    filled = start = 0
-    while True:
-        block = unpack_block(buffer[:filled], start, offset)
-        if block is None and filled - start >= CELL_SIZE:
-            return
-        if block is None or start + block.end_offset - offset > filled:
-            # Not wholly in the buffer: move what is there to the front and read on.
-            buffer[: filled - start] = buffer[start:filled]
-            filled -= start
-            start = 0
-            got = os.preadv(descriptor, [buffer[filled:]], offset + filled)
-            if got == 0:
-                return
-            filled += got
-            continue
-        if (block.first_position, block.previous_checksum) != (position, checksum):
-            return
-        records = buffer[start + CELL_SIZE : start + block.end_offset - offset]
-        if xxh3_64_intdigest(records) != block.records_checksum:
-            return
-        yield block, records
-        start += block.end_offset - offset
-        offset, position, checksum = block.end_offset, block.end_position, block.checksum
+def block_of(header: np.void, offset: int) -> Block:
+    """The block whose header, a BLOCK_HEADER that was proven, stands at `offset` of its file."""
+    fields = (int(header[name]) for name in _BLOCK_NAMES)
+    return Block(offset, *fields)
 
 
 def seal_segment(end: SegmentEnd, *, ended: bool = False) -> None:

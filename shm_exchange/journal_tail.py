@@ -25,12 +25,12 @@ from shm_exchange.journal_layout import (
     CELL_SIZE,
     PAGE_SIZE,
 )
+from shm_exchange.journal_runs import read_runs
 from shm_exchange.journal_segment import (
     Block,
     JournalDamaged,
     Owner,
     TornHeader,
-    read_blocks,
     read_header,
     segment_paths,
     unpack_block,
@@ -118,13 +118,16 @@ def _segment_end(path: Path, owner: Owner, before: Tail | None) -> Tail | None:
             return None
         position, checksum = header.first_position, header.checksum
         tail = Tail(path, PAGE_SIZE, position, checksum, checksum, 0)
-        for block, _ in read_blocks(file.fileno(), PAGE_SIZE, position, checksum):
-            position = block.end_position
-            if block.flags & BLOCK_COMMIT:
+        for run in read_runs(file.fileno(), PAGE_SIZE, position, checksum):
+            position = run.end_position
+            commits = np.flatnonzero(run.headers["flags"] & BLOCK_COMMIT)
+            if len(commits):
+                block = run.block(int(commits[-1]))
                 sealed = block.kind == BLOCK_SEAL
                 earlier = block.previous_checksum if sealed else block.checksum
                 ended = block.flags & BLOCK_ENDED != 0
-                tail = Tail(path, block.end_offset, position, block.checksum, earlier, 0, ended)
+                end = (block.end_offset, block.end_position)
+                tail = Tail(path, *end, block.checksum, earlier, 0, ended)
         return tail._replace(torn_records=position - tail.position)
 
 

@@ -60,7 +60,7 @@ MARKET_WORDS = {
 OWNERS = {
     r"\bllvmlite\b": {
         *("ringbuf/atomics.py", "ringbuf/bits.py", "ringbuf/whole_record.py"),
-        *("ringbuf/by_address.py", "ringbuf/inner_code.py"),
+        *("ringbuf/by_address.py", "ringbuf/inner_code.py", "ringbuf/checksum.py"),
     },
     r"\b(njit|CPUDispatcher)\b": {"ringbuf/jit.py", "ringbuf/inner_code.py"},
     r"\bExternalFunction\b": {"ringbuf/syscalls.py"},
