@@ -8,22 +8,41 @@ from __future__ import annotations
 import ctypes
 import signal
 import sys
+from typing import NamedTuple
 
 import numpy as np
 
 from ringbuf import broadcast, host, spsc
 from ringbuf.atomics import pause
-from ringbuf.bits import at
+from ringbuf.bits import at, copy_record
 from ringbuf.broadcast import READY
 from ringbuf.jit import cold_kernel, kernel
 from ringbuf.segment import attach_broadcast, attach_spsc
+from ringbuf.state import State
 from ringbuf.syscalls import monotonic_ns
 
 RECORD_DTYPE = np.dtype([(f"word_{number}", "<i8") for number in range(8)])
 DIGEST, IDENTITY = 1, 1
 CONSUME_STEP = 1024  # as in the C program: how often the reader gives room back
+COPIES = 256  # 16 KiB: they stay in the first cache
 PAUSES = 32  # of a reader that has found nothing, as in the C program
 LAST = -1  # a request that ends the server
+
+
+@State.register
+class Copies(NamedTuple):
+    """Where a reader copies records to."""
+
+    records: np.ndarray  # RECORD[COPIES]
+    words: np.ndarray  # int64[8 * COPIES], the same memory
+
+
+def create_copies() -> Copies:
+    """A line of memory for each record."""
+    raw = np.zeros(8 * COPIES + 7, np.int64)
+    first = -raw.ctypes.data % 64 // 8
+    words = raw[first : first + 8 * COPIES]
+    return Copies(words.view(RECORD_DTYPE), words)
 
 
 @kernel
@@ -48,10 +67,14 @@ def serve(requests, answers):
 @kernel
 def ask(requests, answers, position, count, record, out):
     """Make `count` round trips from `position` on; the new position, or -1 for a wrong answer."""
+    mask, room = len(requests.records) - 1, 0
     for trip in range(position, position + count):
         record[0]["word_0"] = trip
-        while spsc.offer(requests, trip, record) == spsc.FULL:
-            pause()
+        while room <= 0:  # asked once for many: the server goes on storing to that line
+            room = spsc.room(requests, trip)
+        room -= 1
+        requests.records[at(trip & mask)] = record[0]
+        spsc.publish(requests, trip + 1)
         while broadcast.poll(answers, trip, out) != READY:
             pause()
         if out[0]["word_0"] != trip:
@@ -71,21 +94,18 @@ def ask_each(requests, answers, position, samples, record, out, scratch):
 
 
 @kernel
-def produce(ring, count):
-    """Publish `count` records one by one, as fast as the gating reader lets us."""
+def produce(ring, prepared, count):
+    """Publish `count` records one by one, as fast as the gating reader lets us.
+
+    prepared: RECORD[1], written as one value; word_0 is the position then.
+    """
     mask = len(ring.records) - 1
     for position in range(count):
         while broadcast.claim(ring, position, 1) == 0:
             pause()
-        record = ring.records[at(position & mask)]
-        record["word_0"] = position
-        record["word_1"] = position + 1
-        record["word_2"] = position + 2
-        record["word_3"] = position + 3
-        record["word_4"] = position + 4
-        record["word_5"] = position + 5
-        record["word_6"] = position + 6
-        record["word_7"] = position + 7
+        index = position & mask
+        copy_record(ring.records, index, prepared, 0)
+        ring.records[at(index)]["word_0"] = position
         broadcast.publish(ring, position + 1)
     return count
 
@@ -98,8 +118,19 @@ def _give_room():
 
 
 @kernel
-def consume(ring, position, count, totals):
-    """Read `count` records one by one, each judged; the new position, or -1 when lapped."""
+def _added(total, words):
+    for number in range(len(words)):
+        total += words[at(number)]
+    return total
+
+
+@kernel
+def consume(ring, position, count, copies, totals):
+    """Copy `count` records one by one, each judged; the new position, or -1 when lapped.
+
+    copies: COPIES records and their words, which are added up when all are there. `position` and
+    `count` are multiples of COPIES.
+    """
     mask, seen = len(ring.records) - 1, broadcast.published(ring)
     total = totals[0]
     for place in range(position, position + count):
@@ -107,12 +138,11 @@ def consume(ring, position, count, totals):
             seen = broadcast.published(ring)
             if seen <= place:
                 _give_room()
-        record = ring.records[at(place & mask)]
-        part = record["word_0"] + record["word_1"] + record["word_2"] + record["word_3"]
-        part += record["word_4"] + record["word_5"] + record["word_6"] + record["word_7"]
+        copy_record(copies.records, place & (COPIES - 1), ring.records, place & mask)
         if broadcast.overwritten(ring, place):
             return -1
-        total += part
+        if (place + 1) % COPIES == 0:
+            total = _added(total, copies.words)
         if (place + 1) % CONSUME_STEP == 0:
             broadcast.record_until(ring, place + 1)
     totals[0] = total
@@ -120,7 +150,7 @@ def consume(ring, position, count, totals):
 
 
 @cold_kernel
-def consume_each(ring, position, count, nanoseconds, totals, clock):
+def consume_each(ring, position, count, nanoseconds, copies, totals, clock):
     """As `consume`, in stretches without a pause between them; ns of each in nanoseconds.
 
     A pause would let the publisher fill the ring: a reader that then runs behind copies whole
@@ -128,7 +158,7 @@ def consume_each(ring, position, count, nanoseconds, totals, clock):
     """
     before = monotonic_ns(clock)
     for stretch in range(len(nanoseconds)):
-        position = consume(ring, position, count, totals)
+        position = consume(ring, position, count, copies, totals)
         if position < 0:
             break
         after = monotonic_ns(clock)
@@ -143,9 +173,10 @@ def main(kind: str, name: str, cpu: str, count: str) -> None:
     host.pin(int(cpu))
     _, ring = attach_broadcast(name + ".ring", RECORD_DTYPE, DIGEST)
     if kind == "produce":
-        produce(ring, 0)
+        prepared = np.arange(8, dtype=np.int64).view(RECORD_DTYPE)
+        produce(ring, prepared, 0)
         print("READY", flush=True)
-        produce(ring, int(count))
+        produce(ring, prepared, int(count))
         return
     _, requests = attach_spsc(name + ".requests", RECORD_DTYPE, DIGEST)
     last = np.full(1, LAST, np.int64).repeat(8).view(RECORD_DTYPE)
