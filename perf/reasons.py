@@ -33,7 +33,7 @@ REASONS = MappingProxyType(
         "TCP order to answer, parking, 99 %": (
             "the matcher slept and had to be woken on another core: the gateway rang it for 16 to"
             " 18 of 100 orders, and as many took 52 us instead of 20; the echo and its client are"
-            " woken on one core. To look four times as long before a sleep makes it 1 to 4 of 100,"
+            " woken on one core. To look four times as long before a sleep makes it 0 to 8 of 100,"
             " and the 99 % worse (84 to 116 us): the gateway then keeps the client's core"
         ),
         "journal replay, smallest groups": (
