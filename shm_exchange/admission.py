@@ -94,9 +94,9 @@ def is_live(market, commands, index, user_ref):
 
 @kernel
 def is_offered(market, slot, source):
-    """1 when the slot is the source's own and holds no order.
+    """1 when the slot is the source's own and holds no order. source: not 0, which owns none.
 
-    The first source owns no orders: no session is logged in there, so none gets so far.
+    The limit of slots binds those that were never used.
     """
     if slot >> SLOT_BITS != source:
         return 0

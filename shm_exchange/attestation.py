@@ -14,8 +14,7 @@ from shm_exchange.messages import GATEWAY_LIMIT
 @cold_kernel
 def attestation(market):
     """Hash of the market as it is between two commands."""
-    scalars = market.scalars[0]
-    value = mix(wrapping_add(scalars["hash"], scalars["orders"]))
+    value = mix(market.scalars[0]["hash"])
     for source in range(GATEWAY_LIMIT):
         value = mix(wrapping_add(value, market.gateways[at(source)]["command_next"]))
     return value

@@ -21,6 +21,12 @@ class NotRunningError(ExchangeError):
     """There is no running exchange of this name."""
 
 
+class OutgrownError(ExchangeError):
+    """What is kept needs more than is configured now."""
+
+    exit_code = EXIT_CONFIGURATION
+
+
 class UnfitHostError(ExchangeError):
     """The host does not give what the exchange needs; trying again would not help."""
 

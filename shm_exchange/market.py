@@ -52,8 +52,8 @@ RESTING = 2
 ORDER = Record(
     name="order",
     size=64,
-    doc="A live order. One cache line; what matching never reads is not here. Words that a command "
-    "or an event has too are laid out as there, so that they are copied whole.",
+    doc="A live order. One cache line; what matching never reads is not here. What a command or an "
+    "event has too is at the same place of a word, so that words are copied.",
     fields=(
         Field("reference", "i8", doc="position of the event that gave it its place in the queue"),
         Field("state", "u1", doc="FREE, WORKING, RESTING"),

@@ -12,10 +12,8 @@ from ringbuf.jit import kernel
 from ringbuf.whole_record import copy_words, part_of_word, read_word, write_words
 from shm_exchange.emit import HEAD, HIDDEN, KEPT, ORIGIN, PLACE
 from shm_exchange.market import ORDER, WORKING
-from shm_exchange.messages import COMMAND, CommandFlag, EventFlag, EventKind
+from shm_exchange.messages import COMMAND, CommandFlag, EventFlag
 
-ACCEPTED = int(EventKind.ACCEPTED)
-REPLACED = int(EventKind.REPLACED)
 STAYS = int(CommandFlag.STAY_ON_DISCONNECT)
 LEAVES = int(CommandFlag.LEAVES_ON_DISCONNECT)
 GTC = int(CommandFlag.GTC)

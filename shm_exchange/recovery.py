@@ -13,7 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ringbuf.broadcast import NO_GATE, Broadcast
+from ringbuf.errors import LayoutError
 from shm_exchange.config import Configuration
+from shm_exchange.errors import OutgrownError
 from shm_exchange.groups import whole_groups
 from shm_exchange.history import History, joined
 from shm_exchange.instruments import firm_word, instrument_rows
@@ -81,7 +83,8 @@ def recover(
 
     ring: None when nothing runs: the state then is that at the journal's last commit. With a live
     ring, that at what was published when recovery ended; go on from `position`.
-    Raise JournalError (damaged, or too short) or LayoutError; `market` is useless then.
+    Raise JournalError (damaged, or too short), LayoutError, or OutgrownError when orders have had
+    more slots than are configured now; `market` is useless then.
     """
     reader = JournalReader(directory, owner)
     try:
@@ -100,7 +103,19 @@ def recover(
         reader.close()
     if ring is not None:
         position = catch_up(market, History(ring, directory, owner), position)
+    _check_slots(market)
     return Recovered(position, snapshot, position - start, skipped)
+
+
+def _check_slots(market: Market) -> None:
+    """A gateway's orders must have places in what is configured now."""
+    configured = int(market.scalars[0]["slots_per_gateway"])
+    used = int(market.gateways["slots_high_water"].max())
+    if used > configured:
+        raise OutgrownError(
+            f"slots_per_gateway = {configured} is less than the {used} slots that orders of this"
+            f" exchange have had; set it to {used} or more"
+        )
 
 
 def load_snapshot_only(market: Market, directory: Path, owner: Owner, ring: Broadcast) -> int:
@@ -149,7 +164,7 @@ def _load_newest(
             raise JournalDamaged(reader.directory, stop, reason)
         try:
             loaded = load_snapshot(path, market, owner)
-        except SnapshotError as error:
+        except (SnapshotError, LayoutError) as error:
             skipped.append(str(error))
             continue
         if loaded != position:

@@ -307,18 +307,6 @@ def apply(market, events, index, position):
 
 
 @kernel
-def apply_batch(market, events, first, count, position):
-    """Apply `count` events of `events` (capacity a power of two) from masked subscript `first` on.
-
-    position: of the first of them. Returns the position behind the last.
-    """
-    mask = len(events) - 1
-    for offset in range(count):
-        apply(market, events, (first + offset) & mask, position + offset)
-    return position + count
-
-
-@kernel
 def apply_all(market, events, position):
     """Apply the whole array of events (any length), the first of which is at `position`."""
     for index in range(len(events)):

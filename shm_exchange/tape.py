@@ -29,6 +29,7 @@ def play(market, commands, first, last, source, ring, position, batch):
         limit = position + room - SWEEP_ROOM
         if scalars["continuing_kind"] != 0:
             position = resume(market, ring, position, limit)
+            scalars["position"] = position
         else:
             batch_last = min(last, first + batch)
             while first < batch_last and position < limit:
@@ -51,7 +52,6 @@ def play(market, commands, first, last, source, ring, position, batch):
                 )
                 first = following
             note_progress(market, source, first, position)
-        scalars["position"] = position
         publish(ring, position)
     return first
 

@@ -19,8 +19,8 @@ from journal_cases import (
     same_market,
 )
 
-from ringbuf.errors import LayoutError
 from shm_exchange.config import built_in
+from shm_exchange.errors import OutgrownError
 from shm_exchange.journal import Journal, record_bytes
 from shm_exchange.journal_layout import PAGE_SIZE
 from shm_exchange.journal_segment import JournalDamaged, JournalError
@@ -96,14 +96,25 @@ def test_damaged_snapshots_are_skipped(tmp_path: Path) -> None:
 
 
 def test_snapshot_of_another_layout(tmp_path: Path) -> None:
-    """Goal: another layout is refused by name, not skipped."""
+    """Goal: another build's is said to be skipped, and the journal is replayed from its start."""
     write_journal(tmp_path)
     path = write_snapshot(replica_at(1000), tmp_path, OWNER, NOW_NS)
     data = bytearray(path.read_bytes())
     data[8] = 9  # the version
     path.write_bytes(data)
-    with pytest.raises(LayoutError, match=path.name):
-        recover(fresh_market(), tmp_path, OWNER)
+    recovered = recover(fresh_market(), tmp_path, OWNER)
+    assert recovered.snapshot is None
+    assert [path.name in each for each in recovered.skipped] == [True]
+
+
+def test_fewer_slots_than_orders_have_had(tmp_path: Path) -> None:
+    """Goal: a smaller partition is refused with what is needed before any gateway starts."""
+    write_journal(tmp_path)
+    market = fresh_market()
+    market.scalars["slots_per_gateway"] = 3
+    used = int(replica_at(len(events())).gateways["slots_high_water"].max())
+    with pytest.raises(OutgrownError, match=f"set it to {used} or more"):
+        recover(market, tmp_path, OWNER)
 
 
 def test_snapshot_beyond_the_journal(tmp_path: Path) -> None:
