@@ -27,7 +27,7 @@ MODULE = "shm_exchange.matching"
 ALONE = ENGINES.replace("[[engine]]", "[[engine]]\nstandbys = 0\nrecorder = false")
 CRASHES, LOOPS, BREAKS = "WILD", "LOOP", "BREAK"
 
-PLACE = '    kind = command["kind"]\n    if kind == ENTER:\n        position = enter('
+PLACE = '    kind = command["kind"]\n    if kind == ENTER:\n        return enter('
 PLANTED = f"""\
     kind = command["kind"]
     if kind == ENTER:
@@ -38,7 +38,7 @@ PLANTED = f"""\
             if load_acquire(ring.cursors, 0) < 0:
                 planted = 0
         assert planted != {int.from_bytes(BREAKS.ljust(8).encode(), "little")}
-        position = enter("""
+        return enter("""
 
 
 @pytest.fixture(scope="module")
