@@ -21,10 +21,10 @@ from shm_exchange.admission import (
 from shm_exchange.book import side_number
 from shm_exchange.emit import emit_ignored, emit_rejected
 from shm_exchange.messages import CommandFlag, EventFlag, EventKind, Ignored, Reject
-from shm_exchange.order_entry import DISPLAY_HIDDEN, begin, head_of, hidden_flag, origin_of
+from shm_exchange.order_entry import DISPLAY_HIDDEN, head_of, origin_of
 from shm_exchange.order_tags import load_tags
-from shm_exchange.order_terms import cancel_at_entry, tags_fault
-from shm_exchange.starting import begin_with_tags, enter_into_book, go_on
+from shm_exchange.order_terms import tags_fault
+from shm_exchange.starting import go_on, go_on_special
 
 FLAG_TAGS = int(CommandFlag.TAGS)
 ACCEPTED = int(EventKind.ACCEPTED)
@@ -85,29 +85,22 @@ def _enter_special(market, commands, index, follower, source, source_next, ring,
     slot = np.int64(command["slot"])
     note_user_ref(market, command)
     count_slot(market, source, slot)
-    head = head_of(commands, index) | hidden_flag(command["display"])
-    event = begin(
+    return go_on_special(
         market,
         commands,
         index,
         slot,
         ACCEPTED,
-        head,
+        head_of(commands, index),
         origin_of(commands, index),
         read_word(commands, index, "price"),
         (np.int64(0), np.int64(0)),
-        0,
+        np.int64(has_tags),
         source_next,
         ring,
         position,
+        limit,
     )
-    position += 1
-    if has_tags:
-        fate = begin_with_tags(market, slot, event, ring, position)
-        position += 1
-        if fate:
-            return cancel_at_entry(market, slot, fate, source_next, ring, position)
-    return enter_into_book(market, slot, event, source_next, ring, position, limit)
 
 
 @kernel

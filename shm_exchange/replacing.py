@@ -17,13 +17,11 @@ from shm_exchange.emit import emit_cancelled, emit_ignored, emit_rejected
 from shm_exchange.messages import Cause, CommandFlag, EventFlag, EventKind, Ignored, Reject
 from shm_exchange.order_entry import (
     DISPLAY_HIDDEN,
-    begin,
     head_again,
-    hidden_flag,
     origin_again,
 )
-from shm_exchange.order_terms import cancel_at_entry, release_terms, replacement_fault
-from shm_exchange.starting import begin_with_tags, enter_into_book, go_on
+from shm_exchange.order_terms import release_terms, replacement_fault
+from shm_exchange.starting import go_on, go_on_special
 
 REASON_USER = ord("U")
 REASON_SYSTEM = ord("Z")
@@ -98,29 +96,22 @@ def _replace_special(
     if has_tags:
         release_terms(market, slot)
     order = market.orders[at(slot)]
-    head = head_again(market, commands, index, slot) | hidden_flag(command["display"])
-    event = begin(
+    return go_on_special(
         market,
         commands,
         index,
         slot,
         REPLACED,
-        head,
+        head_again(market, commands, index, slot),
         origin_again(market, commands, index, slot),
         (left << 32) | np.int64(command["price"]),
         (np.int64(order["executed"]), np.int64(order["decremented"])),
-        0,
+        np.int64(has_tags),
         source_next,
         ring,
         position,
+        limit,
     )
-    position += 1
-    if has_tags:
-        fate = begin_with_tags(market, slot, event, ring, position)
-        position += 1
-        if fate:
-            return cancel_at_entry(market, slot, fate, source_next, ring, position)
-    return enter_into_book(market, slot, event, source_next, ring, position, limit)
 
 
 @kernel

@@ -7,9 +7,9 @@ from ringbuf.jit import cold_kernel, kernel
 from ringbuf.whole_record import read_word
 from shm_exchange.book import USER_REF, rest_on, rest_plain, side_number
 from shm_exchange.messages import EventFlag
-from shm_exchange.order_entry import FLAGS_SHIFT, begin
+from shm_exchange.order_entry import FLAGS_SHIFT, begin, hidden_flag
 from shm_exchange.order_tags import SHARES_AHEAD_ASKED, emit_tags, keep_tags
-from shm_exchange.order_terms import entry_fate, take_terms
+from shm_exchange.order_terms import cancel_at_entry, entry_fate, take_terms
 from shm_exchange.shares_ahead import say_shares_ahead
 from shm_exchange.sweep import TIF_IOC, crosses, sweep
 
@@ -67,7 +67,7 @@ def go_on(
 
 
 @cold_kernel
-def begin_with_tags(market, slot, event, ring, position):
+def _begin_with_tags(market, slot, event, ring, position):
     """Give the order the tags in the scratch row: 0, or why it is cancelled once accepted.
 
     `event` is complete but for them; they are at `position`.
@@ -83,7 +83,7 @@ def begin_with_tags(market, slot, event, ring, position):
 
 
 @cold_kernel
-def enter_into_book(market, slot, event, source_next, ring, position, limit):
+def _enter_into_book(market, slot, event, source_next, ring, position, limit):
     """Rest the order at once, or let it trade. `event` (ACCEPTED, REPLACED) says which it did."""
     order = market.orders[at(slot)]
     number = side_number(np.int64(order["instrument"]), order["side"])
@@ -92,3 +92,46 @@ def enter_into_book(market, slot, event, source_next, ring, position, limit):
         event["flags"] |= RESTS
         return position
     return sweep(market, slot, source_next, ring, position, limit)
+
+
+@cold_kernel
+def go_on_special(
+    market,
+    commands,
+    index,
+    slot,
+    kind,
+    head,
+    origin,
+    terms,
+    chain,
+    has_tags,
+    source_next,
+    ring,
+    position,
+    limit,
+):
+    """`go_on` with an order that has tags, in the scratch row, or is hidden."""
+    head |= hidden_flag(commands[at(index)]["display"])
+    event = begin(
+        market,
+        commands,
+        index,
+        slot,
+        kind,
+        head,
+        origin,
+        terms,
+        chain,
+        0,
+        source_next,
+        ring,
+        position,
+    )
+    position += 1
+    if has_tags:
+        fate = _begin_with_tags(market, slot, event, ring, position)
+        position += 1
+        if fate:
+            return cancel_at_entry(market, slot, fate, source_next, ring, position)
+    return _enter_into_book(market, slot, event, source_next, ring, position, limit)
