@@ -13,6 +13,9 @@ Two things are compared, never a time by itself:
   above no change. The fifth is there because the rounds of one run do not show what differs
   between runs: where memory lies, and what a neighbour on a shared machine does.
 
+What is a regression by its times is measured again, alone, as often as `--again` says, and must be
+one each time (perf/again.py).
+
 Times of unlike machines are not compared, nor counts of unlike toolchains. Exit codes: 0 no worse,
 1 worse or incomplete, 2 there is nothing that could be compared, or no baseline.
 """
@@ -20,12 +23,13 @@ Times of unlike machines are not compared, nor counts of unlike toolchains. Exit
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 import numpy as np
 
+from perf import again as repeated
 from perf import machine
 from perf.results_file import Benchmark, Results, ResultsError, load
 
@@ -146,12 +150,36 @@ def _times(one: Benchmark, other: Benchmark, unlike: list[str]) -> Verdict:
     return Verdict(one.name, state, change, f"{reason}, noise {low:+.1%} to {high:+.1%}")
 
 
+def confirmed(before: Results, verdicts: list[Verdict], times: int) -> list[Verdict]:
+    """The verdicts, once what is worse by its times was measured again. Raises ResultsError."""
+    suspects = {
+        each.name
+        for each in verdicts
+        if each.state == WORSE and before.benchmarks[each.name].instructions is None
+    }
+
+    def is_worse(results: Results, name: str) -> bool:
+        found = [each.state for each in compare(before, results) if each.name == name]
+        return found not in ([SAME], [BETTER])
+
+    still = repeated.always(suspects, is_worse, times, repeated.measure)
+    found = []
+    for each in verdicts:
+        if each.name in suspects - still:
+            each = replace(each, state=SAME, reason=f"{each.reason}; not when measured again")
+        found.append(each)
+    return found
+
+
 @click.command(help="Compare a run of the benchmarks with a stored one.")
 @click.argument("baseline", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path), default=NEW)
 @click.option("--partial", is_flag=True, help="Do not ask for every benchmark of the baseline.")
+@click.option(
+    "--again", default=0, help="Measure what is worse so often again; each must be worse."
+)
 @click.option("--check", is_flag=True, help="Only say whether NEW, once written, can be compared.")
-def main(baseline: Path, new: Path, partial: bool, check: bool) -> None:
+def main(baseline: Path, new: Path, partial: bool, again: int, check: bool) -> None:
     """Print one line for each benchmark; the exit code says whether any is worse."""
     if check:
         if lack := unfit(baseline, new):
@@ -160,10 +188,10 @@ def main(baseline: Path, new: Path, partial: bool, check: bool) -> None:
         return
     try:
         before, after = load(baseline), load(new)
+        verdicts = confirmed(before, compare(before, after), again)
     except ResultsError as error:
         click.echo(error, err=True)
         sys.exit(2)
-    verdicts = compare(before, after)
     for verdict in verdicts:
         click.echo(verdict)
     lost = [] if partial else missing(before, after)

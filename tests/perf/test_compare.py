@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from perf.compare import BETTER, NOT_COMPARED, SAME, WORSE, compare, grown, main
+from perf.compare import BETTER, NOT_COMPARED, SAME, WORSE, compare, confirmed, grown, main
 from perf.results_file import INSTRUCTIONS, MORE, in_turns, load
 from tests.perf.results import benchmark, write
 
@@ -175,6 +175,33 @@ def test_make_refuses_it_at_once(tmp_path: Path, baseline: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
     assert done.returncode == 2 and kept.exists()
     assert baseline in done.stderr and "-m pytest" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("runs", "wanted"),
+    [([1.5], WORSE), ([1.5, 1.0], SAME), ([1.5, 1.5, 1.5], WORSE), ([1.5, 1.5, 1.0], SAME)],
+)
+def test_what_is_worse_is_worse_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: list[float], wanted: str
+) -> None:
+    """Only a suspect is measured again, and only until it is none."""
+    files = iter(write(tmp_path / f"{n}.json", timed(n, slower=s)) for n, s in enumerate(runs, 1))
+    before, after = load(write(tmp_path / "before.json", timed(99))), load(next(files))
+    monkeypatch.setattr("perf.again.measure", lambda names: load(next(files)))
+    (found,) = confirmed(before, compare(before, after), len(runs) - 1)
+    assert found.state == wanted
+    assert not list(files)
+
+
+def test_a_suspect_that_is_not_measured_again_stays_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = load(write(tmp_path / "before.json", timed(1)))
+    after = load(write(tmp_path / "after.json", timed(2, slower=1.5)))
+    empty = load(write(tmp_path / "empty.json"))
+    monkeypatch.setattr("perf.again.measure", lambda names: empty)
+    (found,) = confirmed(before, compare(before, after), 2)
+    assert found.state == WORSE
 
 
 def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
