@@ -33,6 +33,15 @@ if COMPILED:
         return types.uint64(types.int64), generate
 
     @intrinsic
+    def is_within(typing_context, value, count):  # type: ignore[no-untyped-def]
+        """Whether 0 <= value < count, by one comparison; count is not negative."""
+
+        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            return builder.icmp_unsigned("<", arguments[0], arguments[1])
+
+        return types.boolean(types.int64, types.int64), generate
+
+    @intrinsic
     def trailing_zeros(typing_context, word):  # type: ignore[no-untyped-def]
         """Number of zero bits below the lowest set bit; word != 0."""
 
@@ -232,6 +241,10 @@ else:
         """A subscript that is known not to be negative."""
         assert position >= 0
         return int(position)
+
+    def is_within(value, count):  # type: ignore[no-untyped-def]
+        """Whether 0 <= value < count; count is not negative."""
+        return 0 <= value < count
 
     def trailing_zeros(word):  # type: ignore[no-untyped-def]
         """Number of zero bits below the lowest set bit; word != 0."""

@@ -486,6 +486,15 @@ struct level {
 };
 _Static_assert(sizeof(struct level) == 16, "size");
 
+#define BRANCH_SIZE 8
+#define BRANCH_UPPER 0
+#define BRANCH_NODE 4
+struct branch {
+    int32_t upper;
+    int32_t node;
+};
+_Static_assert(sizeof(struct branch) == 8, "size");
+
 #define BOOK_SIDE_SIZE 64
 #define BOOK_SIDE_BEST 0
 #define BOOK_SIDE_MIRROR 8
@@ -617,6 +626,7 @@ _Static_assert(sizeof(struct gateway) == 64, "size");
 #define SCALARS_CONTINUING_KIND 136
 #define SCALARS_ROLLED 144
 #define SCALARS_STAGE 152
+#define SCALARS_LEAVES 156
 #define SCALARS_MASS_FIRM 160
 #define SCALARS_MASS_INSTRUMENT 164
 #define SCALARS_MASS_SESSION 166
@@ -652,7 +662,8 @@ struct scalars {
     int64_t differs;
     int64_t continuing_kind;
     int64_t rolled;
-    int64_t stage;
+    int32_t stage;
+    int32_t leaves;
     int32_t mass_firm;
     uint16_t mass_instrument;
     uint16_t mass_session;

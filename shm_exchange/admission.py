@@ -5,8 +5,8 @@ A gateway has checked most of it before; what could hurt somebody else is checke
 
 import numpy as np
 
-from ringbuf.bits import at
-from ringbuf.jit import kernel
+from ringbuf.bits import at, is_within
+from ringbuf.jit import cold_kernel, kernel
 from ringbuf.whole_record import part_of_word, read_word
 from shm_exchange.book import add_to_hash, user_ref_weight
 from shm_exchange.market import FREE, RESTING, SESSION
@@ -81,9 +81,12 @@ def use_user_ref(market, command):
 
 @kernel
 def is_live(market, commands, index, user_ref):
-    """1 when the slot of `commands[index]` holds a resting order of its session as `user_ref`."""
+    """1 when the slot of `commands[index]` holds a resting order of its session as `user_ref`.
+
+    Slot 0 never holds one.
+    """
     slot = np.int64(commands[at(index)]["slot"])
-    if slot <= 0 or slot >= len(market.orders):
+    if not is_within(slot, len(market.orders)):
         return 0
     order = market.orders[at(slot)]
     if order["state"] != RESTING or order["user_ref"] != user_ref:
@@ -98,12 +101,27 @@ def is_offered(market, slot, source):
 
     The limit of slots binds those that were never used.
     """
-    if slot >> SLOT_BITS != source:
-        return 0
-    number = slot & SLOT_INDEX_MASK
-    if number >= market.gateways[at(source)]["slots_high_water"]:
-        if number >= market.scalars[0]["slots_per_gateway"]:
+    number = slot - (source << SLOT_BITS)
+    if not is_within(number, np.int64(market.gateways[at(source)]["slots_high_water"])):
+        if not is_within(number, np.int64(market.scalars[0]["slots_per_gateway"])):
             return 0
+    return 1 if market.orders[at(slot)]["state"] == FREE else 0
+
+
+@cold_kernel
+def _claim_unused(market, slot, source):
+    if not is_offered(market, slot, source):
+        return 0
+    count_slot(market, source, slot)
+    return 1
+
+
+@kernel
+def claim(market, slot, source):
+    """`is_offered`, and if it is: `count_slot`. One question when the slot was used before."""
+    number = slot - (source << SLOT_BITS)
+    if not is_within(number, np.int64(market.gateways[at(source)]["slots_high_water"])):
+        return np.int64(_claim_unused(market, slot, source))
     return 1 if market.orders[at(slot)]["state"] == FREE else 0
 
 
@@ -122,7 +140,7 @@ def price_fault(market, instrument, price, quantity):
     row = market.instruments[at(instrument)]
     if price < row["price_min"] or price > row["price_max"]:
         return INVALID_PRICE
-    if quantity < 1 or quantity > row["quantity_max"]:
+    if not is_within(quantity - 1, np.int64(row["quantity_max"])):
         return INVALID_QUANTITY
     if not has_pages(market):
         return NO_CAPACITY
@@ -131,7 +149,7 @@ def price_fault(market, instrument, price, quantity):
 
 @kernel
 def may_enter(market, command, source):
-    """1 when an ENTER is accepted, but for what its tags say; else somebody must find out why."""
+    """1 when an ENTER is accepted, if its slot is free and its tags are good."""
     if not speaks(market, command, source, ABLE) or not is_unused(market, command):
         return 0
     instrument = np.int64(command["instrument"])
@@ -139,9 +157,8 @@ def may_enter(market, command, source):
         return 0
     if market.instruments[at(instrument)]["state"] != STATE_OPEN:
         return 0
-    if price_fault(market, instrument, command["price"], np.int64(command["quantity"])):
-        return 0
-    return is_offered(market, np.int64(command["slot"]), source)
+    fault = price_fault(market, instrument, command["price"], np.int64(command["quantity"]))
+    return 0 if fault else 1
 
 
 @kernel

@@ -178,42 +178,60 @@ def _put(market, number, slot, flags, special):
 
 @kernel
 def rest_plain(market, number, slot, position, flags, terms, user_ref, session):
-    """`rest` of an order that has just begun and has nothing SPECIAL; nothing is read from it.
+    """`rest` of an order that is about to begin and has nothing SPECIAL; nothing of it is touched.
 
     position: of its event. terms: its word with price and leaves. user_ref: in the upper half.
+    Returns the slot of the order before it, or 0, and its level.
     """
     price = terms & 0xFFFF_FFFF
     weight = plain_weight(slot, position, flags, price, user_ref)
     add_to_hash(market, weight, terms >> 32)
-    _queue(market, number, slot, price ^ market.sides[at(number)]["mirror"], session, 0)
+    market.scalars[0]["orders"] += 1
+    join(market.session_links, slot, session)
+    return _append(market, number, slot, price ^ market.sides[at(number)]["mirror"])
+
+
+@kernel
+def _append(market, number, slot, key):
+    """Put a displayed order behind the others of its price: the one before it, and the level."""
+    leaf = leaf_of(market, number, key)
+    place = 64 * leaf + (key & 63)
+    level = market.levels[at(place)]
+    last = np.int64(level["last"])
+    level["last"] = slot
+    if last:
+        market.orders[at(last)]["next"] = slot
+    else:
+        level["first"] = slot
+        _level_filled(market, number, leaf, place, key)
+    return last, place
+
+
+@kernel
+def _level_filled(market, number, leaf, place, key):
+    """Set the level's bit; its price may be the best."""
+    side = market.sides[at(number)]
+    market.leaf_words[at(leaf)] |= shift_left(1, key & 63)
+    if key < side["best"]:
+        side["best"] = key
+        side["best_level"] = place
 
 
 @kernel
 def _queue(market, number, slot, key, session, special):
     """Put the order at the back of the queue of its price and of its session's orders."""
-    side = market.sides[at(number)]
-    leaf = leaf_of(market, number, key)
-    place = 64 * leaf + (key & 63)
-    level = market.levels[at(place)]
     order = market.orders[at(slot)]
-    order["level"] = place
     order["next"] = NO_SLOT
     order["state"] = RESTING
     if special & HIDDEN:
-        last = _append_hidden(market, slot, place)
+        leaf = leaf_of(market, number, key)
+        place = 64 * leaf + (key & 63)
+        if _append_hidden(market, slot, place) == 0:
+            _level_filled(market, number, leaf, place, key)
     else:
-        last = level["last"] + 0
+        last, place = _append(market, number, slot, key)
         order["previous"] = last
-        level["last"] = slot
-        if last:
-            market.orders[at(last)]["next"] = slot
-        else:
-            level["first"] = slot
-    if last == 0:
-        market.leaf_words[at(leaf)] |= shift_left(1, key & 63)
-        if key < side["best"]:
-            side["best"] = key
-            side["best_level"] = place
+    order["level"] = place
     market.scalars[0]["orders"] += 1
     join(market.session_links, slot, session)
 

@@ -22,8 +22,11 @@ KEPT = int(CommandFlag.SWEEP | CommandFlag.GTC | CommandFlag.STAY_ON_DISCONNECT)
 HIDDEN = int(CommandFlag.HIDDEN)
 # Parts of words that a command, an event and an order have at the same place.
 PLACE = part_of_word(COMMAND.dtype, "side", "instrument")
-HEAD = PLACE | KEPT << 8 * COMMAND.offset_of("flags")
+FLAGS_SHIFT = 8 * COMMAND.offset_of("flags")  # in the first word
+REASON_SHIFT = 8 * COMMAND.offset_of("reason")
+HEAD = PLACE | KEPT << FLAGS_SHIFT
 ORIGIN = part_of_word(COMMAND.dtype, "session", "user_ref_index", "capacity")
+LOW_HALF = 0xFFFF_FFFF
 LIQUIDITY_ADDED = ord("A")
 LIQUIDITY_HIDDEN = ord("J")
 LIQUIDITY_REMOVED = ord("R")
@@ -96,27 +99,49 @@ def emit_system(market, code, source_next, ring, position):
 def emit_cancelled(market, slot, quantity, reason, flags, source_next, ring, position):
     """CANCELLED at `position`: `quantity` lots are gone; the order's leaves are already lowered."""
     order = market.orders[at(slot)]
+    return _write_cancelled(
+        market,
+        slot,
+        read_word(market.orders, slot, "side") & PLACE
+        | flags << FLAGS_SHIFT
+        | reason << REASON_SHIFT,
+        np.int64(order["price"]) & LOW_HALF | quantity << 32,
+        read_word(market.orders, slot, "user_ref") & ~LOW_HALF | slot,
+        np.int64(order["leaves"]),
+        source_next,
+        ring,
+        position,
+    )
+
+
+@kernel
+def emit_gone(market, slot, head, terms, name, source_next, ring, position):
+    """CANCELLED at `position`: all that was left of an order, which has ended.
+
+    head: flags and reason, where an event's first word has them. terms: price and leaves as they
+    were; name: slot and UserRefNum: likewise in words of theirs.
+    """
+    head |= read_word(market.orders, slot, "side") & PLACE
+    _write_cancelled(market, slot, head, terms, name, 0, source_next, ring, position)
+
+
+@kernel
+def _write_cancelled(market, slot, head, terms, name, leaves, source_next, ring, position):
     write_words(
         ring.records,
         position & (len(ring.records) - 1),
         8,
-        "kind flags side instrument reason source_next time_ns price quantity slot user_ref"
+        "kind:reason source_next time_ns price:quantity slot:user_ref"
         " session:user_ref_index leaves reference",
         (
-            CANCELLED,
-            flags,
-            order["side"],
-            order["instrument"],
-            reason,
+            head | CANCELLED,
             source_next,
             market.scalars[0]["stamp_ns"],
-            order["price"],
-            quantity,
-            slot,
-            order["user_ref"],
+            terms,
+            name,
             read_word(market.orders, slot, "session"),
-            order["leaves"],
-            order["reference"],
+            leaves,
+            market.orders[at(slot)]["reference"],
         ),
     )
     return ring.records[at(position & (len(ring.records) - 1))]

@@ -10,6 +10,7 @@ from ringbuf.jit import cold_kernel, kernel
 from ringbuf.whole_record import read_word
 from shm_exchange.admission import (
     STATE_OPEN,
+    claim,
     count_slot,
     is_offered,
     may_enter,
@@ -76,13 +77,15 @@ def _turn_down(market, commands, command, follower, source, source_next, ring, p
 
 
 @cold_kernel
-def _enter_special(market, commands, index, follower, source, source_next, ring, position, limit):
-    """`enter` of an order with tags, or one that is hidden."""
+def enter_special(market, commands, index, follower, source, source_next, ring, position, limit):
+    """`enter` of an order that has tags or is hidden."""
     command = commands[at(index)]
     has_tags = command["flags"] & FLAG_TAGS
-    if has_tags and _tagged_fault(market, commands, command, follower):
-        return _turn_down(market, commands, command, follower, source, source_next, ring, position)
     slot = np.int64(command["slot"])
+    is_free = is_offered(market, slot, source)
+    is_good = is_free and may_enter(market, command, source)
+    if not is_good or (has_tags and _tagged_fault(market, commands, command, follower)):
+        return _turn_down(market, commands, command, follower, source, source_next, ring, position)
     note_user_ref(market, command)
     count_slot(market, source, slot)
     return go_on_special(
@@ -105,16 +108,15 @@ def _enter_special(market, commands, index, follower, source, source_next, ring,
 
 @kernel
 def enter(market, commands, index, follower, source, source_next, ring, position, limit):
-    """OUCH O."""
+    """OUCH O, of an order without tags."""
     command = commands[at(index)]
-    if not may_enter(market, command, source):
-        return _turn_down(market, commands, command, follower, source, source_next, ring, position)
-    if command["flags"] & FLAG_TAGS or command["display"] == DISPLAY_HIDDEN:
-        return _enter_special(
+    if command["display"] == DISPLAY_HIDDEN:
+        return enter_special(
             market, commands, index, follower, source, source_next, ring, position, limit
         )
     slot = np.int64(command["slot"])
-    count_slot(market, source, slot)
+    if not may_enter(market, command, source) or not claim(market, slot, source):
+        return _turn_down(market, commands, command, follower, source, source_next, ring, position)
     note_user_ref(market, command)
     return go_on(
         market,

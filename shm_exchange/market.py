@@ -34,6 +34,7 @@ FOREVER = 1 << 62  # a freeze that only a reset ends
 EXPIRY_LIMIT = 1 << 20  # orders that end at a time, at one time in one engine
 NO_KEY = 1 << 40  # larger than every key: an empty side
 BRANCH_SHIFT = 12  # keys that agree above it hang below one lowest inner node
+NODES_PER_PAGE = 4  # a key has at most 31 bits: a leaf, a root and so many inner nodes between
 BOUGH_SHIFT = 18  # likewise below one inner node of the next level
 BRANCHES = 8  # inner nodes of each of these levels that a side remembers, a power of two
 NO_SLOT = 0  # source 0 owns no orders, so that zeroed memory is an empty book
@@ -149,6 +150,16 @@ LEVEL = Record(
     ),
 )
 
+BRANCH = Record(
+    name="branch",
+    size=8,
+    doc="An inner node that a side remembers, see shm_exchange.price_tree.",
+    fields=(
+        Field("upper", "i4", doc="1 + what the keys below it have in common; 0: nothing yet"),
+        Field("node", "i4"),
+    ),
+)
+
 BOOK_SIDE = Record(
     name="book_side",
     size=64,
@@ -252,7 +263,8 @@ SCALARS = Record(
         Field("differs", "i8", doc="replicas: position of an ATTESTED that was not theirs, or 0"),
         Field("continuing_kind", "i8", doc="Continuing: what goes on before any other command"),
         Field("rolled", "i8", doc="position behind the last ROLLED"),
-        Field("stage", "i8", doc="how far the streams have begun: STAGE_*"),
+        Field("stage", "i4", doc="how far the streams have begun: STAGE_*"),
+        Field("leaves", "i4", doc="pages of price levels in use, and leaf 0, which never is"),
         Field("mass_firm", "i4", doc="filter of the last MASS_CANCELLED: blank: own session only"),
         Field("mass_instrument", "u2", doc="likewise, or ALL_INSTRUMENTS"),
         Field("mass_session", "u2", doc="likewise: who asked"),
@@ -274,6 +286,7 @@ RECORDS = (
     FILL,
     SESSION_LINK,
     LEVEL,
+    BRANCH,
     BOOK_SIDE,
     INSTRUMENT,
     SESSION,
@@ -292,7 +305,7 @@ class Market(NamedTuple):
     leaf_words: np.ndarray  # int64[leaves]: bit n = level n of the leaf is occupied
     node_words: np.ndarray  # int64[nodes]: bit n = child n has something
     node_children: np.ndarray  # int32[64 * nodes]
-    branches: np.ndarray  # int64[16 * sides]: inner nodes used last, see price_tree
+    branches: np.ndarray  # BRANCH[16 * sides]: inner nodes used last
     sides: np.ndarray  # BOOK_SIDE[2 * instruments]: BUY, SELL of each
     instruments: np.ndarray  # INSTRUMENT[instruments]
     sessions: np.ndarray  # SESSION[sessions]
@@ -327,10 +340,10 @@ def create_market(
 ) -> Market:
     """An empty market: no order, no event, position 0.
 
-    instruments: INSTRUMENT[n] as configured. page_limit: pages of 64 price levels, and inner
-    nodes of the trees; both are virtual memory until used.
+    instruments: INSTRUMENT[n] as configured. page_limit: pages of 64 price levels. They and the
+    inner nodes of the trees, enough for any keys, are virtual memory until used.
     """
-    node_count = page_limit + 2 * len(instruments) + 1
+    node_count = NODES_PER_PAGE * page_limit + 2 * len(instruments) + 1
     market = Market(
         orders=sparse(ORDER.dtype, gateway_count << SLOT_BITS),
         session_links=sparse(SESSION_LINK.dtype, gateway_count << SLOT_BITS),
@@ -338,7 +351,7 @@ def create_market(
         leaf_words=sparse(np.int64, page_limit),
         node_words=sparse(np.int64, node_count),
         node_children=sparse(np.int32, 64 * node_count),
-        branches=np.zeros(2 * BRANCHES * 2 * len(instruments), np.int64),
+        branches=np.zeros(2 * BRANCHES * 2 * len(instruments), BRANCH.dtype),
         sides=np.zeros(2 * len(instruments), BOOK_SIDE.dtype),
         instruments=instruments.copy(),
         sessions=np.zeros(session_count, SESSION.dtype),
@@ -370,5 +383,5 @@ def create_market(
             row["root"] = 2 * number + side + 1
             row["top_shift"] = 6 * ((bits - 1) // 6)
     scalars["node_next"] = 2 * len(instruments) + 1  # node 0 is never used: 0 means none
-    scalars["leaf_next"] = 1  # leaf 0 is never used: 0 means none
+    scalars["leaf_next"] = scalars["leaves"] = 1  # leaf 0 is never used: 0 means none
     return market

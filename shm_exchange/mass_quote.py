@@ -34,7 +34,6 @@ from shm_exchange.order_tags import (
     keep_tags,
 )
 from shm_exchange.order_terms import POSTS, cancel_at_entry, entry_fate, take_terms
-from shm_exchange.price_tree import NODES_PER_PATH_MAX
 from shm_exchange.protection import has_block_room, is_frozen, protecting
 from shm_exchange.quotes import begin_quotes, quote_side
 from shm_exchange.withdrawal import withdraw
@@ -115,12 +114,10 @@ def _quote_fault(market, command, quote, source):
 @cold_kernel
 def _has_room(market, session, count, position, limit):
     """1 when the message can be carried out whole."""
-    scalars = market.scalars[0]
     orders = 2 * count
-    pages = scalars["leaf_next"] + orders <= len(market.leaf_words)
-    nodes = scalars["node_next"] + orders * NODES_PER_PATH_MAX <= len(market.node_words)
+    pages = market.scalars[0]["leaves"] + orders <= len(market.leaf_words)
     events = 1 + orders * EVENTS_PER_SIDE <= limit - position
-    return 1 if pages and nodes and events and has_block_room(market, session) else 0
+    return 1 if pages and events and has_block_room(market, session) else 0
 
 
 @cold_kernel

@@ -13,13 +13,22 @@ import numpy as np
 
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
+from ringbuf.whole_record import part_of_word, read_word
 from shm_exchange.administration import administer
 from shm_exchange.admission import LOGGED_IN, is_live, session_fault, speaks
 from shm_exchange.book import end_order, reduce, remove
-from shm_exchange.emit import emit_cancelled, emit_ignored, emit_order
-from shm_exchange.entering import enter
+from shm_exchange.emit import FLAGS_SHIFT, emit_cancelled, emit_gone, emit_ignored, emit_order
+from shm_exchange.entering import enter, enter_special
 from shm_exchange.mass_quote import mass_quote
-from shm_exchange.messages import COMMAND_NEXT_BITS, CommandKind, EventFlag, EventKind, Ignored
+from shm_exchange.messages import (
+    COMMAND,
+    COMMAND_NEXT_BITS,
+    CommandFlag,
+    CommandKind,
+    EventFlag,
+    EventKind,
+    Ignored,
+)
 from shm_exchange.replacing import replace
 from shm_exchange.session_answers import query_account, refuse
 
@@ -39,6 +48,9 @@ MODIFIED = int(EventKind.MODIFIED)
 DONE = int(EventFlag.DONE)
 RESTS = int(EventFlag.RESTS)
 LONG_FORM = int(EventFlag.LONG_FORM)
+_REPEATED = part_of_word(COMMAND.dtype, "reason") | LONG_FORM << FLAGS_SHIFT  # of a cancel
+_KIND_AND_TAGS = part_of_word(COMMAND.dtype, "kind") | int(CommandFlag.TAGS) << FLAGS_SHIFT
+_GONE = (RESTS | DONE) << FLAGS_SHIFT
 
 NOT_LIVE = int(Ignored.NOT_LIVE)
 SUPERFLUOUS = int(Ignored.SUPERFLUOUS)
@@ -59,23 +71,37 @@ def cancel(market, commands, index, source, source_next, ring, position):
     is_ours = speaks(market, command, source, LOGGED_IN)
     if not is_ours or not is_live(market, commands, index, command["user_ref"]):
         return _ignore_cancel(market, command, source, source_next, ring, position)
+    if command["quantity"] > 0:
+        return _cancel_down(market, commands, index, source_next, ring, position)
+    return _cancel_all(market, commands, index, source_next, ring, position)
+
+
+@kernel
+def _cancel_all(market, commands, index, source_next, ring, position):
+    slot = np.int64(commands[at(index)]["slot"])
+    head = read_word(commands, index, "kind") & _REPEATED | _GONE
+    terms = read_word(market.orders, slot, "price")
+    name = read_word(commands, index, "slot")
+    remove(market, slot)
+    end_order(market, slot)
+    emit_gone(market, slot, head, terms, name, source_next, ring, position)
+    return position + 1
+
+
+@cold_kernel
+def _cancel_down(market, commands, index, source_next, ring, position):
+    """An intended total that is not zero: perhaps the chain has traded that much by now."""
+    command = commands[at(index)]
     slot = np.int64(command["slot"])
     order = market.orders[at(slot)]
     leaves = np.int64(order["leaves"])
-    left = np.int64(command["quantity"])
-    if left > 0:
-        done = np.int64(order["executed"]) + np.int64(order["decremented"])
-        left = max(np.int64(0), left - done)
+    left = command["quantity"] - np.int64(order["executed"]) - np.int64(order["decremented"])
     if left >= leaves:
         return emit_ignored(market, command, SUPERFLUOUS, 0, source_next, ring, position)
-    flags = RESTS | (command["flags"] & LONG_FORM)
     if left <= 0:
-        left = np.int64(0)
-        remove(market, slot)
-        end_order(market, slot)
-        flags |= DONE
-    else:
-        reduce(market, slot, leaves - left)
+        return _cancel_all(market, commands, index, source_next, ring, position)
+    reduce(market, slot, leaves - left)
+    flags = RESTS | (command["flags"] & LONG_FORM)
     reason = np.int64(command["reason"])
     emit_cancelled(market, slot, leaves - left, reason, flags, source_next, ring, position)
     return position + 1
@@ -117,10 +143,14 @@ def modify(market, commands, index, source, source_next, ring, position):
 
 
 @cold_kernel
-def _match_rarer(market, commands, index, source, source_next, ring, position, limit):
+def _match_rarer(market, commands, index, follower, source, source_next, ring, position, limit):
     """`match` of what makes up little of any flow: three kinds are compared, not looked up."""
     command = commands[at(index)]
     kind = command["kind"]
+    if kind == ENTER:
+        return enter_special(
+            market, commands, index, follower, source, source_next, ring, position, limit
+        )
     if kind == MODIFY:
         return modify(market, commands, index, source, source_next, ring, position)
     if kind == REFUSED:
@@ -147,16 +177,18 @@ def match(market, commands, index, source, command_next, follower, stamp_ns, rin
     command = commands[at(index)]
     market.scalars[0]["stamp_ns"] = stamp_ns
     source_next = (source << COMMAND_NEXT_BITS) | command_next
-    kind = command["kind"]
-    if kind == ENTER:
+    if read_word(commands, index, "kind") & _KIND_AND_TAGS == ENTER:
         return enter(market, commands, index, follower, source, source_next, ring, position, limit)
+    kind = command["kind"]
     if kind == CANCEL:
         return cancel(market, commands, index, source, source_next, ring, position)
     if kind == REPLACE:
         return replace(
             market, commands, index, follower, source, source_next, ring, position, limit
         )
-    return _match_rarer(market, commands, index, source, source_next, ring, position, limit)
+    return _match_rarer(
+        market, commands, index, follower, source, source_next, ring, position, limit
+    )
 
 
 @kernel

@@ -10,8 +10,8 @@ import numpy as np
 from ringbuf.bits import at
 from ringbuf.jit import kernel
 from ringbuf.whole_record import copy_words, part_of_word, read_word, write_words
-from shm_exchange.emit import HEAD, HIDDEN, KEPT, ORIGIN, PLACE
-from shm_exchange.market import ORDER, WORKING
+from shm_exchange.emit import FLAGS_SHIFT, HEAD, HIDDEN, KEPT, ORIGIN, PLACE
+from shm_exchange.market import ORDER, RESTING
 from shm_exchange.messages import COMMAND, CommandFlag, EventFlag
 
 STAYS = int(CommandFlag.STAY_ON_DISCONNECT)
@@ -19,7 +19,6 @@ LEAVES = int(CommandFlag.LEAVES_ON_DISCONNECT)
 GTC = int(CommandFlag.GTC)
 DISPLAY_HIDDEN, TIF_DAY = ord("N"), ord("0")
 WAYS = part_of_word(COMMAND.dtype, "time_in_force", "display")  # also of an event; an order's head
-FLAGS_SHIFT = 8 * COMMAND.offset_of("flags")  # in a head
 _HIDDEN = HIDDEN << 8 * (ORDER.offset_of("flags") % 8)
 _KEPT = KEPT << FLAGS_SHIFT
 _RESTS = int(EventFlag.RESTS) << FLAGS_SHIFT
@@ -32,27 +31,37 @@ def hidden_flag(display):
 
 
 @kernel
-def set_order(market, slot, reference, head, user_ref, origin, terms, ways, chain):
-    """The order in `slot`, WORKING and in no queue. Nothing is left of who was there before.
+def set_order(market, slot, state, reference, head, user_ref, origin, terms, ways, chain, queued):
+    """The order in `slot`, as a whole: nothing is left of who was there before.
 
-    head: flags, side and instrument, where the first word of a COMMAND or EVENT has them. user_ref,
-    origin: session, channel and capacity, terms: price and leaves, ways: time in force and display:
-    likewise, in words of theirs. chain: lots that were executed, and decremented.
+    Words as a COMMAND or EVENT has them, each where the field that it is named by lies there:
+
+    head: flags that last, side and instrument, and nothing else.
+    user_ref: UserRefNum in the upper half; the lower half is passed over.
+    origin: session, channel and capacity; the upper half is passed over.
+    terms: price, and the leaves as quantity.
+    ways: time in force and display; the rest is passed over.
+
+    chain: lots that were executed, and decremented. queued: the order before it, and its level; of
+    a WORKING one 0 and 0.
     """
     executed, decremented = chain
+    before, level = queued
     write_words(
         market.orders,
         slot,
         8,
-        "reference state:display price:leaves user_ref session:capacity executed displayed"
-        " decremented",
+        "reference state:display price:leaves user_ref session:capacity executed previous level"
+        " displayed decremented",
         (
             reference,
-            head | WORKING | (ways & WAYS),
+            head | state | (ways & WAYS),
             terms,
             user_ref >> 32,
             origin,
             executed,
+            before,
+            level,
             terms >> 32,
             decremented,
         ),
@@ -70,7 +79,8 @@ def begin(
     origin,
     terms,
     chain,
-    rests,
+    state,
+    queued,
     source_next,
     ring,
     position,
@@ -78,8 +88,10 @@ def begin(
     """The order of an ENTER or REPLACE, as `set_order` says, and its event, at `position`.
 
     kind: ACCEPTED or REPLACED. origin: with the UserRefNum of the order that is replaced, in its
-    upper half. rests: 1 when it is known that the order will rest. Returns the event.
+    upper half. state: RESTING when it is known that the order will rest. Returns the event.
     """
+    user_ref = read_word(commands, index, "user_ref")
+    ways = read_word(commands, index, "display")
     place = position & (len(ring.records) - 1)
     write_words(
         ring.records,
@@ -87,18 +99,16 @@ def begin(
         6,
         "kind:reason source_next time_ns price:quantity slot:user_ref session:original_user_ref",
         (
-            head & HEAD | kind | (_RESTS if rests else 0),
+            head & HEAD | kind | (_RESTS if state == RESTING else 0),
             source_next,
             market.scalars[0]["stamp_ns"],
             terms,
-            read_word(commands, index, "slot"),
+            user_ref,
             origin,
         ),
     )
     copy_words(ring.records, place, commands, index, 6, 2)
-    user_ref = read_word(commands, index, "user_ref")
-    ways = read_word(commands, index, "display")
-    set_order(market, slot, position, head, user_ref, origin, terms, ways, chain)
+    set_order(market, slot, state, position, head, user_ref, origin, terms, ways, chain, queued)
     return ring.records[at(place)]
 
 

@@ -11,18 +11,11 @@ from ringbuf.bits import at, shift_left, trailing_zeros
 from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.market import BOUGH_SHIFT, BRANCH_SHIFT, BRANCHES, NO_KEY
 
-NODES_PER_PATH_MAX = 6  # a key has at most 31 bits: a leaf and five inner nodes, one spare
-
 
 @kernel
 def has_pages(market):
-    """1 when a new price page can be made for certain, whatever its key."""
-    scalars = market.scalars[0]
-    if scalars["node_next"] + NODES_PER_PATH_MAX > len(market.node_words):
-        return 0
-    if scalars["leaf_next"] < len(market.leaf_words):
-        return 1
-    return 1 if scalars["leaf_free"] != 0 else 0
+    """1 when a new price page can be made, whatever its key: inner nodes are never short."""
+    return 1 if market.scalars[0]["leaves"] < len(market.leaf_words) else 0
 
 
 @kernel
@@ -51,6 +44,7 @@ def _free_node(market, node):
 def _take_leaf(market):
     """An empty leaf from the pool; `has_pages` was asked before."""
     scalars = market.scalars[0]
+    scalars["leaves"] += 1
     leaf = scalars["leaf_free"] + 0
     if leaf:
         scalars["leaf_free"] = market.leaf_words[at(leaf)]
@@ -63,6 +57,15 @@ def _take_leaf(market):
 
 
 @kernel
+def _free_leaf(market, leaf):
+    """Give an empty leaf back to the pool."""
+    scalars = market.scalars[0]
+    scalars["leaves"] -= 1
+    market.leaf_words[at(leaf)] = scalars["leaf_free"]
+    scalars["leaf_free"] = leaf
+
+
+@kernel
 def _place_of(number, key, shift):
     """Where a side remembers the inner node that has all keys which agree above `shift`."""
     upper = BRANCHES if shift == BOUGH_SHIFT else 0
@@ -71,24 +74,25 @@ def _place_of(number, key, shift):
 
 @kernel
 def _recall(market, number, key, shift):
-    """That node, if it is remembered; else a word that is no node, which `_is_node` tells.
+    """That node, if it is remembered; else 0.
 
     shift: BRANCH_SHIFT: a lowest one, which has 4,096 keys; BOUGH_SHIFT: one above.
     """
-    found = market.branches[at(_place_of(number, key, shift))] + 0
-    return found ^ shift_left((key >> shift) + 1, 32)
-
-
-@kernel
-def _is_node(word):
-    return 1 if word >> 32 == 0 else 0
+    branch = market.branches[at(_place_of(number, key, shift))]
+    return np.int64(branch["node"]) if branch["upper"] == 1 + (key >> shift) else 0
 
 
 @kernel
 def _remember(market, number, key, shift, node):
-    """As (key >> shift) + 1, then the node."""
-    word = shift_left((key >> shift) + 1, 32) | np.int64(node)
-    market.branches[at(_place_of(number, key, shift))] = word
+    branch = market.branches[at(_place_of(number, key, shift))]
+    branch["upper"] = 1 + (key >> shift)
+    branch["node"] = node
+
+
+@kernel
+def _forget(market, number, key, shift):
+    branch = market.branches[at(_place_of(number, key, shift))]
+    branch["upper"] = branch["node"] = 0
 
 
 @kernel
@@ -110,10 +114,10 @@ def _branch_of(market, number, key):
     A side remembers some, and some of the next level: prices are hardly ever far from all of them.
     """
     branch = _recall(market, number, key, BRANCH_SHIFT)
-    if _is_node(branch):
+    if branch:
         return branch
     bough = _recall(market, number, key, BOUGH_SHIFT)
-    if not _is_node(bough):
+    if not bough:
         return np.int64(_branch_from_root(market, number, key))
     branch = _child(market, bough, (key >> BRANCH_SHIFT) & 63)
     _remember(market, number, key, BRANCH_SHIFT, branch)
@@ -168,13 +172,11 @@ def give_back(market, number, key):
 
 @kernel
 def _give_back_leaf(market, node, digit, left):
-    scalars = market.scalars[0]
     place = 64 * node + digit
     leaf = np.int64(market.node_children[at(place)])
     market.node_children[at(place)] = 0
     market.node_words[at(node)] = left
-    market.leaf_words[at(leaf)] = scalars["leaf_free"]
-    scalars["leaf_free"] = leaf
+    _free_leaf(market, leaf)
 
 
 @kernel
@@ -184,7 +186,7 @@ def _take_out(market, number, key):
     Returns 0 when it is not, or has not.
     """
     bough = _recall(market, number, key, BOUGH_SHIFT)
-    if not _is_node(bough):
+    if not bough:
         return 0
     digit = (key >> BRANCH_SHIFT) & 63
     left = market.node_words[at(bough)] & ~shift_left(1, digit)
@@ -192,14 +194,13 @@ def _take_out(market, number, key):
         return 0
     market.node_words[at(bough)] = left
     market.node_children[at(64 * bough + digit)] = 0
-    market.branches[at(_place_of(number, key, BRANCH_SHIFT))] = 0
+    _forget(market, number, key, BRANCH_SHIFT)
     return 1
 
 
 @cold_kernel
 def _give_back_path(market, number, key):
     side = market.sides[at(number)]
-    scalars = market.scalars[0]
     # First way down: the last node that keeps another child. What hangs below it goes.
     node = keep = side["root"] + 0
     shift = keep_shift = side["top_shift"] + 0
@@ -224,10 +225,9 @@ def _give_back_path(market, number, key):
         if node != keep:
             _free_node(market, node)
             if shift + 6 <= BOUGH_SHIFT:
-                market.branches[at(_place_of(number, key, shift + 6))] = 0
+                _forget(market, number, key, shift + 6)
         if shift == 6:
-            market.leaf_words[at(child)] = scalars["leaf_free"]
-            scalars["leaf_free"] = child
+            _free_leaf(market, child)
             return
         node = child
         shift -= 6
@@ -242,7 +242,7 @@ def best_in(market, number, key, left, node):
     """
     if left == 0:
         bough = _recall(market, number, key, BOUGH_SHIFT)
-        if not _is_node(bough) or market.node_words[at(bough)] == 0:
+        if not bough or market.node_words[at(bough)] == 0:
             _best_from_root(market, number)
             return
         branch = trailing_zeros(market.node_words[at(bough)])

@@ -19,6 +19,7 @@ from shm_exchange.disconnect import disconnect_gateway, set_disconnected
 from shm_exchange.emit import HEAD, ORIGIN
 from shm_exchange.groups import follower
 from shm_exchange.limits import set_limit
+from shm_exchange.market import WORKING
 from shm_exchange.mass import set_disabled, set_filter
 from shm_exchange.messages import (
     COMMAND_NEXT_BITS,
@@ -96,7 +97,8 @@ def _place(market, events, index, position, chain):
     origin = read_word(events, index, "session") & ORIGIN
     terms = read_word(events, index, "price")
     ways = read_word(events, index, "display")
-    set_order(market, slot, position, head, user_ref, origin, terms, ways, chain)
+    nowhere = np.int64(0), np.int64(0)
+    set_order(market, slot, WORKING, position, head, user_ref, origin, terms, ways, chain, nowhere)
     if event["continuations"]:
         take_tags(market, slot, events, follower(events, index))
         market.orders[at(slot)]["flags"] |= TAGS

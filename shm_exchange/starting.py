@@ -6,8 +6,10 @@ from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
 from ringbuf.whole_record import read_word
 from shm_exchange.book import USER_REF, rest_on, rest_plain, side_number
+from shm_exchange.emit import FLAGS_SHIFT
+from shm_exchange.market import RESTING, WORKING
 from shm_exchange.messages import EventFlag
-from shm_exchange.order_entry import FLAGS_SHIFT, begin, hidden_flag
+from shm_exchange.order_entry import begin, hidden_flag
 from shm_exchange.order_tags import SHARES_AHEAD_ASKED, emit_tags, keep_tags
 from shm_exchange.order_terms import cancel_at_entry, entry_fate, take_terms
 from shm_exchange.shares_ahead import say_shares_ahead
@@ -38,10 +40,28 @@ def go_on(
     As `begin`; returns the position behind the events.
     """
     command = commands[at(index)]
-    price = np.int64(command["price"])
-    rests = 0
-    if command["time_in_force"] != TIF_IOC and not crosses(market, price, number):
-        rests = 1
+    if command["time_in_force"] == TIF_IOC or crosses(market, np.int64(command["price"]), number):
+        begin(
+            market,
+            commands,
+            index,
+            slot,
+            kind,
+            head,
+            origin,
+            terms,
+            chain,
+            WORKING,
+            (np.int64(0), np.int64(0)),
+            source_next,
+            ring,
+            position,
+        )
+        return sweep(market, slot, source_next, ring, position + 1, limit)
+    flags = (head >> FLAGS_SHIFT) & 0xFF
+    user_ref = read_word(commands, index, "user_ref") & USER_REF
+    session = origin & 0xFFFF
+    queued = rest_plain(market, number, slot, position, flags, terms, user_ref, session)
     begin(
         market,
         commands,
@@ -52,17 +72,12 @@ def go_on(
         origin,
         terms,
         chain,
-        rests,
+        RESTING,
+        queued,
         source_next,
         ring,
         position,
     )
-    if not rests:
-        return sweep(market, slot, source_next, ring, position + 1, limit)
-    flags = (head >> FLAGS_SHIFT) & 0xFF
-    user_ref = read_word(commands, index, "user_ref") & USER_REF
-    session = origin & 0xFFFF
-    rest_plain(market, number, slot, position, flags, terms, user_ref, session)
     return position + 1
 
 
@@ -123,7 +138,8 @@ def go_on_special(
         origin,
         terms,
         chain,
-        0,
+        WORKING,
+        (np.int64(0), np.int64(0)),
         source_next,
         ring,
         position,

@@ -22,7 +22,6 @@ def play(market, commands, first, last, source, ring, position, batch):
     """
     scalars = market.scalars[0]
     room = len(ring.records) // 4
-    stamp_ns = scalars["stamp_ns"] + 0
     while first < last or scalars["continuing_kind"] != 0:
         if not claim(ring, position, room):
             break
@@ -32,11 +31,11 @@ def play(market, commands, first, last, source, ring, position, batch):
             scalars["position"] = position
         else:
             batch_last = min(last, first + batch)
+            ahead = COMMANDS_AHEAD if batch_last + COMMANDS_AHEAD <= last else 0
             while first < batch_last and position < limit:
-                stamp_ns = max(stamp_ns, commands[at(first)]["received_ns"] + 0)
+                stamp_ns = max(scalars["stamp_ns"] + 0, commands[at(first)]["received_ns"] + 0)
                 following = first + records_of(commands, first)
-                if first + COMMANDS_AHEAD < last:
-                    fetch_order(market, commands, first + COMMANDS_AHEAD)
+                fetch_order(market, commands, first + ahead)
                 fetch_event(ring, position)
                 position = match(
                     market,

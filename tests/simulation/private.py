@@ -70,7 +70,7 @@ def new_market(settings: Settings) -> Market:
         leaf_words=SparseWords(pages),  # type: ignore[arg-type]
         node_words=SparseWords(pages),  # type: ignore[arg-type]
         node_children=SparseWords(64 * pages),  # type: ignore[arg-type]
-        branches=SparseWords(4 * INSTRUMENTS * declared.BRANCHES),  # type: ignore[arg-type]
+        branches=SparseRows(zero_row(declared.BRANCH), 64 * INSTRUMENTS),  # type: ignore[arg-type]
         tags=SparseRows(zero_row(ORDER_TAGS), 64 << 24),  # type: ignore[arg-type]
         expiries=SparseRows(zero_row(declared.EXPIRY), 1 << 10),  # type: ignore[arg-type]
         protections=SparseRows(zero_row(declared.PROTECTION), 1 << 13),  # type: ignore[arg-type]
@@ -88,11 +88,12 @@ def new_market(settings: Settings) -> Market:
 
 def difference(market: Market, other: Market, *, replicas: bool) -> str:
     """Where two markets differ, or nothing. replicas: both of them count messages."""
-    for name in ("orders", "session_links", "levels", "tags", "expiries", "protections", "fills"):
+    market_rows = ("orders", "session_links", "levels", "branches", "tags", "expiries")
+    for name in (*market_rows, "protections", "fills"):
         mine, theirs = getattr(market, name).touched(), getattr(other, name).touched()
         if mine != theirs:
             return f"{name}: {_first_difference(mine, theirs)}"
-    trees = ("leaf_words", "node_words", "node_children", "branches")
+    trees = ("leaf_words", "node_words", "node_children")
     words = (*trees, "user_refs", "limits", "quotes")
     for name in words + (("positions",) if replicas else ()):
         mine, theirs = getattr(market, name).touched(), getattr(other, name).touched()
