@@ -27,6 +27,7 @@ from shm_exchange.market import create_market
 from shm_exchange.messages import (
     COMMAND_DTYPE,
     EVENT_DTYPE,
+    REASON_USER,
     SLOT_BITS,
     SLOT_INDEX_MASK,
     SOURCE_GATEWAY_FIRST,
@@ -113,7 +114,7 @@ def cancels(slots: np.ndarray, refs: np.ndarray) -> np.ndarray:
     commands = enters(slots, refs, 0)
     commands["kind"] = CommandKind.CANCEL
     commands["quantity"] = 0
-    commands["reason"] = ord("U")
+    commands["reason"] = REASON_USER
     return commands
 
 

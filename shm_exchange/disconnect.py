@@ -10,13 +10,12 @@ import numpy as np
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel
 from shm_exchange.emit import emit_continued
-from shm_exchange.messages import Cause, CommandFlag, Continuing
+from shm_exchange.messages import REASON_SYSTEM, Cause, CommandFlag, Continuing
 from shm_exchange.session_orders import following
 from shm_exchange.withdrawal import withdraw
 
 STAY = int(CommandFlag.STAY_ON_DISCONNECT)
 DISCONNECT = int(Continuing.DISCONNECT)
-REASON_SYSTEM = ord("Z")
 CAUSE_DISCONNECT = int(Cause.DISCONNECT)
 
 

@@ -25,6 +25,7 @@ from shm_exchange.messages import (
     COMMAND_DTYPE,
     COMMAND_NEXT_MASK,
     EVENT_DTYPE,
+    REASON_USER,
     SLOT_BITS,
     SLOT_INDEX_MASK,
     SOURCE_GATEWAY_FIRST,
@@ -182,7 +183,7 @@ def _commands(flow: Flow, orders: _Orders) -> np.ndarray:
     rows["quantity"] = np.where(priced, flow.quantity, 0)
     reduces = flow.kind == REDUCE
     rows["quantity"][reduces] = np.maximum(0, orders.total[reduces])
-    rows["reason"] = np.where(priced, 0, ord("U"))
+    rows["reason"] = np.where(priced, 0, REASON_USER)
     rows["received_ns"] = sequence if flow.time_ns is None else flow.time_ns
     text = commands.view(np.uint8).reshape(-1, COMMAND.size)[MESSAGES_FROM:, _CLIENT_ORDER_ID]
     text[:] = np.frombuffer(b"FLOW0000000000", np.uint8)

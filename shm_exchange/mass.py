@@ -16,6 +16,7 @@ from shm_exchange.messages import (
     ALL_INSTRUMENTS,
     BLANK_FIRM,
     BLANK_SYMBOL,
+    REASON_USER,
     Cause,
     CommandFlag,
     CommandKind,
@@ -40,7 +41,6 @@ TAGS = int(CommandFlag.TAGS)
 USER_REF_USED = int(Ignored.USER_REF_USED)
 FIRM_NOT_AUTHORIZED = int(Reject.FIRM_NOT_AUTHORIZED)
 INVALID_SYMBOL = int(Reject.INVALID_SYMBOL)
-REASON_USER = ord("U")
 SIDE_BUY = ord("B")
 BY_SESSION, BY_FIRM = 1, 2  # bits of SESSION.disabled: who forbade order entry
 _DISABLED_SALT = 1 << 32

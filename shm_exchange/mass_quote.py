@@ -17,6 +17,7 @@ from shm_exchange.mass import reject_request
 from shm_exchange.messages import (
     BLANK_FIRM,
     NONE,
+    REASON_USER,
     USER_REF_MAX,
     CommandFlag,
     CommandKind,
@@ -61,7 +62,6 @@ QUOTE_ID = int(Reject.QUOTE_ID)
 QUOTE_CROSSED = int(Reject.QUOTE_CROSSED)
 BUY, SELL = ord("B"), ord("S")
 STATE_OPEN, DAY, VISIBLE, PRINCIPAL = ord("T"), ord("0"), ord("Y"), ord("P")
-REASON_USER = ord("U")
 
 
 @cold_kernel

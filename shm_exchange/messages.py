@@ -213,6 +213,7 @@ class Cause(IntEnum):
     REPLACE_FAILED = 10  # its replace did not pass a check
 
 
+REASON_USER, REASON_SYSTEM = ord("U"), ord("Z")  # OUCH 5.0, cancel reasons
 ROLL_DAY = 1  # COMMAND.reason of ROLL: Day orders end; 0: only the streams do
 
 

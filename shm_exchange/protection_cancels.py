@@ -10,10 +10,9 @@ import numpy as np
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel
 from shm_exchange.book import end_order
-from shm_exchange.disconnect import REASON_SYSTEM
 from shm_exchange.emit import emit_cancelled, emit_continued, new_event
 from shm_exchange.market import PROTECTION_BLOCK, WORKING
-from shm_exchange.messages import NONE, Cause, Continuing, EventFlag, EventKind
+from shm_exchange.messages import NONE, REASON_SYSTEM, Cause, Continuing, EventFlag, EventKind
 from shm_exchange.protection import (
     MICROSECOND,
     count_execution,

@@ -14,7 +14,16 @@ from shm_exchange.admission import (
 )
 from shm_exchange.book import end_order, remove, side_number
 from shm_exchange.emit import emit_cancelled, emit_ignored, emit_rejected
-from shm_exchange.messages import Cause, CommandFlag, EventFlag, EventKind, Ignored, Reject
+from shm_exchange.messages import (
+    REASON_SYSTEM,
+    REASON_USER,
+    Cause,
+    CommandFlag,
+    EventFlag,
+    EventKind,
+    Ignored,
+    Reject,
+)
 from shm_exchange.order_entry import (
     DISPLAY_HIDDEN,
     head_again,
@@ -23,8 +32,6 @@ from shm_exchange.order_entry import (
 from shm_exchange.order_terms import release_terms, replacement_fault
 from shm_exchange.starting import go_on, go_on_special
 
-REASON_USER = ord("U")
-REASON_SYSTEM = ord("Z")
 FLAG_OPEN_QUANTITY = int(CommandFlag.OPEN_QUANTITY)
 FLAG_TAGS = int(CommandFlag.TAGS)
 REPLACED = int(EventKind.REPLACED)

@@ -11,11 +11,11 @@ from ringbuf.jit import cold_kernel, kernel
 from shm_exchange.beginning import carry_orders
 from shm_exchange.book import end_order, remove, rest, side_number, take
 from shm_exchange.day_end import ROLL, end_day
-from shm_exchange.disconnect import REASON_SYSTEM, cancel_orders
+from shm_exchange.disconnect import cancel_orders
 from shm_exchange.emit import emit_cancelled, emit_continued, emit_order, emit_trade, new_event
 from shm_exchange.market import RESTING, WORKING
 from shm_exchange.mass import MASS_CANCEL, cancel_chosen
-from shm_exchange.messages import Cause, Continuing, EventFlag, EventKind, Ignored
+from shm_exchange.messages import REASON_SYSTEM, Cause, Continuing, EventFlag, EventKind, Ignored
 from shm_exchange.protection_cancels import PROTECTION, go_on_firing, protect
 from shm_exchange.reserve_orders import emit_refresh
 from shm_exchange.self_trade import avoid, guard_of, is_own

@@ -44,6 +44,7 @@ from ringbuf.jit import cold_kernel, kernel
 from ringbuf.spsc import Spsc
 from ringbuf.state import State
 from shm_exchange.messages import (
+    REASON_USER,
     SLOT_BITS,
     SLOT_INDEX_MASK,
     CommandFlag,
@@ -73,7 +74,6 @@ NO_SPACE = int(Reject.NO_SPACE)
 NO_SLOT = 0
 YES = ord("Y")
 NO_PRICE = 0  # of a replace that fails a check: the matcher cancels the original
-REASON_USER = ord("U")
 QUANTITY_MASK = 0x7FFF_FFFF  # a command's quantity is signed; larger totals mean the same
 
 DISK_SHORT = 4  # beside the results of `decode`: good, but the journal has no room to spare
