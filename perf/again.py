@@ -11,6 +11,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from tempfile import TemporaryFile
+
+import click
 
 from perf.results_file import Results, load
 
@@ -23,12 +26,17 @@ Measure = Callable[[list[str]], Results]
 def measure(names: list[str]) -> Results:
     """Run the files of these benchmarks: a baseline may stand in a test of its own.
 
-    Raises ResultsError when they leave no results.
+    What the run says is shown only if it fails. Raises ResultsError when it leaves no results.
     """
     AGAIN.unlink(missing_ok=True)
     files = sorted({name.partition("::")[0] for name in names})
     command = [sys.executable, "-m", "pytest", "-q", *files, f"--benchmark-json={AGAIN}"]
-    subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
+    # A file, not a pipe: whatever the run might leave behind would keep a pipe open.
+    with TemporaryFile() as said:
+        done = subprocess.run(command, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT, check=False)
+        if done.returncode != 0:
+            said.seek(0)
+            click.echo(said.read(), err=True)
     return load(AGAIN)
 
 

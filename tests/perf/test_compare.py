@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from perf import again
 from perf.compare import BETTER, NOT_COMPARED, SAME, WORSE, compare, confirmed, grown, main
 from perf.results_file import INSTRUCTIONS, MORE, in_turns, load
 from tests.perf.results import benchmark, write
@@ -191,6 +192,23 @@ def test_what_is_worse_is_worse_each_time(
     (found,) = confirmed(before, compare(before, after), len(runs) - 1)
     assert found.state == wanted
     assert not list(files)
+
+
+def test_measuring_again_is_quiet_unless_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """All that pytest and the measured print is shown then, and nothing of it otherwise."""
+    body = "import sys\ndef test_it(benchmark):\n    sys.__stderr__.write('written')\n"
+    body += "    benchmark.pedantic(int, rounds=1)\n"
+    (tmp_path / "test_good.py").write_text(body)
+    (tmp_path / "test_bad.py").write_text(body + "    assert False, 'because'\n")
+    monkeypatch.setattr(again, "ROOT", tmp_path)
+    monkeypatch.setattr(again, "AGAIN", tmp_path / "again.json")
+    assert list(again.measure(["test_good.py::test_it"]).benchmarks) == ["test_good.py::test_it"]
+    assert capfd.readouterr() == ("", "")
+    again.measure(["test_bad.py::test_it", "test_good.py::test_it"])
+    shown = capfd.readouterr()
+    assert shown.out == "" and "because" in shown.err and "written" in shown.err
 
 
 def test_a_suspect_that_is_not_measured_again_stays_one(
