@@ -3,9 +3,9 @@
     python -m perf.market_growth instruments|resting
 
 Prints a JSON object: of each size ns per command, of all rounds, and of rounds of the smallest size
-between them; of resting orders resident bytes too. In a
-process of its own, so that the memory of one market is all that grows. Played are enters and
-cancels, 64 to a publish, into a private ring that nobody reads; the best round counts.
+between them; of resting orders resident bytes too, of the process and of each array of the
+market. In a process of its own, so that the memory of one market is all that grows. Played are
+enters and cancels, 64 to a publish, into a private ring that nobody reads; the best round counts.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
-import psutil
 
+from perf.resident import by_array, resident_of_process
 from ringbuf.broadcast import NO_GATE, RECORDED, Broadcast
 from ringbuf.layout import BROADCAST_CURSORS, WORD_SIZE
 from shm_exchange.instruments import Instrument, instrument_rows
@@ -188,17 +188,17 @@ def _probe(market: GrowingMarket, refs: np.ndarray, random: np.random.Generator)
 
 
 def by_resting(random: np.random.Generator) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Of each size ns per command, and resident bytes per order beyond an empty market."""
+    """Of each size ns per command, and resident bytes per order beyond a nearly empty market."""
     market, smallest = GrowingMarket(1), GrowingMarket(1)
     refs, few = np.ones(max(RESTING), np.uint32), np.ones(RESTING[0], np.uint32)
     _fill(smallest, few, RESTING[0], random)
     _probe(smallest, few, random)
-    process = psutil.Process()
     # What the commands themselves take is there before and after.
     _fill(market, refs, RESTING[0], random)
     _probe(market, refs, random)
     enters(np.zeros(_FILL, np.int64), np.ones(_FILL, np.uint32), np.ones(_FILL, np.int64))
-    before = process.memory_info().rss
+    arrays_before = by_array(market.market)
+    before = resident_of_process()
     for count in RESTING:
         _fill(market, refs, count, random)
         rounds: list[float] = []
@@ -206,9 +206,19 @@ def by_resting(random: np.random.Generator) -> Iterator[tuple[int, dict[str, Any
         for _ in range(ROUNDS):
             rounds.append(_probe(market, refs, random))
             beside.append(_probe(smallest, few, random))
-        grown = process.memory_info().rss - before
-        found = _figures(rounds, beside, 2)
-        yield count, {**found, "bytes_per_order": grown / (count - RESTING[0] or 1)}
+        grown = resident_of_process() - before
+        arrays = by_array(market.market)
+        orders = count - RESTING[0] or 1
+        yield (
+            count,
+            {
+                **_figures(rounds, beside, 2),
+                "bytes_per_order": grown / orders,
+                "bytes_by_array": {
+                    name: (arrays[name] - arrays_before[name]) / orders for name in arrays
+                },
+            },
+        )
 
 
 def main(kind: str) -> None:

@@ -1,7 +1,8 @@
 """Declaration: why a budget is not met, where that has been found out.
 
 By the path of the budget. The report and docs/performance.md show a reason only beside a figure
-that is above its budget: what is met on one machine need not be on another.
+that is above its budget: what is met on one machine need not be on another. A name in braces stands
+for what the budget's benchmark noted under it in the same run; without that there is no reason.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from types import MappingProxyType
 REASONS = MappingProxyType(
     {
         "resting order, of 10 million, all that is resident": (
-            "64 bytes are the order itself, one cache line; 8 more are its place in the list of its"
-            " session's orders, which a mass cancel walks, and the rest is its share of the levels"
+            "by the pages of each array that exist: {bytes_by_array_at_10_million}. `orders` has"
+            " the order itself, one cache line, `session_links` its place in the list of its"
+            " session's orders, which a mass cancel walks, `levels` the queues of all prices; what"
+            " is in no array is the process's own"
         ),
         "cost of the first reader to the matcher": (
             "whoever reads an event takes its line, and that of `published`, out of the matcher's"

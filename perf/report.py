@@ -63,9 +63,21 @@ def budget_rows(results: Results) -> list[tuple[str, str, str, str, str]]:
         limited = budget.bound != Bound.STATED
         wanted = f"{budget.bound} {charts.number(budget.limit)} " if limited else ""
         shown = "" if figure is None else f"{charts.number(figure)} {budget.unit}"
-        reason = REASONS.get(budget.path, "") if state == UNMET else ""
+        reason = _reason(budget, results) if state == UNMET else ""
         rows.append((budget.path, wanted + budget.unit, shown, state, reason))
     return rows
+
+
+def _reason(budget: Budget, results: Results) -> str:
+    """Why it is not met, with what its benchmark noted; nothing where that is not known."""
+    noted: dict[str, str] = {}
+    for name, each in results.benchmarks.items():
+        if name.startswith(budget.test):
+            noted.update({key: _shown(value) for key, value in each.extra.items()})
+    try:
+        return REASONS.get(budget.path, "").format_map(noted)
+    except KeyError:  # it was not measured in this run
+        return ""
 
 
 def markdown(results: Results) -> str:

@@ -59,6 +59,7 @@ COMMAND_RINGS = (1, 4, 16)
 ORDERS, ORDER_ROUNDS = 2_000, 15
 C_TRIPS = 10_000  # between two rounds
 MEMORY_SIZES = (1_000_000, 10_000_000)
+IN_NO_ARRAY = "in no array"
 _ROOT = Path(__file__).resolve().parent.parent
 _RING_RECORDS = 1 << 16
 
@@ -91,8 +92,19 @@ def test_instruments(benchmark: Any) -> None:
     assert all(each > 0 for each in costs.values())
 
 
+def _by_array(figures: dict[str, Any]) -> dict[str, float]:
+    """Resident bytes per order: of each array that grew, and what the process has beside them."""
+    arrays = figures["bytes_by_array"]
+    beside = figures["bytes_per_order"] - sum(arrays.values())
+    shown = {name: round(each, 3) for name, each in arrays.items()}
+    return {name: each for name, each in shown.items() if each} | {IN_NO_ARRAY: round(beside, 3)}
+
+
 def test_resting_orders(benchmark: Any) -> None:
-    """ns per command on any of so many resting orders; resident bytes that an order takes."""
+    """ns per command on any of so many resting orders; resident bytes that an order takes.
+
+    Of the process, and of each array by its pages that exist: the two must agree.
+    """
     found = benchmark.pedantic(_grown, args=("resting",), rounds=1)
     costs = {size: each["ns_per_command"] for size, each in found.items()}
     benchmark.extra_info.update(
@@ -100,12 +112,15 @@ def test_resting_orders(benchmark: Any) -> None:
             f"{size:,} orders": round(found[size]["bytes_per_order"], 1) for size in MEMORY_SIZES
         },
         bytes_per_order_at_10_million=round(found[MEMORY_SIZES[-1]]["bytes_per_order"], 1),
+        bytes_by_array_at_1_million=_by_array(found[MEMORY_SIZES[0]]),
+        bytes_by_array_at_10_million=_by_array(found[MEMORY_SIZES[-1]]),
         **curve(
             "ns per command, by resting orders", {"ns": costs, "100, in turns": _smallest(found)}
         ),
         rounds=_largest_beside_smallest(found),
     )
     assert all(each > 0 for each in costs.values())
+    assert abs(benchmark.extra_info["bytes_by_array_at_10_million"][IN_NO_ARRAY]) < 1
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,28 @@ def test_an_unmet_budget_has_its_reason(tmp_path: Path) -> None:
     assert all(not reason for state, reason in rows.values() if state != report.UNMET)
     assert REASONS[path] in report.page(results, {}) and REASONS[path] in report.markdown(results)
     assert set(REASONS) <= {each.path for each in BUDGETS}
+
+
+def test_a_reason_has_the_figures_of_its_run(tmp_path: Path) -> None:
+    """Of arrays that this run measured; a run that did not measure them has no such reason."""
+    budget = next(each for each in BUDGETS if each.figure == "bytes_per_order_at_10_million")
+    arrays = {"orders": 64.0, "session_links": 9.5, "in no array": 0.062}
+    noted = {budget.figure: 73.6, "bytes_by_array_at_10_million": arrays}
+    old = load(write(tmp_path / "old.json", benchmark(budget.test, [1.0], **{budget.figure: 72.1})))
+    new = load(write(tmp_path / "new.json", benchmark(budget.test, [1.0], **noted)))
+    reasons = [dict((row[0], row[4]) for row in report.budget_rows(each)) for each in (old, new)]
+    assert reasons[0][budget.path] == ""
+    assert "orders: 64, session_links: 9.5, in no array: 0.062." in reasons[1][budget.path]
+    assert report.judge(budget, old)[0] == report.UNMET and "{" not in report.markdown(new)
+
+
+def test_what_reasons_stand_for_is_noted() -> None:
+    """A renamed figure would leave its reason unsaid for ever."""
+    sources = {each.path: each.test.partition("::")[0] for each in BUDGETS}
+    for path, reason in REASONS.items():
+        for _, name, _, _ in Formatter().parse(reason):
+            if name is not None:
+                assert f"{name}=" in (ROOT / sources[path]).read_text(encoding="utf-8"), path
 
 
 def test_a_busy_machine_is_said(tmp_path: Path) -> None:
