@@ -23,6 +23,7 @@ from shm_exchange.mass_quote import mass_quote
 from shm_exchange.messages import (
     COMMAND,
     COMMAND_NEXT_BITS,
+    REASON_USER,
     CommandFlag,
     CommandKind,
     EventFlag,
@@ -33,7 +34,6 @@ from shm_exchange.replacing import replace
 from shm_exchange.session_answers import query_account, refuse
 
 SIDE_BUY = ord("B")
-REASON_USER = ord("U")
 SWEEP_ROOM = 8  # events that a command may need besides its trades
 
 ENTER = int(CommandKind.ENTER)
