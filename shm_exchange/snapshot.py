@@ -29,7 +29,15 @@ from shm_exchange.journal_layout import (
     SNAPSHOT_VERSION,
 )
 from shm_exchange.journal_segment import Owner, sync_directory
-from shm_exchange.market import FILLS_MAX, FREE, PROTECTION_BLOCK, QUOTE_IDS, Market
+from shm_exchange.market import (
+    FILLS_MAX,
+    FREE,
+    INSTRUMENT,
+    PROTECTION_BLOCK,
+    QUOTE_IDS,
+    SCALARS,
+    Market,
+)
 from shm_exchange.messages import SLOT_BITS, CommandFlag
 from shm_exchange.presence import open_private
 
@@ -61,6 +69,19 @@ class Section(NamedTuple):
     items: int
     offset: int
     checksum: int
+
+
+class Facts(NamedTuple):
+    """What a proven snapshot says of its market."""
+
+    position: int
+    rolled: int  # position behind the last ROLLED
+    instruments: bytes  # what the configuration said of them
+    sessions: int
+
+    def fits(self, market: Facts) -> bool:
+        """Whether it can be loaded where the snapshot of that market can."""
+        return self.instruments == market.instruments and self.sessions <= market.sessions
 
 
 def snapshot_path(directory: Path, engine: int, position: int) -> Path:
@@ -149,9 +170,24 @@ def verify_snapshot(path: Path, owner: Owner) -> int:
     return _read(path, owner)[0]
 
 
-def remove_old_snapshots(directory: Path, engine: int, keep: int) -> list[Path]:
-    """Delete all but the `keep` newest snapshots, and what an interrupted writer left behind."""
-    removed = [path for _, path in snapshot_paths(directory, engine)[keep:]]
+def read_facts(path: Path, owner: Owner) -> Facts:
+    """Prove every byte of a snapshot; what it says. Raises as `load_snapshot` does."""
+    position, arrays = _read(path, owner)
+    scalars = _take(path, arrays, "scalars", SCALARS.dtype)
+    instruments = _take(path, arrays, "instruments", INSTRUMENT.dtype)
+    configured = b"".join(instruments[field].tobytes() for field in _CONFIGURED)
+    sessions = arrays["sessions"][0].items
+    return Facts(position, int(scalars[0]["rolled"]), configured, sessions)
+
+
+def remove_old_snapshots(directory: Path, engine: int, keep: int, rolled: int) -> list[Path]:
+    """Delete all but the `keep` newest snapshots, and what an interrupted writer left behind.
+
+    The newest up to position `rolled`, behind which the feed begins, is kept as well.
+    """
+    found = snapshot_paths(directory, engine)
+    first = next((path for position, path in found if position <= rolled), None)
+    removed = [path for _, path in found[keep:] if path != first]
     removed += directory.glob(f"snapshot-e{engine}-*.new")
     for path in removed:
         path.unlink(missing_ok=True)

@@ -1,15 +1,19 @@
-"""Shell: the recorder's own replica, and a snapshot of it every so many events."""
+"""Shell: the recorder's own replica, and a snapshot of it every so many events and at each roll."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from ringbuf.broadcast import Broadcast
 from shm_exchange.history import History
 from shm_exchange.journal_segment import NO_ROOM, Owner
 from shm_exchange.market import Market
+from shm_exchange.messages import EventKind
 from shm_exchange.recovery import CHUNK_RECORDS, catch_up, recover
+from shm_exchange.replica import apply_all
 from shm_exchange.snapshot import remove_old_snapshots, write_snapshot
 
 SNAPSHOTS_KEPT = 3  # should one be damaged, there is the one before
@@ -19,7 +23,8 @@ class Snapshotter:
     """Follows the journal with a replica; `step` does a bounded part. One thread uses it.
 
     A snapshot is taken only of a state that is durable: one that was ahead of the journal after
-    a loss of power would know of events that never happened.
+    a loss of power would know of events that never happened. One is taken right behind ROLLED, and
+    kept for the day: with it, whoever tells the feed from message 1 on needs no older journal.
     """
 
     def __init__(
@@ -59,14 +64,14 @@ class Snapshotter:
             return self._rebuild()
         if self.position >= self._commit:
             self._commit = recorded
-        stop = min(self._commit, self.position + CHUNK_RECORDS)
         before = self.position
-        self.position = catch_up(self.market, self._history, self.position, stop)
+        if not self._day_begins(self.market):  # else it stands still until that is durable
+            self._follow(self.market, min(self._commit, self.position + CHUNK_RECORDS))
         since = self.position - max(self.snapshot_position, self._failed_position)
         asked = self.snapshot_position < self.wanted_position <= self.position
         asked = asked and self._failed_position < self.position
-        due = (since >= self.every or asked) and not self.paused
-        if due and self.position == self._commit and self.position <= durable:
+        due = (since >= self.every or asked) and self.position == self._commit and not self.paused
+        if (due or self._day_begins(self.market)) and self.position <= durable:
             self._write(now_ns)
             return 1
         return self.position - before
@@ -80,6 +85,19 @@ class Snapshotter:
         if self.position > self.snapshot_position:
             self._write(now_ns)
         self._history.close()
+
+    def _follow(self, market: Market, stop: int) -> None:
+        """Apply what comes next, up to `stop` or to where the day rolls."""
+        records = self._history.read(self.position, stop - self.position)
+        rolled = np.flatnonzero(records["kind"] == EventKind.ROLLED)
+        if len(rolled):
+            records = records[: rolled[0] + 1]
+        self.position = int(apply_all(market, records, self.position))
+
+    def _day_begins(self, market: Market) -> bool:
+        """Whether the day has just rolled, and a snapshot of that is still to be taken."""
+        tried = max(self.snapshot_position, self._failed_position)
+        return tried < self.position == int(market.scalars[0]["rolled"]) and not self.paused
 
     def _rebuild(self) -> int:
         market = self._make_market()
@@ -105,7 +123,8 @@ class Snapshotter:
         self.snapshot_position = self.position
         self.snapshot_time_ns = now_ns
         self.count += 1
-        remove_old_snapshots(self._directory, self._owner.engine, self._kept)
+        rolled = int(self.market.scalars[0]["rolled"])
+        remove_old_snapshots(self._directory, self._owner.engine, self._kept, rolled)
 
 
 def _written_ns(path: Path) -> int:

@@ -19,7 +19,7 @@ from shm_exchange.market import (
     RESTING,
     Market,
 )
-from shm_exchange.messages import EVENT_DTYPE, CommandFlag
+from shm_exchange.messages import EVENT_DTYPE, CommandFlag, EventKind
 from shm_exchange.snapshot import live_slots
 
 OWNER = Owner.of(0x1234_5678_9ABC, 1)
@@ -63,11 +63,13 @@ def make_ring(capacity: int, position: int = 0, *, gated: bool = True) -> Broadc
     return ring
 
 
-def publish_events(ring: Broadcast, position: int, count: int) -> int:
-    """Publish the flow's events [position, position + count); return the new position."""
+def publish_events(
+    ring: Broadcast, position: int, count: int, rows: np.ndarray | None = None
+) -> int:
+    """Publish events [position, position + count) of the flow, or of `rows`; the new position."""
     step = len(ring.records) // 4
     data = ring.records.view(np.uint8).data
-    source = events().view(np.uint8).data
+    source = (events() if rows is None else rows).view(np.uint8).data
     while count > 0:
         part = min(step, count)
         assert claim(ring, position, part), "the gate is closed"
@@ -117,3 +119,15 @@ def same_market(left: Market, right: Market) -> bool:
         if getattr(left, name)[:count].tobytes() != getattr(right, name)[:count].tobytes():
             return False
     return True
+
+
+def with_rolls(*behind: int) -> tuple[np.ndarray, list[int]]:
+    """The flow's events, but the day rolls soon behind each of these positions; and where it has.
+
+    (What was ignored changes nothing, so ROLLED may take its place.)
+    """
+    found = events().view(np.uint8).copy().view(EVENT_DTYPE)
+    ignored = np.flatnonzero(found["kind"] == EventKind.IGNORED)
+    places = [int(ignored[ignored >= each][0]) for each in behind]
+    found["kind"][places] = EventKind.ROLLED
+    return found, [each + 1 for each in places]

@@ -138,12 +138,14 @@ def test_another_configuration(tmp_path: Path) -> None:
 
 
 def test_old_ones_go(tmp_path: Path) -> None:
-    """Goal: the newest are kept; what an interrupted writer left is removed."""
+    """Goal: the newest are kept, and one that is not behind the roll; what a writer left goes."""
     for position in (5, 10, 20, 30):
         write_snapshot(replica_at(position), tmp_path, OWNER, NOW_NS)
     (tmp_path / "snapshot-e1-00000000000000000040.new").write_bytes(b"half")
-    remove_old_snapshots(tmp_path, 1, keep=2)
+    remove_old_snapshots(tmp_path, 1, keep=2, rolled=12)
     assert sorted(tmp_path.iterdir()) == [path for _, path in snapshot_paths(tmp_path, 1)][::-1]
+    assert [position for position, _ in snapshot_paths(tmp_path, 1)] == [30, 20, 10]
+    remove_old_snapshots(tmp_path, 1, keep=2, rolled=25)
     assert [position for position, _ in snapshot_paths(tmp_path, 1)] == [30, 20]
 
 
