@@ -1,8 +1,8 @@
 """Shell: who of a running exchange may still read a journal, and from which position on.
 
 A replica that the ring has lapped goes on from the journal. Where it is stands in its line in
-shared memory, and is at most a moment old: replicas only move on. One that begins anew begins with
-the newest snapshot, which is newer than what any of the kept ones needs.
+shared memory, and is at most a moment old: replicas only move on. One that begins anew begins where
+`journal_kept.py` says, or later; who encodes a feed says from where on.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ def _from(row: np.void) -> int:
     role = row["role"]
     if role == wiring.ROLE_RECORDER:
         return int(row["counter"][COUNTER_REPLICA])
+    position = int(row["position"])
     if role == wiring.ROLE_MARKET_DATA and row["counter"][COUNTER_PAST]:
-        return 0  # it tells the feed's past from the beginning
-    return int(row["position"])
+        return min(position, int(row["counter"][COUNTER_PAST]) - 1)
+    return position

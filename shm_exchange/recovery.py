@@ -20,7 +20,7 @@ from shm_exchange.groups import whole_groups
 from shm_exchange.history import History, joined
 from shm_exchange.instruments import firm_word, instrument_rows
 from shm_exchange.journal_reader import JournalReader
-from shm_exchange.journal_segment import JournalDamaged, JournalError, Owner
+from shm_exchange.journal_segment import JournalDamaged, JournalError, Owner, segment_paths
 from shm_exchange.market import Market, create_market
 from shm_exchange.messages import EVENT_DTYPE
 from shm_exchange.recording import recorded
@@ -128,6 +128,20 @@ def load_snapshot_only(market: Market, directory: Path, owner: Owner, ring: Broa
         reader.close()
 
 
+def load_snapshot_until(market: Market, directory: Path, owner: Owner, limit: int) -> int | None:
+    """Bring a fresh `market` to the newest usable snapshot up to position `limit`; its position.
+
+    0 when there is none: then it is as fresh as before. None when the journal does not go on from
+    there any more.
+    """
+    segments = segment_paths(directory, owner.engine)
+    begins = segments[0][0] if segments else 0
+    found = snapshot_paths(directory, owner.engine)
+    found = [(position, path) for position, path in found if begins <= position <= limit]
+    path, position, _ = _load_usable(market, owner, found)
+    return None if path is None and begins else position
+
+
 def catch_up(market: Market, history: History, position: int, stop: int | None = None) -> int:
     """Apply everything from `position` to `stop` (None: to what is published); return the end."""
     while stop is None or position < stop:
@@ -156,12 +170,25 @@ def _load_newest(
     stop: int,
 ) -> tuple[Path | None, int, tuple[str, ...]]:
     """Load the newest usable snapshot: its file, its position, and why others were not used."""
+    if found and found[0][0] > stop:
+        # A snapshot is only taken of what was synced, so the journal has lost something.
+        reason = f"the journal ends here, but {found[0][1].name} is of a later position"
+        raise JournalDamaged(reader.directory, stop, reason)
+    path, position, skipped = _load_usable(market, owner, found)
+    if path is None and reader.first_position:
+        raise JournalError(
+            f"{reader.directory}: the journal begins at position {reader.first_position} and there"
+            f" is no usable snapshot of a later one; {'; '.join(skipped) or 'none was found'}"
+        )
+    return path, position, skipped
+
+
+def _load_usable(
+    market: Market, owner: Owner, found: list[tuple[int, Path]]
+) -> tuple[Path | None, int, tuple[str, ...]]:
+    """Load the first snapshot that can be used: as `_load_newest`; position 0 when none can."""
     skipped: list[str] = []
     for position, path in found:
-        if position > stop:
-            # A snapshot is only taken of what was synced, so the journal has lost something.
-            reason = f"the journal ends here, but {path.name} is of a later position"
-            raise JournalDamaged(reader.directory, stop, reason)
         try:
             loaded = load_snapshot(path, market, owner)
         except (SnapshotError, LayoutError) as error:
@@ -170,9 +197,4 @@ def _load_newest(
         if loaded != position:
             raise JournalError(f"{path}: is of position {loaded}; its name says otherwise")
         return path, position, tuple(skipped)
-    if reader.first_position:
-        raise JournalError(
-            f"{reader.directory}: the journal begins at position {reader.first_position} and there"
-            f" is no usable snapshot of a later one; {'; '.join(skipped) or 'none was found'}"
-        )
     return None, 0, tuple(skipped)

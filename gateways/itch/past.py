@@ -1,9 +1,10 @@
 """Shell: the feed before a gateway's snapshot, encoded by a thread while the gateway serves.
 
-A feed that began long ago takes a while to encode. The gateway begins with the market of a snapshot
-and the messages from there on; this thread encodes everything from the first message into another
-log. When it has come as far as the first, the pump goes on with the whole log: what was sent is the
-same in both, only further behind, so that every client's place moves by the same distance.
+A feed that began long ago takes a while to encode. The gateway begins with the market of the newest
+snapshot and the messages from there on; this thread encodes everything from the first message into
+another log. When it has come as far as the first, the pump goes on with the whole log: what was
+sent is the same in both, only further behind, so that every client's place moves by the same
+distance.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ import numpy as np
 from gateways import connection as c
 from gateways.itch import pump as loop
 from gateways.itch import state
-from gateways.itch.feed_log import BASE, COUNT, SIZE
+from gateways.itch.feed_log import COUNT, SIZE
+from gateways.itch.feed_start import begin_at, first_market, newest_market
 from gateways.itch.log_file import close_feed_log, create_feed_log, extend
 from gateways.itch.multicast import lose_place
 from gateways.itch.state import FeedPump
 from gateways.outcomes import LOG_FULL
 from shm_exchange.errors import ExchangeError
 from shm_exchange.history import History
-from shm_exchange.recovery import empty_market, load_snapshot_only
+from shm_exchange.market import Market
 from shm_exchange.roles import RoleContext
 
 LATE_EVENTS = 1_000_000  # before a snapshot: fewer are encoded sooner than anybody asks
@@ -34,15 +36,19 @@ _NICENESS = 5  # the matcher and the pumps come first
 _ROOM_RETRY_SECONDS = 0.05
 
 
-def begin_late(context: RoleContext, pump: FeedPump) -> FeedPump:
-    """A fresh pump, at the newest snapshot if that saves much, else at position 0 as it was."""
-    market = empty_market(context.configuration, context.engine)
-    ring, directory = context.wiring.ring, context.state_directory
-    if load_snapshot_only(market, directory, context.owner, ring) < LATE_EVENTS:
-        return pump
-    messages = int(market.scalars[0]["feed_messages"])
-    pump.log.words[COUNT] = pump.log.words[BASE] = messages
-    return pump._replace(market=market)
+def begin_late(context: RoleContext, pump: FeedPump) -> tuple[FeedPump, Market | None]:
+    """A fresh pump at the newest snapshot, if that saves much, and where its past is encoded from.
+
+    Else one where the feed begins, and None; at the newest snapshot when that beginning is gone.
+    """
+    newest = newest_market(context)
+    first = first_market(context, newest)
+    if first is None:
+        return begin_at(pump, newest), None
+    late = int(newest.scalars[0]["position"]) - int(first.scalars[0]["position"])
+    if late < LATE_EVENTS:
+        return begin_at(pump, first), None
+    return begin_at(pump, newest), first
 
 
 def take_place(serving: FeedPump, whole: FeedPump) -> FeedPump:
@@ -66,14 +72,13 @@ def take_place(serving: FeedPump, whole: FeedPump) -> FeedPump:
 class Past(threading.Thread):
     """Encodes the feed from its beginning until it has almost caught up with a serving pump."""
 
-    def __init__(self, context: RoleContext, serving: FeedPump) -> None:
+    def __init__(self, context: RoleContext, serving: FeedPump, first: Market) -> None:
+        """first: the market where it begins."""
         super().__init__(name="past", daemon=True)
         self.error: Exception | None = None
-        self.pump = serving._replace(
-            market=empty_market(context.configuration, context.engine),
-            log=create_feed_log(context.state_directory),
-            known=np.zeros_like(serving.known),
-        )
+        log = create_feed_log(context.state_directory)
+        own = serving._replace(log=log, known=np.zeros_like(serving.known))
+        self.pump = begin_at(own, first)
         self._context = context
         self._serving = serving
         self._given_up = False

@@ -1,10 +1,10 @@
 """Shell: the process of a market-data gateway: one pump per engine, each in a thread, and Python.
 
-The feed is served from its first message, so its log is built from the journal before the first
-client is let in. Where that takes long it begins with a snapshot: whoever asks for what is before
-that waits until another thread has the whole log (`gateways/itch/past.py`). When it was lapped it
-goes on with the log from the journal; when its replica is not what the matcher has, it builds
-another log.
+The feed is served from its first message, so its log is built before the first client is let in,
+from where the day rolled (`gateways/itch/feed_start.py`). Where that takes long it begins with the
+newest snapshot: whoever asks for what is before that waits until another thread has the whole log
+(`gateways/itch/past.py`). When it was lapped it goes on with the log from the journal; when its
+replica is not what the matcher has, it builds another log.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from gateways.credentials import Credentials
 from gateways.itch import pump as loop
 from gateways.itch import state
 from gateways.itch.feed_log import BASE, COUNT, SIZE, FeedLog
+from gateways.itch.feed_start import begin_whole, require_beginning
 from gateways.itch.follower import Follower
 from gateways.itch.glimpse import Glimpse, Source
 from gateways.itch.log_file import close_feed_log, create_feed_log, extend, is_exhausted
@@ -36,6 +37,7 @@ from gateways.outcomes import DIFFERS, FEED_ENDS, HISTORY, LAPPED, LOG_FULL, STO
 from gateways.startup import (
     Desk,
     Service,
+    do_beside,
     is_open,
     open_mailbox,
     serve_pumps,
@@ -50,6 +52,7 @@ from shm_exchange.addresses import split_address
 from shm_exchange.config import Configuration, Gateway
 from shm_exchange.errors import ExchangeError
 from shm_exchange.history import History
+from shm_exchange.market import Market
 from shm_exchange.messages import EVENT_DTYPE
 from shm_exchange.operator_line import INFO
 from shm_exchange.recovery import empty_market
@@ -163,15 +166,20 @@ class FeedService(Service):
             return False
         if self._gateway.glimpse_address is not None:
             self.follower.start()
-        self.pump = begin_late(self.context, self.pump)
-        if self.pump.log.words[BASE]:
-            self._past = Past(self.context, self.pump)
-        self._say_past()
+        self.pump, first = begin_late(self.context, self.pump)
+        if first is not None:
+            self._past = Past(self.context, self.pump, first)
+        self._say_past(first or self.pump.market)
         self._ingest_all(self.pump)
+        if self.context.stopping():
+            return False
+        if self._past is None:
+            require_beginning(self.pump)
+            self._say_past(None)
         begin_feeds(self.pump, self.context.line)
         if self._past is not None:
             self._past.start()
-        return not self.context.stopping()
+        return True
 
     def run(self) -> int:
         """Pump until the exchange stops, or the log is full."""
@@ -200,10 +208,11 @@ class FeedService(Service):
     def finish(self) -> None:
         """Nothing has to."""
 
-    def _say_past(self) -> None:
-        """Whether we need the journal from its beginning on."""
+    def _say_past(self, first: Market | None) -> None:
+        """We read the journal from this market on; None: from where the pump is."""
         row = self.context.control.processes[self.context.process]
-        row["counter"][COUNTER_PAST] = int(self._past is not None)
+        position = -1 if first is None else int(first.scalars[0]["position"])
+        row["counter"][COUNTER_PAST] = 1 + position
 
     def _told(self) -> int:
         """Messages of the feed that its clients may have by now."""
@@ -218,7 +227,7 @@ class FeedService(Service):
         outcome = self._ingest_until(whole, int(self.pump.market.scalars[0]["position"]))
         if outcome == 0:
             old, self.pump, self._past = self.pump, take_place(self.pump, whole), None
-            self._say_past()
+            self._say_past(None)
             close_feed_log(old.log)
             log("market data gateway: the feed is there from its first message on", INFO)
         return outcome
@@ -288,7 +297,7 @@ class FeedService(Service):
         if self._past is not None:
             self._past.give_up()
             self._past = None
-            self._say_past()
+            self._say_past(None)
         loop.end_feed(old)
         self.pump = old._replace(log=create_feed_log(self.context.state_directory))
         close_feed_log(old.log)
@@ -316,19 +325,22 @@ class FeedService(Service):
         if self._past is not None:
             self._past.give_up()
             self._past = None
-            self._say_past()
+            self._say_past(None)
         differs = int(old.market.scalars[0]["differs"])
         log(f"market data gateway: its replica differs at position {differs}; building another one")
-        market = empty_market(self.context.configuration, self.context.engine)
-        new = old._replace(market=market, log=create_feed_log(self.context.state_directory))
+        empty = old._replace(log=create_feed_log(self.context.state_directory))
+        new = do_beside(lambda: begin_whole(self.context, empty), lambda: loop.keep_alive(old))
+        self._say_past(new.market)
         self._ingest_all(new)
         if self.context.stopping():
             return
+        require_beginning(new)
+        self._say_past(None)
         self.pump = new
         loop.change_log(new, same_bytes(old.log, new.log))
         close_feed_log(old.log)
         seconds = time.monotonic() - started
-        position = int(market.scalars[0]["position"])
+        position = int(new.market.scalars[0]["position"])
         log(
             f"market data gateway: serving again at position {position}, after {seconds:.3f} s",
             INFO,
