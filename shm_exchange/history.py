@@ -55,6 +55,11 @@ class History:
         """Position behind the last event that is there."""
         return int(durable(self.ring) if self._held else published(self.ring))
 
+    def begin(self) -> int:
+        """Position of the oldest event that is there, as far as the journal goes."""
+        self._journal.refresh()
+        return self._journal.first_position or 0
+
     def read(self, position: int, limit: int) -> np.ndarray:
         """A copy of up to `limit` events from `position` on; empty when there is none yet.
 

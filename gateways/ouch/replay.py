@@ -109,8 +109,9 @@ class ReplayService:
 
     def _locate(self, session: int, needed: int, end: int) -> tuple[int, int]:
         """Where the last `needed` messages below `end` begin: position, messages to skip there."""
-        while end > 0:
-            first = max(0, end - EVENTS_PER_READ)
+        begin = self._history.begin()  # what was removed there is no part of a stream that lives
+        while end > begin:
+            first = max(begin, end - EVENTS_PER_READ)
             events = self._history.read(first, end - first)
             while first + len(events) < end:  # the journal and the ring each had a part
                 start = first + len(events)

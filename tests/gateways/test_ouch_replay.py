@@ -26,11 +26,17 @@ SESSION = 0
 class Pieces:
     """The flow's events, at most so many at a time, as behind the end of a journal."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, begin: int = 0) -> None:
         self._size = size
+        self._begin = begin
+
+    def begin(self) -> int:
+        """Position of the oldest event."""
+        return self._begin
 
     def read(self, position: int, limit: int) -> np.ndarray:
         """Events from `position` on."""
+        assert position >= self._begin, "no longer kept"
         return events()[position : position + min(limit, self._size)].copy()
 
 
@@ -46,12 +52,14 @@ def test_pieces_are_put_together(size: int, monkeypatch: pytest.MonkeyPatch) -> 
         names=None,
         settings=np.zeros(state.SETTING_COUNT, np.int64),
     )
-    service = ReplayService(pump, Pieces(size))  # type: ignore[arg-type]
     end = 2000
     counts = [int(count_in(sessions, events()[each:], 1, SESSION)) for each in range(end)]
     behind = np.cumsum(counts[::-1])[::-1]
     for needed in (1, 7, int(behind[0]) - 3):
         place = int(np.flatnonzero(behind >= needed)[-1])
-        found = service._locate(SESSION, needed, end)
-        assert found == (place, int(behind[place]) - needed)
+        # Also where the journal begins there, as what was before that is removed.
+        for begin in (0, place):
+            service = ReplayService(pump, Pieces(size, begin))  # type: ignore[arg-type]
+            found = service._locate(SESSION, needed, end)
+            assert found == (place, int(behind[place]) - needed)
     assert len(signatures(count_in)) == int(COMPILED)
