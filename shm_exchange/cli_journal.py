@@ -76,7 +76,10 @@ def dump(
 def prune(
     name: str | None, state: Path | None, engine: int | None, as_json: bool, **options: Any
 ) -> None:
-    """Remove segments that nobody needs any more."""
+    """Remove segments that nobody needs any more.
+
+    What clients may still be told of since the day rolled is needed, and what kept snapshots need.
+    """
     from shm_exchange import journal_commands
 
     directory = state_directory_named(name or DEFAULT_NAME, state)

@@ -17,6 +17,7 @@ import numpy as np
 from ringbuf.errors import LayoutError
 from shm_exchange import journal_needs
 from shm_exchange.errors import ExchangeError
+from shm_exchange.journal_kept import recovery_needs, streams_need
 from shm_exchange.journal_layout import BLOCK_SEAL, PAGE_SIZE
 from shm_exchange.journal_needs import Need
 from shm_exchange.journal_reader import JournalReader
@@ -33,7 +34,6 @@ from shm_exchange.journal_tail import Tail, find_tail
 from shm_exchange.messages import COMMAND_NEXT_BITS, COMMAND_NEXT_MASK, EVENT, EventKind
 from shm_exchange.presence import read_identity
 from shm_exchange.snapshot import SnapshotError, snapshot_paths, verify_snapshot
-from shm_exchange.snapshotter import SNAPSHOTS_KEPT
 
 _LOOK_AGAIN_SECONDS = 0.1
 
@@ -236,22 +236,18 @@ def describe(event: np.void, position: int) -> dict[str, Any]:
 
 
 def prune(directory: Path, engine: int, before: int | None, *, dry_run: bool) -> dict[str, Any]:
-    """Remove segments that end at or below `before`; what was removed.
+    """Remove segments that nobody needs; what was removed.
 
-    Streams are kept from their first message on: as long as no day has rolled, all of the
-    journal is needed to replay them, and without `before` PruneRefused says so. A segment that
-    the oldest kept snapshot needs is never removed, nor one that a process of a running exchange
-    may still read, nor the last one. `kept_for`: who reads furthest back, if that is what counts.
+    Streams are kept from their first message on, so that a gateway can start at any time; those
+    that live began at the last roll of the day. `before`: what lies before this position goes,
+    although streams need it. A segment that the oldest kept snapshot needs is never removed, nor
+    one that a process of a running exchange may still read, nor the last one. `kept_for`: who reads
+    furthest back, if that is what counts. Raises PruneRefused when everything is needed.
     """
     owner = owner_of(directory, engine)
     paths = segment_paths(directory, engine)
-    if before is None:
-        raise PruneRefused(
-            f"{directory}: the streams of engine {engine} began at position {paths[0][0]} and still"
-            " live, so all of its journal is needed to replay them; with --before POSITION what"
-            " lies before it is removed all the same, and no market data gateway can start then"
-        )
-    limit = min(before, _needed_from(directory, owner))
+    wanted = _streams_from(directory, owner) if before is None else before
+    limit = min(wanted, _recovery_from(directory, owner))
     reader = min(journal_needs.needs(directory, engine), key=_position_of, default=None)
     kept_for = None
     if reader is not None and reader.position < limit:
@@ -276,16 +272,26 @@ def _position_of(need: Need) -> int:
     return need.position
 
 
-def _needed_from(directory: Path, owner: Owner) -> int:
-    """From where on recovery needs the journal, even if all kept snapshots but one are damaged.
+def _streams_from(directory: Path, owner: Owner) -> int:
+    """From where on gateways need the journal. Raises PruneRefused: from its beginning on."""
+    streams = streams_need(directory, owner)
+    if streams.kept_from is None:
+        which = " and no snapshot that can be used is from before" if streams.began else ""
+        raise PruneRefused(
+            f"{directory}: the streams of engine {owner.engine} began at position {streams.began}"
+            f" and still live{which}, so all of its journal is needed to replay them; `shmx roll`"
+            " begins others, and a snapshot with them; with --before POSITION what lies before it"
+            " is removed all the same, and until the next roll no market data gateway can start"
+        )
+    return streams.kept_from
 
-    Raise PruneRefused when no usable snapshot is there.
-    """
-    found = snapshot_paths(directory, owner.engine)[:SNAPSHOTS_KEPT]
-    for position, path in reversed(found):
-        verify_snapshot(path, owner)
-        return position
-    raise PruneRefused(
-        f"{directory}: there is no snapshot of engine {owner.engine}, so recovery needs all of the"
-        " journal; stop the exchange once, which takes one, and prune then"
-    )
+
+def _recovery_from(directory: Path, owner: Owner) -> int:
+    """From where on recovery needs the journal. Raises PruneRefused: from its beginning on."""
+    position = recovery_needs(directory, owner)
+    if position is None:
+        raise PruneRefused(
+            f"{directory}: there is no snapshot of engine {owner.engine}, so recovery needs all of"
+            " the journal; stop the exchange once, which takes one, and prune then"
+        )
+    return position
