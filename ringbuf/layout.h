@@ -626,7 +626,7 @@ _Static_assert(sizeof(struct gateway) == 64, "size");
 #define SCALARS_CONTINUING_KIND 136
 #define SCALARS_ROLLED 144
 #define SCALARS_STAGE 152
-#define SCALARS_LEAVES 156
+#define SCALARS_PAGES 156
 #define SCALARS_MASS_FIRM 160
 #define SCALARS_MASS_INSTRUMENT 164
 #define SCALARS_MASS_SESSION 166
@@ -663,7 +663,7 @@ struct scalars {
     int64_t continuing_kind;
     int64_t rolled;
     int32_t stage;
-    int32_t leaves;
+    int32_t pages;
     int32_t mass_firm;
     uint16_t mass_instrument;
     uint16_t mass_session;

@@ -103,9 +103,9 @@ def emit_cancelled(market, slot, quantity, reason, flags, source_next, ring, pos
         market,
         slot,
         read_word(market.orders, slot, "side") & PLACE
-        | flags << FLAGS_SHIFT
-        | reason << REASON_SHIFT,
-        np.int64(order["price"]) & LOW_HALF | quantity << 32,
+        | np.int64(flags) << FLAGS_SHIFT
+        | np.int64(reason) << REASON_SHIFT,
+        np.int64(order["price"]) & LOW_HALF | np.int64(quantity) << 32,
         read_word(market.orders, slot, "user_ref") & ~LOW_HALF | slot,
         np.int64(order["leaves"]),
         source_next,

@@ -264,7 +264,7 @@ SCALARS = Record(
         Field("continuing_kind", "i8", doc="Continuing: what goes on before any other command"),
         Field("rolled", "i8", doc="position behind the last ROLLED"),
         Field("stage", "i4", doc="how far the streams have begun: STAGE_*"),
-        Field("leaves", "i4", doc="pages of price levels in use, and leaf 0, which never is"),
+        Field("pages", "i4", doc="leaves in use, and leaf 0, which never is"),
         Field("mass_firm", "i4", doc="filter of the last MASS_CANCELLED: blank: own session only"),
         Field("mass_instrument", "u2", doc="likewise, or ALL_INSTRUMENTS"),
         Field("mass_session", "u2", doc="likewise: who asked"),
@@ -383,5 +383,5 @@ def create_market(
             row["root"] = 2 * number + side + 1
             row["top_shift"] = 6 * ((bits - 1) // 6)
     scalars["node_next"] = 2 * len(instruments) + 1  # node 0 is never used: 0 means none
-    scalars["leaf_next"] = scalars["leaves"] = 1  # leaf 0 is never used: 0 means none
+    scalars["leaf_next"] = scalars["pages"] = 1  # leaf 0 is never used: 0 means none
     return market

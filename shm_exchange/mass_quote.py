@@ -115,7 +115,7 @@ def _quote_fault(market, command, quote, source):
 def _has_room(market, session, count, position, limit):
     """1 when the message can be carried out whole."""
     orders = 2 * count
-    pages = market.scalars[0]["leaves"] + orders <= len(market.leaf_words)
+    pages = market.scalars[0]["pages"] + orders <= len(market.leaf_words)
     events = 1 + orders * EVENTS_PER_SIDE <= limit - position
     return 1 if pages and events and has_block_room(market, session) else 0
 

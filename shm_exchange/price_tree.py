@@ -15,7 +15,7 @@ from shm_exchange.market import BOUGH_SHIFT, BRANCH_SHIFT, BRANCHES, NO_KEY
 @kernel
 def has_pages(market):
     """1 when a new price page can be made, whatever its key: inner nodes are never short."""
-    return 1 if market.scalars[0]["leaves"] < len(market.leaf_words) else 0
+    return 1 if market.scalars[0]["pages"] < len(market.leaf_words) else 0
 
 
 @kernel
@@ -44,7 +44,7 @@ def _free_node(market, node):
 def _take_leaf(market):
     """An empty leaf from the pool; `has_pages` was asked before."""
     scalars = market.scalars[0]
-    scalars["leaves"] += 1
+    scalars["pages"] += 1
     leaf = scalars["leaf_free"] + 0
     if leaf:
         scalars["leaf_free"] = market.leaf_words[at(leaf)]
@@ -60,7 +60,7 @@ def _take_leaf(market):
 def _free_leaf(market, leaf):
     """Give an empty leaf back to the pool."""
     scalars = market.scalars[0]
-    scalars["leaves"] -= 1
+    scalars["pages"] -= 1
     market.leaf_words[at(leaf)] = scalars["leaf_free"]
     scalars["leaf_free"] = leaf
 

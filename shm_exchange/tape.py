@@ -30,8 +30,10 @@ def play(market, commands, first, last, source, ring, position, batch):
             position = resume(market, ring, position, limit)
             scalars["position"] = position
         else:
-            batch_last = min(last, first + batch)
-            ahead = COMMANDS_AHEAD if batch_last + COMMANDS_AHEAD <= last else 0
+            # The last few are a batch of their own, for which nothing is asked ahead: no command
+            # needs a comparison for that.
+            ahead = COMMANDS_AHEAD if first + COMMANDS_AHEAD < last else 0
+            batch_last = min(last - ahead, first + batch)
             while first < batch_last and position < limit:
                 stamp_ns = max(scalars["stamp_ns"] + 0, commands[at(first)]["received_ns"] + 0)
                 following = first + records_of(commands, first)

@@ -128,5 +128,5 @@ def pages_in_use(market: Market) -> tuple[int, int]:
     nodes, node = int(scalars["node_next"]) - len(market.sides) - 1, int(scalars["node_free"])
     while node:
         nodes, node = nodes - 1, int(market.node_children[64 * node])
-    assert leaves + 1 == int(scalars["leaves"])
+    assert leaves + 1 == int(scalars["pages"])
     return leaves, nodes
