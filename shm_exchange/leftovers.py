@@ -18,7 +18,15 @@ from ringbuf.errors import LayoutError, SegmentError
 from shm_exchange import salvage, wiring
 from shm_exchange.errors import AnotherWriterError
 from shm_exchange.journal_segment import Owner
-from shm_exchange.presence import SHARED_MEMORY, Claim, held, identity_of, info_path
+from shm_exchange.presence import (
+    IDENTITY,
+    SHARED_MEMORY,
+    Claim,
+    directory_of,
+    held,
+    identity_of,
+    info_path,
+)
 from shm_exchange.wiring import DIGEST, prefix
 
 _PATIENCE_SECONDS = 5.0  # the roles of a dead supervisor are killed; large mappings take a moment
@@ -41,6 +49,8 @@ def settle(claim: Claim) -> list[str]:
     identity = identity_of(claim.state_directory)
     said = _settle(claim.name, claim, identity)
     for name in sorted(_names_of(identity) - {claim.name}):
+        if _is_of_copy(name, claim.state_directory, identity):
+            continue
         with held(name):
             said += _settle(name, claim, identity)
     claim.set_settled()
@@ -111,6 +121,17 @@ def _names_of(identity: int) -> set[str]:
             if int(header[0]["identity"]) == identity:
                 names.add(path.name.split(".")[1])
     return names
+
+
+def _is_of_copy(name: str, ours: Path, identity: int) -> bool:
+    """Whether an exchange's state directory is another than ours, and still there.
+
+    One of the two is a copy of the other, as of a backup: each has its own exchange.
+    """
+    theirs = directory_of(name)
+    if theirs is None or not (theirs / IDENTITY).exists() or theirs.samefile(ours):
+        return False
+    return identity_of(theirs) == identity
 
 
 def _wait_for_roles(name: str) -> None:

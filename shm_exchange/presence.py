@@ -30,7 +30,7 @@ SHARED_MEMORY = Path("/dev/shm")
 CONFIGURATION_COPY = "configuration.toml"  # in the state directory: what the roles read
 _MODE = 0o600
 RUNNING = "running.json"  # there too: what the supervisor announces
-_LOCK, _IDENTITY = "exchange.lock", "identity"
+_LOCK, IDENTITY = "exchange.lock", "identity"
 _INFO_SIZE_MAX = 1 << 16
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock: type, whence, start, length, process
 
@@ -80,7 +80,7 @@ def is_open_to_others(directory: Path) -> bool:
 
 def identity_of(state_directory: Path) -> int:
     """The number that segments and files of this state directory carry; made at the first call."""
-    path = state_directory / _IDENTITY
+    path = state_directory / IDENTITY
     try:
         text = path.read_text(encoding="ascii")
     except FileNotFoundError:
@@ -93,7 +93,7 @@ def identity_of(state_directory: Path) -> int:
 
 def read_identity(state_directory: Path) -> int:
     """The same of a state directory that has one. Raises ExchangeError; makes nothing."""
-    path = state_directory / _IDENTITY
+    path = state_directory / IDENTITY
     if not path.exists():
         raise ExchangeError(f"{state_directory} is not the state directory of an exchange")
     return identity_of(state_directory)
@@ -111,7 +111,7 @@ class Claim:
             for each in (self.state_directory, *self.state_directory.parents)
             if not each.exists()
         ]
-        files = [self.state_directory / each for each in (_LOCK, _IDENTITY, CONFIGURATION_COPY)]
+        files = [self.state_directory / each for each in (_LOCK, IDENTITY, CONFIGURATION_COPY)]
         # What was not there before, to be removed if it comes to nothing: innermost first.
         self._new = [each for each in files if not each.exists()] + missing
         try:
@@ -199,6 +199,20 @@ class Claim:
             f"{self.state_directory} belongs to an exchange that runs (process {holder});"
             " stop it or choose another --state"
         )
+
+
+def directory_of(name: str) -> Path | None:
+    """The state directory of an exchange that runs or died by this name; None: nobody says."""
+    try:
+        descriptor = os.open(info_path(name), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        said = _read_json(descriptor)
+    finally:
+        os.close(descriptor)
+    directory = said.get("former") or said.get("state_directory")
+    return None if directory is None else Path(directory)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -288,3 +289,21 @@ def test_another_name_for_the_same_state(name: str, tmp_path: Path) -> None:
     assert leftovers.segments_of(name + "b") == []
     assert not info_path(name + "b").exists()
     assert journal_end(tmp_path) == 150
+
+
+def test_a_copy_leaves_the_rings_of_its_original_alone(name: str, tmp_path: Path) -> None:
+    """Goal: a backup that is started by another name takes nothing from the exchange that it is a
+    backup of, be that dead or alive; that one still finds what it left."""
+    original, copy = tmp_path / "original", tmp_path / "copy"
+    dead = Claim(name, original)
+    left_behind(name, original, 100, 150).close()
+    shutil.copytree(original, copy)
+    with start(name + "b", copy) as said:  # its original runs
+        assert said == []
+    os.close(dead._info)  # as if it had been killed
+    os.close(dead._state)
+    with start(name + "b", copy) as said:
+        assert said == []
+    with start(name, original) as said:
+        assert "saved 50 events" in said[0]
+    assert journal_end(original) == 150
