@@ -28,7 +28,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 _MATCHING = Path("shm_exchange", "matching.py")
 _RESULT = Path("perf", "results", "benchmark.json")
 _IMPORTS = "from ringbuf.bits import at\n"
-_BEGIN = '    kind = command["kind"]\n    if kind == ENTER:\n'
+_BEGIN = '    if read_word(commands, index, "kind") & _KIND_AND_TAGS == ENTER:\n'
 _LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "results", "__pycache__", ".*_cache")
 
 
