@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -15,6 +15,7 @@ _COLOURS = (
     *("#1aa3a3", "#a38f1a"),
 )
 _BARS = 24
+_ONE_SAMPLE = 0.5  # where the axis of counts begins, so that a single one can be seen
 Points = Sequence[tuple[float, float]]
 
 
@@ -86,6 +87,34 @@ def histogram(title: str, values: Sequence[float], unit: str) -> str:
     return _frame(title, parts)
 
 
+def distribution(title: str, series: Mapping[str, Points], width: float) -> str:
+    """How many samples have which size, both axes logarithmic: a bar for each bucket of each set.
+
+    series: of each set, count by the least value of a bucket, which reaches to `width` times that.
+    """
+    counts = [count for each in series.values() for _, count in each]
+    values = [value for each in series.values() for value, _ in each]
+    ladder = _steps(min(values), max(values) * width)
+    low, high = math.log10(ladder[0]), math.log10(ladder[-1])
+
+    def across(value: float) -> float:
+        share = (math.log10(value) - low) / (high - low)
+        return _LEFT + share * (_WIDTH - _LEFT - _RIGHT)
+
+    up, parts = _grid(_steps(_ONE_SAMPLE, max(counts)))
+    for step in ladder:
+        parts.append(_text(across(step), _HEIGHT - _BOTTOM + 18, number(step), "middle"))
+    for order, points in enumerate(series.values()):
+        for value, count in points:
+            x, y = across(value), up(count)
+            parts.append(
+                f'<rect x="{x:.1f}" y="{y:.1f}" width="{across(value * width) - x:.1f}"'
+                f' height="{_HEIGHT - _BOTTOM - y:.1f}" fill="{_colour(order)}"'
+                ' fill-opacity="0.5"/>'
+            )
+    return _frame(title, parts + _legend(series))
+
+
 def _nines(percent: float) -> float:
     return -math.log10(1 - percent / 100)
 
@@ -93,12 +122,26 @@ def _nines(percent: float) -> float:
 def _plot(title: str, series: Mapping[str, Points], ticks: Points | Sequence) -> str:
     """Lines with dots; the upright axis is logarithmic, from a round value to a round value."""
     values = [value for each in series.values() for _, value in each if value > 0]
-    steps = _steps(min(values), max(values)) if values else [1.0, 2.0]
-    low, high = math.log10(steps[0]), math.log10(steps[-1])
+    up, parts = _grid(_steps(min(values), max(values)) if values else [1.0, 2.0])
     left, right = ticks[0][0], ticks[-1][0]
 
     def across(place: float) -> float:
         return _LEFT + (place - left) / ((right - left) or 1) * (_WIDTH - _LEFT - _RIGHT)
+
+    for place, label in ticks:
+        parts.append(_text(across(place), _HEIGHT - _BOTTOM + 18, label, "middle"))
+    for order, points in enumerate(series.values()):
+        colour = _colour(order)
+        places = [(across(place), up(value)) for place, value in points]
+        text = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        parts.append(f'<polyline points="{text}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{colour}"/>' for x, y in places]
+    return _frame(title, parts + _legend(series))
+
+
+def _grid(steps: Sequence[float]) -> tuple[Callable[[float], float], list[str]]:
+    """Where a value lies on an upright logarithmic axis, and its lines at `steps`."""
+    low, high = math.log10(steps[0]), math.log10(steps[-1])
 
     def up(value: float) -> float:
         share = (math.log10(max(value, steps[0])) - low) / (high - low)
@@ -108,18 +151,20 @@ def _plot(title: str, series: Mapping[str, Points], ticks: Points | Sequence) ->
     for step in steps:
         parts.append(_line(_LEFT, up(step), _WIDTH - _RIGHT, up(step), "#dddddd"))
         parts.append(_text(_LEFT - 8, up(step) + 4, number(step), "end"))
-    for place, label in ticks:
-        parts.append(_text(across(place), _HEIGHT - _BOTTOM + 18, label, "middle"))
-    for order, (label, points) in enumerate(series.items()):
-        colour = _COLOURS[order % len(_COLOURS)]
-        places = [(across(place), up(value)) for place, value in points]
-        text = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        parts.append(f'<polyline points="{text}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{colour}"/>' for x, y in places]
-        x = 10 + order * (_WIDTH - 20) / max(4, len(series))
-        parts.append(_line(x, _HEIGHT - 14, x + 18, _HEIGHT - 14, colour))
+    return up, parts
+
+
+def _legend(labels: Collection[str]) -> list[str]:
+    parts = []
+    for order, label in enumerate(labels):
+        x = 10 + order * (_WIDTH - 20) / max(4, len(labels))
+        parts.append(_line(x, _HEIGHT - 14, x + 18, _HEIGHT - 14, _colour(order)))
         parts.append(_text(x + 23, _HEIGHT - 10, label, "start"))
-    return _frame(title, parts)
+    return parts
+
+
+def _colour(order: int) -> str:
+    return _COLOURS[order % len(_COLOURS)]
 
 
 def _steps(low: float, high: float) -> list[float]:

@@ -19,12 +19,22 @@ import click
 
 from perf import charts, machine
 from perf.budgets import BUDGETS, Bound, Budget
+from perf.latency_figures import BUCKET_WIDTH
 from perf.reasons import REASONS
-from perf.results_file import CURVES, ROUNDS, Benchmark, Results, ResultsError, load
+from perf.results_file import (
+    CURVES,
+    DISTRIBUTIONS,
+    ROUNDS,
+    Benchmark,
+    Results,
+    ResultsError,
+    load,
+)
 
 MET, UNMET, NOT_MEASURED, STATED = "met", "UNMET", "not measured", "stated"
 _ROOT = Path(__file__).resolve().parent.parent
 _RESULTS = Path(__file__).resolve().parent / "results"
+_DRAWN = (CURVES, DISTRIBUTIONS)  # and no figures by themselves
 _BEGIN, _END = "<!-- results:", "<!-- end of results -->"
 _STYLE = """
 body { font-family: sans-serif; max-width: 64em; margin: 2em auto; color: #222; }
@@ -155,8 +165,10 @@ def _section(each: Benchmark) -> list[str]:
         parts.append(_table(tuple(rows[0]), _cells(rows)))
     if curves := _percentile_lines(each.extra):
         parts.append(charts.percentile_curves("ns, by share of samples", curves))
+    for title, found in each.extra.get(DISTRIBUTIONS, {}).items():
+        parts.append(charts.distribution(title, found, BUCKET_WIDTH))
     for key, found in each.extra.items():
-        if key != CURVES and isinstance(found, dict) and (curves := _percentile_lines(found)):
+        if key not in _DRAWN and isinstance(found, dict) and (curves := _percentile_lines(found)):
             parts.append(charts.percentile_curves(f"{key}, by share of samples", curves))
     if rounds := each.extra.get(ROUNDS):
         both = {"ours": rounds["ours"], "baseline": rounds["baseline"]}
@@ -196,7 +208,7 @@ def _scaling(benchmarks: Iterable[Benchmark]) -> list[str]:
 
 def _facts(each: Benchmark) -> dict[str, str]:
     """What the test noted, as text, without the single rounds; the rounds of the clock."""
-    apart = (ROUNDS, CURVES, *_row_lists(each))
+    apart = (ROUNDS, *_DRAWN, *_row_lists(each))
     facts = {key: _shown(value) for key, value in each.extra.items() if key not in apart}
     if len(each.seconds):
         facts["seconds, best round"] = f"{min(each.seconds):.4g} of {len(each.seconds)}"

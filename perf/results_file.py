@@ -15,6 +15,7 @@ from perf import machine
 ROUNDS = "rounds"  # in `extra_info`: what `in_turns` makes
 INSTRUCTIONS = "instructions_per_message"  # in `extra_info`
 CURVES = "curves"  # in `extra_info`: what `curve` makes
+DISTRIBUTIONS = "distributions"  # in `extra_info`: what perf/latency_figures.py makes
 LESS, MORE = "less", "more"  # which is better
 _BASELINE = "_baseline"  # a test of this ending stands beside those of the same beginning
 

@@ -25,7 +25,7 @@ import pytest
 
 from perf import baseline
 from perf.exchange import Exchange, Placement, connect, log_in, orders, running
-from perf.latency_figures import figures
+from perf.latency_figures import distributions, figures, histogram_of
 from perf.results_file import in_turns
 from perf.tcp_client import number_order, pipeline, round_trips
 from ringbuf.jit import cold_kernel
@@ -107,6 +107,14 @@ def test_acknowledgement(benchmark: Any, waiting: str, tmp_path: Path) -> None:
         tail_budget=TAIL_BUDGET,
         met=bool(median <= MEDIAN_BUDGET and tail <= TAIL_BUDGET),
         rounds=in_turns(np.median(ours, axis=1), np.median(bare, axis=1)),
+        **distributions(
+            {
+                "orders by ns from sent to acknowledged, all rounds": {
+                    "ours": histogram_of(ours),
+                    "echo": histogram_of(bare),
+                }
+            }
+        ),
     )
     assert (ours > 0).all() and (bare > 0).all()
 

@@ -35,9 +35,10 @@ import numpy as np
 
 from gateways import replay
 from gateways.load.offered import immediate_order, offer, warm_up
-from gateways.load.percentiles import PERCENTS, histogram, latencies, percentiles
+from gateways.load.percentiles import latencies
 from perf import baseline
 from perf.exchange import Placement, connect, log_in, running
+from perf.latency_figures import figures
 from perf.long_journal import Writer, opening, round_of_commands
 from perf.results_file import CURVES, curve, in_turns
 from shm_exchange import config
@@ -60,8 +61,8 @@ CLIENT_CORE, MATCHER_CORE = 0, 1
 class Beside(NamedTuple):
     """One number of gateways: ns by percent of ours and of the echo, medians of turns, start."""
 
-    ours: dict[float, int]
-    echo: dict[float, int]
+    ours: dict[str, int]
+    echo: dict[str, int]
     medians: list[float]
     echo_medians: list[float]
     ready_seconds: float
@@ -98,8 +99,8 @@ def _beside_gateways(folder: Path, count: int, program: Path) -> Beside:
                 finally:
                     exchange.thaw()
     return Beside(
-        percentiles(histogram(np.concatenate(ours))),
-        percentiles(histogram(np.concatenate(echoed))),
+        figures(ours),
+        figures(echoed),
         [float(np.median(each)) for each in ours],
         [float(np.median(each)) for each in echoed],
         exchange.ready_seconds,
@@ -117,22 +118,20 @@ def test_gateways(benchmark: Any, tmp_path: Path) -> None:
 
     benchmark.pedantic(measure, rounds=1)
     lines = {
-        f"p{percent:g}" if percent < 100 else "max": {
+        "max" if percent == "100" else f"p{percent}": {
             count: each.ours[percent] for count, each in found.items()
         }
-        for percent in PERCENTS
+        for percent in found[GATEWAYS[0]].ours
     }
-    lines["echo p50"] = {count: each.echo[50.0] for count, each in found.items()}
+    lines["echo p50"] = {count: each.echo["50"] for count, each in found.items()}
     starts = {count: each.ready_seconds for count, each in found.items()}
     last = found[GATEWAYS[-1]]
     curves = curve("ns from due to acknowledged, by gateways", lines)
     curves[CURVES] |= curve("seconds until READY, by gateways", {"s": starts})[CURVES]
-    by_percent = {
-        f"{count} gateways": {f"{percent:g}": value for percent, value in each.ours.items()}
-        for count, each in found.items()
-    }
     benchmark.extra_info.update(
-        **by_percent, **curves, rounds=in_turns(last.medians, last.echo_medians)
+        **{f"{count} gateways": each.ours for count, each in found.items()},
+        **curves,
+        rounds=in_turns(last.medians, last.echo_medians),
     )
     assert all(value > 0 for line in lines.values() for value in line.values())
 

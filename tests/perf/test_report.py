@@ -17,7 +17,7 @@ import pytest
 from perf import charts, report
 from perf.budgets import BUDGETS, Bound
 from perf.reasons import REASONS
-from perf.results_file import ResultsError, curve, in_turns, load
+from perf.results_file import DISTRIBUTIONS, ResultsError, curve, in_turns, load
 from tests.perf.results import benchmark, write
 
 ROOT = Path(__file__).parents[2]
@@ -158,6 +158,25 @@ def test_a_curve_is_drawn_and_tabled(tmp_path: Path) -> None:
     assert ["1", "100", "90"] in rows and ["16", "120", None] in rows and ["out", "20"] in rows
     text = report.markdown(found)
     assert "| 4 | 110 |  |" in text and "| in | 10 |" in text and "{" not in text
+
+
+def test_a_distribution_is_drawn(tmp_path: Path) -> None:
+    """A bar for each bucket, within its picture; its counts are no figures of the tables."""
+    found = {"ours": [[1, 1], [16_384, 9], [9_000_000_000, 600_000]], "echo": [[16_384, 1]]}
+    pictures = {"orders by ns": found, "one bucket": {"ours": [[16_384, 1]]}}
+    entry = benchmark("perf/test_x.py::test_x", [1.0], note=7, **{DISTRIBUTIONS: pictures})
+    results = load(write(tmp_path / "r.json", entry))
+    page = ElementTree.fromstring(report.page(results, {}))
+    drawn = {each[0].text: each for each in page.findall(".//{*}svg")}
+    assert list(drawn) == ["orders by ns", "one bucket"]
+    bars = [each.findall("{*}rect") for each in drawn.values()]
+    assert [len(each) for each in bars] == [4, 1]
+    assert len({each.get("fill") for each in bars[0]}) == 2
+    _, _, width, height = map(float, drawn["orders by ns"].get("viewBox", "").split())
+    for each in sum(bars, []):
+        x, y, wide, high = (float(each.get(key, "")) for key in ("x", "y", "width", "height"))
+        assert 0 <= x < x + wide <= width and 0 <= y < y + high <= height
+    assert DISTRIBUTIONS not in report.markdown(results) and "16384" not in text_of(page)
 
 
 def test_every_line_is_drawn_within_its_picture(tmp_path: Path) -> None:
