@@ -12,15 +12,18 @@ the echo sends one). Not included: a network, recorder and standby, a book with 
 and gateway take turns on one core, the matcher has the other: with a core for each, the knee lies
 higher.
 
-The knee is the highest rate that was still answered as offered (98 %), with a median of at most
-three times that of the lowest rate.
+The rates go on, each twice the one before, until the exchange answers less than 0.9 of what is
+offered: what it answers then is its saturation. The knee is the highest rate that was still
+answered as offered (98 %), with a median of at most three times that of the lowest rate. The echo
+has one as well: where both lie at the same rate, it is that of client and server on one core.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -28,16 +31,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from hdrh.histogram import HdrHistogram
 
 from gateways.load.offered import Offered, immediate_order, offer, warm_up
-from gateways.load.percentiles import histogram, latencies, percentiles, stages
+from gateways.load.percentiles import latencies, stages
 from perf import baseline
 from perf.exchange import Exchange, Placement, connect, log_in, running
+from perf.latency_figures import distributions, figures_of, histogram_of
 from perf.results_file import curve, in_turns
 
-RATES = (2_000, 10_000, 50_000, 100_000, 200_000, 300_000, 400_000, 600_000)  # orders/s
+# Orders/s; from the last one on each is twice the one before, until the exchange is saturated.
+RATES = (2_000, 10_000, 50_000, 100_000, 200_000, 300_000, 400_000, 600_000)
 TURNS = 2
-SECONDS_MIN, ORDERS_MIN = 1.0, 5_000  # of each turn
+SECONDS, ORDERS_MIN = 1.0, 5_000  # of each turn
+ORDERS_MAX = 600_000  # of each turn: more would only make the queue of a saturated one longer
 STAGES_RATE, STAGES_ORDERS = 2_000, 4_000
 QUIET_RATES = 3  # the lowest ones, where nothing waits: these are compared with a stored run
 SATURATED = 0.9  # of what was offered: no higher rate is tried
@@ -78,41 +85,60 @@ def _echo(program: Path) -> Iterator[int]:
         process.wait(10)
 
 
+def rates() -> Iterator[int]:
+    """Without an end."""
+    yield from RATES
+    for doublings in itertools.count(1):
+        yield RATES[-1] << doublings
+
+
+def _orders(rate: int) -> int:
+    """Of one turn."""
+    return int(min(max(rate * SECONDS, ORDERS_MIN), ORDERS_MAX))
+
+
 def _measure(exchange: Exchange, session: Session, program: Path) -> list[Point]:
     """The rates, from low to high, until one is more than the exchange can do."""
     points = []
     with _echo(program) as echo:
-        for rate in RATES:
-            count = int(max(rate * SECONDS_MIN, ORDERS_MIN))
+        for rate in rates():
             point = Point(rate, [], [])
             for _ in range(TURNS):
-                point.ours.append(session.offer(rate, count, REQUEST))
+                point.ours.append(session.offer(rate, _orders(rate), REQUEST))
                 exchange.freeze()
                 try:
-                    point.echo.append(offer(echo, REQUEST, 1, rate, count))
+                    point.echo.append(offer(echo, REQUEST, 1, rate, _orders(rate)))
                 finally:
                     exchange.thaw()
             points.append(point)
-            if max(each.orders_per_second for each in point.ours) < SATURATED * rate:
+            if _answered(point.ours) < SATURATED * rate:
                 break
     return points
 
 
-def _percentiles(turns: list[Offered]) -> dict[float, int]:
+def _answered(turns: list[Offered]) -> float:
+    """Orders per second, of the best turn."""
+    return max(each.orders_per_second for each in turns)
+
+
+def _histogram(turns: list[Offered]) -> HdrHistogram:
     """Of all orders of all turns, ns."""
-    whole = histogram(latencies(turns[0].marks))
+    whole = histogram_of(latencies(turns[0].marks))
     for each in turns[1:]:
-        whole.add(histogram(latencies(each.marks)))
-    return percentiles(whole)
+        whole.add(histogram_of(latencies(each.marks)))
+    return whole
 
 
-def _knee(points: list[Point], medians: list[int]) -> int:
-    """The highest rate before latency or the rate of answers goes away from what it was."""
+def knee(found: Mapping[int, tuple[float, float]]) -> int:
+    """The highest rate before latency or the rate of answers goes away from what it was.
+
+    found: by rate, how many were answered per second, and their median, ns.
+    """
+    lowest = found[min(found)][1]
     good = [
-        point.rate
-        for point, median in zip(points, medians, strict=True)
-        if max(each.orders_per_second for each in point.ours) >= DELIVERED * point.rate
-        and median <= MEDIAN_TIMES * medians[0]
+        rate
+        for rate, (answered, median) in found.items()
+        if answered >= DELIVERED * rate and median <= MEDIAN_TIMES * lowest
     ]
     return max(good, default=0)
 
@@ -122,33 +148,41 @@ def _label(rate: int) -> str:
 
 
 def _noted(points: list[Point]) -> dict[str, Any]:
-    """For `extra_info`: percentiles by rate, curves, knee."""
-    ours = {point.rate: _percentiles(point.ours) for point in points}
-    echo = {point.rate: _percentiles(point.echo) for point in points}
+    """For `extra_info`: percentiles and counts by rate, curves, saturation, knee."""
+    ours = {point.rate: _histogram(point.ours) for point in points}
+    echo = {point.rate: _histogram(point.echo) for point in points}
+    our_figures = {rate: figures_of(each) for rate, each in ours.items()}
+    echo_figures = {rate: figures_of(each) for rate, each in echo.items()}
     lines = {
-        "p50": {rate: each[50.0] for rate, each in ours.items()},
-        "p99": {rate: each[99.0] for rate, each in ours.items()},
-        "p99.9": {rate: each[99.9] for rate, each in ours.items()},
-        "echo p50": {rate: each[50.0] for rate, each in echo.items()},
-        "echo p99": {rate: each[99.0] for rate, each in echo.items()},
+        f"p{percent}": {rate: each[percent] for rate, each in our_figures.items()}
+        for percent in ("50", "99", "99.9")
+    } | {
+        f"echo p{percent}": {rate: each[percent] for rate, each in echo_figures.items()}
+        for percent in ("50", "99")
     }
     medians = [[np.median(latencies(turn.marks)) for turn in each.ours] for each in points]
     bare = [[np.median(latencies(turn.marks)) for turn in each.echo] for each in points]
     return {
-        **{
-            _label(rate): {f"{percent:g}": value for percent, value in each.items()}
-            for rate, each in ours.items()
-        },
-        "echo_ns": {
-            _label(rate): {f"{percent:g}": value for percent, value in each.items()}
-            for rate, each in echo.items()
-        },
-        "answered_per_second": {
-            _label(point.rate): round(max(each.orders_per_second for each in point.ours))
-            for point in points
-        },
-        "knee_orders_per_second": _knee(points, [each[50.0] for each in ours.values()]),
+        **{_label(rate): each for rate, each in our_figures.items()},
+        "echo_ns": {_label(rate): each for rate, each in echo_figures.items()},
+        "answered_per_second": {_label(each.rate): round(_answered(each.ours)) for each in points},
+        "saturated_at_orders_per_second": round(max(_answered(each.ours) for each in points)),
+        "knee_orders_per_second": knee(
+            {each.rate: (_answered(each.ours), our_figures[each.rate]["50"]) for each in points}
+        ),
+        "echo_knee_orders_per_second": knee(
+            {each.rate: (_answered(each.echo), echo_figures[each.rate]["50"]) for each in points}
+        ),
         **curve("ns from due to acknowledged, by orders/s offered", lines),
+        **distributions(
+            {
+                f"orders by ns from due to acknowledged, {_label(rate)} offered": {
+                    "ours": ours[rate],
+                    "echo": echo[rate],
+                }
+                for rate in ours
+            }
+        ),
         "rounds": in_turns(medians[:QUIET_RATES], bare[:QUIET_RATES]),
     }
 
@@ -171,7 +205,7 @@ def session(tmp_path: Path) -> Iterator[tuple[Exchange, Session]]:
 
 
 def test_open_loop(benchmark: Any, session: tuple[Exchange, Session], tmp_path: Path) -> None:
-    """Latency by percentile and by offered rate, the knee, and the echo beside them."""
+    """Latency by percentile and by offered rate, saturation, knee, and the echo beside them."""
     program = baseline.build("tcp_echo", tmp_path)
     points = benchmark.pedantic(_measure, args=(*session, program), rounds=1)
     benchmark.extra_info.update(_noted(points))
