@@ -43,9 +43,11 @@ BUDGETS = (
         *("matcher, worst scenario, live reader", Bound.AT_LEAST, 20e6, "messages/s"),
         *("perf/test_matcher.py::test_matcher", "messages_per_second"),
     ),
-    Budget(  # 5.1 M/s of it on the machine of the design
-        *("matcher, worst scenario: 4 × the fastest open C++ engine", Bound.AT_LEAST, 4 * 5.1e6),
-        *("messages/s", "perf/test_matcher.py::test_matcher", "messages_per_second"),
+    Budget(
+        "matcher, worst scenario: 4 × the fastest open C++ engine (a constant: 5.1 M messages/s,"
+        " as the design's machine measured it, not in this run)",
+        *(Bound.AT_LEAST, 4 * 5.1e6, "messages/s"),
+        *("perf/test_matcher.py::test_matcher", "messages_per_second"),
     ),
     Budget(
         *("matcher, a minute with the recorder writing", Bound.STATED, 0, "messages/s"),
@@ -78,6 +80,10 @@ BUDGETS = (
     Budget(
         *("one order gateway, pipelined", Bound.AT_LEAST, 500_000, "orders/s"),
         *("perf/test_gateway.py::test_pipelined", "orders_per_second"),
+    ),
+    Budget(
+        *("TCP order to answer beside a flood, 99 %", Bound.AT_MOST, 1.5, "× without a flood"),
+        *("perf/test_flood.py::test_a_flood_beside_a_quoting_client", "tail_ratio"),
     ),
     # None measurable: less than what two runs differ by.
     Budget(

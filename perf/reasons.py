@@ -39,6 +39,12 @@ REASONS = MappingProxyType(
             " woken on one core. To look four times as long before a sleep makes it 0 to 8 of 100,"
             " and the 99 % worse (84 to 116 us): the gateway then keeps the client's core"
         ),
+        "TCP order to answer beside a flood, 99 %": (
+            "the control, a process that takes the same share of the same core"
+            " ({control_core_share}, the flood {flood_core_share}) but talks to itself, has a tail"
+            " of its own: by the exchange it is {tail_by_the_exchange} times as long, by the"
+            " process on two cores {tail_by_the_process} times"
+        ),
         "journal replay, smallest groups": (
             "a block is walked by a kernel: 0.9 us for one of 20 events, of which 0.3 us are to"
             " apply them; all are proven twice, the first time to find where the journal ends"

@@ -127,12 +127,15 @@ def test_a_flood_beside_a_quoting_client(benchmark: Any, tmp_path: Path) -> None
     medians = np.median(np.percentile(taken.samples, 50, axis=2), axis=1)
     shares = taken.shares.mean(axis=1)
     tail_ratio = float(middle[FLOODED] / middle[ALONE])
+    tails_grew = _ratios(middle)
     benchmark.extra_info.update(
         flood_answers_per_second=round(taken.answered / (taken.samples[FLOODED].sum() / 1e9)),
         flood_core_share=round(float(shares[FLOODED]), 3),
         control_core_share=round(float(shares[CONTROL]), 3),
         tail_ratio=round(tail_ratio, 2),
-        tail_ratios=_ratios(middle),
+        tail_ratios=tails_grew,
+        tail_by_the_exchange=tails_grew["by_the_exchange"],
+        tail_by_the_process=tails_grew["by_the_process"],
         best_tail_ratios=_ratios(best),
         median_ratios=_ratios(medians),
         budget=TAIL_BUDGET,

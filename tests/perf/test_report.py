@@ -245,6 +245,28 @@ def test_every_budget_names_a_test_that_exists() -> None:
     assert missing == []
 
 
+def test_every_test_that_judges_has_its_budget() -> None:
+    """What says of itself whether it is met stands in the table, where an unmet one is seen."""
+    judging = {
+        each.relative_to(ROOT).as_posix()
+        for each in (ROOT / "perf").glob("test_*.py")
+        if re.search(r"\bmet=", each.read_text(encoding="utf-8"))
+    }
+    assert "perf/test_flood.py" in judging
+    assert judging <= {each.test.partition("::")[0] for each in BUDGETS}
+
+
+def test_a_flooded_tail_is_divided(tmp_path: Path) -> None:
+    """Between the exchange and the process, in the reason beside what is not met."""
+    budget = next(each for each in BUDGETS if each.test.startswith("perf/test_flood.py"))
+    noted = {"flood_core_share": 0.083, "control_core_share": 0.082, budget.figure: 2.3}
+    parts = {"tail_by_the_exchange": 0.93, "tail_by_the_process": 2.46}
+    entry = benchmark(budget.test, [1.0], **noted, **parts)
+    rows = report.budget_rows(load(write(tmp_path / "r.json", entry)))
+    ((state, reason),) = [row[3:] for row in rows if row[0] == budget.path]
+    assert state == report.UNMET and "the exchange it is 0.93 times" in reason and "2.46" in reason
+
+
 def test_steps_hold_every_value() -> None:
     """No curve leaves its picture, and no step divides by nothing."""
     for low, high in ((1, 1), (0.9, 1.1), (170, 64_296), (3e-4, 9e9)):
