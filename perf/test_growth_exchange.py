@@ -11,8 +11,10 @@ the same schedule.
 Sessions: a generated flow through so many TCP connections of one gateway, as fast as they go, with
 the feed read and the book rebuilt beside it: the compiled client of `shmx replay`. Each number of
 sessions has an instrument of its own. Client, gateways and matcher share the cores. Not included:
-logins, recorder, standby. No baseline stands beside it: the smallest number of sessions is one.
-Percentiles are those that `shmx replay` prints, of sorted answers.
+logins, recorder, standby. After each a bare C echo takes as many orders through as many
+connections with the same windows: what the sockets cost. Its client reads no feed, keeps no book
+and holds no order back for one before it, so its windows are always full. Both are closed loops: a
+full window sends nothing, so a stall counts once for each order under way.
 
 Journal: the start of a replica in this process from a journal of so many events, in the page cache:
 all of it replayed, and with a snapshot at its end. Beside it a bare read of the journal's bytes.
@@ -33,14 +35,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gateways import replay
 from gateways.load.offered import immediate_order, offer, warm_up
 from gateways.load.percentiles import latencies
 from perf import baseline
-from perf.exchange import Placement, connect, log_in, running
+from perf.exchange import Exchange, Placement, connect, log_in, running
 from perf.latency_figures import figures
 from perf.long_journal import Writer, opening, round_of_commands
 from perf.results_file import CURVES, curve, in_turns
+from perf.session_loads import Taken, to_echo, to_exchange
 from shm_exchange import config
 from shm_exchange.flow import generate, save
 from shm_exchange.journal_segment import Owner
@@ -138,6 +140,7 @@ def test_gateways(benchmark: Any, tmp_path: Path) -> None:
 
 def test_sessions(benchmark: Any, tmp_path: Path) -> None:
     """Messages per second through so many connections, and how long an answer takes meanwhile."""
+    program = baseline.build("tcp_echo", tmp_path)
     flow = tmp_path / "flow.npz"
     save(flow, generate(FLOW_MESSAGES, 1))
     symbols = tuple(f"S{count}" for count in SESSIONS)
@@ -147,23 +150,33 @@ def test_sessions(benchmark: Any, tmp_path: Path) -> None:
         sessions=max(SESSIONS),
         symbols=symbols,
     )
-    found: dict[int, dict[str, Any]] = {}
+    found: dict[int, Taken] = {}
+    echoed: dict[int, Taken] = {}
 
-    def measure() -> None:
+    def measure(exchange: Exchange) -> None:
         for count, symbol in zip(SESSIONS, symbols, strict=True):
-            found[count] = replay.run(flow, name=name, sessions=count, instrument=symbol)
+            found[count] = to_exchange(flow, exchange.name, count, symbol)
+            exchange.freeze()
+            try:
+                echoed[count] = to_echo(program, CLIENT_CORE, count, FLOW_MESSAGES)
+            finally:
+                exchange.thaw()
 
     with running(tmp_path, placement) as exchange:
-        name = exchange.name
-        benchmark.pedantic(measure, rounds=1)
+        benchmark.pedantic(measure, args=(exchange,), rounds=1)
+    both = {"messages/s": found, "bare echo": echoed}
     benchmark.extra_info.update(
         curve(
             "messages/s, by sessions",
-            {"messages/s": {count: each["throughput"] for count, each in found.items()}},
+            {
+                label: {count: each.messages_per_second for count, each in taken.items()}
+                for label, taken in both.items()
+            },
         ),
-        latency_ns={f"{count} sessions": each["latency_ns"] for count, each in found.items()},
+        latency_ns={f"{count} sessions": figures(found[count].latencies) for count in SESSIONS},
+        echo_ns={f"{count} sessions": figures(echoed[count].latencies) for count in SESSIONS},
     )
-    assert all(each["feed_matches_book"] for each in found.values())
+    assert all((each.latencies > 0).all() for taken in both.values() for each in taken.values())
 
 
 def _recovery_seconds(directory: Path, owner: Owner, events: int) -> float:
