@@ -13,9 +13,10 @@ and gateway take turns on one core, the matcher has the other: with a core for e
 higher.
 
 The rates go on, each twice the one before, until the exchange answers less than 0.9 of what is
-offered: what it answers then is its saturation. The knee is the highest rate that was still
-answered as offered (98 %), with a median of at most three times that of the lowest rate. The echo
-has one as well: where both lie at the same rate, it is that of client and server on one core.
+offered: the most that it has answered is its saturation. On a machine with other work that is
+where a core was taken away. The knee is the highest rate that was still answered as offered (98 %),
+with a median of at most three times that of the lowest rate. The echo has one as well: where both
+lie at the same rate, it is that of client and server on one core.
 """
 
 from __future__ import annotations
