@@ -135,8 +135,8 @@ def drill(name: str | None, engine: int | None, as_json: bool) -> None:
 def limits(session: str, changes: tuple[str, ...], name: str | None, as_json: bool) -> None:
     """Change what a session may ask, while it trades.
 
-    LIMIT is a key of `limits` in the configuration; VALUE a number, `none`, or `default` for what
-    is configured. It holds until it is changed again, restarts included.
+    LIMIT is a key of `limits` in the configuration; VALUE a number, 0 or `none` for no limit, or
+    `default` for what is configured. It holds until it is changed again, restarts included.
     """
     from shm_exchange import limit_change, presence
     from shm_exchange.admin import ask

@@ -30,7 +30,7 @@ def begin(
 ) -> dict[str, Any]:
     """Supervisor: tell every engine. Raises ExchangeError with what is wrong with the request.
 
-    limits: by name; a number, "none", or null for what is configured.
+    limits: by name; a number, "none" or 0 for no limit, null for what is configured.
     """
     session = _number_of(configuration, request.get("session"))
     wanted = request.get("limits")
@@ -78,10 +78,12 @@ def _value(which: Limit, name: str, value: object) -> int:
     try:
         number = Decimal(str(value))
     except InvalidOperation:
-        number = Decimal(0)
+        number = Decimal(-1)
+    if number.is_finite() and number == 0:  # as in the configuration
+        return _NO_LIMIT
     # Compared before it is an integer: 1e999999999 would be one that no memory holds.
     within = number.is_finite() and 0 < number <= LARGEST
     limit = limit_value(which, number) if within else 0
     if not 0 < limit <= LARGEST:
-        raise ExchangeError(f"{value} is no {name}; give a number above 0, `none` or `default`")
+        raise ExchangeError(f"{value} is no {name}; give a number from 0 up, `none` or `default`")
     return limit
