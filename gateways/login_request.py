@@ -59,15 +59,15 @@ def parse_login(packet: bytes) -> Login | int | None:
     row = np.frombuffer(packet, record.dtype)[0]
     if int(row["type"]) != LOGIN_REQUEST_TYPE:
         return None
-    wished = _text(row, "heartbeat_timeout") if record is LOGIN_REQUEST_4_10 else ""
-    silence_limit_ns = _silence_limit_ns(wished)
-    if silence_limit_ns is None:
-        return None
     username, password = _text(row, "username"), _text(row, "password")
     if username is None or password is None:
         return REJECT_NOT_AUTHORIZED
+    wished = _text(row, "heartbeat_timeout") if record is LOGIN_REQUEST_4_10 else ""
+    silence_limit_ns = _silence_limit_ns(wished)
     session, number = _text(row, "session"), _text(row, "sequence")
-    if session is None or number is None or not (number or "0").isdecimal():
+    if silence_limit_ns is None or session is None:
+        return REJECT_NO_SESSION
+    if number is None or not (number or "0").isdecimal():
         return REJECT_NO_SESSION
     # No stream is that long: further beyond the end is as far.
     sequence = min(int(number or "0"), _SEQUENCE_MAX)
