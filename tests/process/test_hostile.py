@@ -21,7 +21,7 @@ import pytest
 from gateways.ouch.tags import ENTER_TAGS, ORDER_PRIVATE_TAGS, TAG_FORMATS, Tag
 from shm_exchange.messages import Reject
 from tests.fuzz.live import attack
-from tests.gateways.ouch_cases import cancel, enter, modify, replace, value
+from tests.gateways.ouch_cases import cancel, enter, modify, replace, tail, value
 from tests.process.bystander import Bystander
 from tests.process.conftest import Exchange
 from tests.process.trading import RawClient, barrier, login, packet, ports, running, throw_away
@@ -100,6 +100,32 @@ def test_every_tag(here: int) -> None:
                     assert answers[0][:1] == b"A", (tag, answers)
                 else:  # a value of zeros: nothing is asked for, or it is no value
                     assert answers[0][:1] == b"A" or code_of(answers[0])
+
+
+CHANNEL = value(Tag.USER_REF_INDEX, b"\0")
+CUT = b"\x05\x0c"
+BAD = [(CHANNEL * 2, 0x811C), (CHANNEL + CUT, 0x8100), (CHANNEL * 2 + CUT, 0x811C)]
+BAD += [(value(0, b"x"), 0x8100)]
+BAD_IN_CANCELS = [*(tags for tags, _ in BAD), CHANNEL[:-1]]
+
+
+def test_bad_appendages(here: int) -> None:
+    """A request with a number is rejected in its channel, one without ends its connection."""
+    with Bystander(here, "S02"):
+        with RawClient(here) as client:
+            client.log_in("S16", sequence=0)
+            for number, (tags, code) in enumerate(BAD, 1):
+                client.say(enter(tags, user_ref=2 * number, symbol=b"A02     ", price=PRICE))
+                client.say(b"C%b" % (2 * number + 1).to_bytes(4, "big") + b" " * 12 + tail(tags))
+                assert [code_of(each) for each in barrier(client)] == [code, code]
+            client.say(cancel(1, 0, tail(value(77, b"x"))))  # does not belong there
+            assert barrier(client) == []
+        for tags in BAD_IN_CANCELS:
+            behind = tail(tags)
+            for message in (cancel(1, 0, behind), modify(1, b"B", 1, behind), b"Q" + behind):
+                with RawClient(here) as client:
+                    client.log_in("S16", sequence=0).say(message)
+                    assert client.wait_closed() == []
 
 
 @pytest.mark.parametrize("side", [b"B", b"S", b"T", b"E"])
