@@ -93,11 +93,21 @@ def test_who_is_not_known_is_refused(here: int) -> None:
         (login("S01", "wrong"), b"JA"),
         (login("NOBODY"), b"JA"),
         (login("S01", session="0199999999"), b"JS"),
+        (login("S01", sequence="many"), b"JS"),
+        (packet(b"L", login("S01")[3:] + b" soon"), b"JS"),
     ]
     for request, answer in refused:
         with RawClient(here) as client:
             client.send(request)
             assert client.wait_closed() == [answer]
+
+
+def test_nothing_comes_before_the_login(here: int) -> None:
+    """Whatever else is sent first ends the connection, without an answer."""
+    for kind in (b"+", b"R", b"O", b"U"):
+        with RawClient(here) as client:
+            client.send(packet(kind) + login("S01"))
+            assert client.wait_closed() == []
 
 
 def test_case_is_folded_and_names_are_padded(here: int) -> None:
