@@ -7,6 +7,7 @@ HEARTBEAT_COUNT = 0
 END_OF_SESSION_COUNT = 0xFFFF
 BLOCK_HEADER_SIZE = 2  # length of the message that follows it
 SESSION_SIZE = 10
+END_SECONDS = 10  # that the end of a session is said again and its messages can be had
 
 MOLD_HEADER = Record(
     name="mold_header",

@@ -11,7 +11,7 @@ import numpy as np
 
 from gateways.itch.feed_log import BASE, COUNT, seek
 from gateways.itch.mold import MOLD_HEADER_SIZE, write_blocks, write_mold_header
-from gateways.itch.mold_packets import END_OF_SESSION_COUNT, HEARTBEAT_COUNT
+from gateways.itch.mold_packets import HEARTBEAT_COUNT
 from gateways.packets import HEADER_SIZE, HEARTBEAT_INTERVAL_NS, LENGTH_SIZE
 from ringbuf.atomics import store_relaxed
 from ringbuf.bits import address
@@ -24,8 +24,6 @@ from shm_exchange.wiring import COUNTER_MULTICAST_NEXT, COUNTER_MULTICAST_STREAM
 FEED_COUNT = 2  # A and B
 PACKETS_PER_PASS = 32  # that one pass sends on one feed
 RETRY_NS = 1_000_000  # a socket that was full is left alone for so long
-END_REPEATS = 3  # end of session: a single packet may be lost
-END_TRIES = 100  # passes that what is left over gets at the end
 WORDS_PER_LINE = 32
 
 # Subscripts of Multicast.words, per feed: descriptor or -1, number of the next message (0: nothing
@@ -33,6 +31,10 @@ WORDS_PER_LINE = 32
 # again, `stream_key` of the stream.
 FD, NEXT, PLACE, SENT_NS, RETRY_AT_NS, STREAM = range(6)
 FEED_WORDS = 8
+# Subscripts of Multicast.ended: id and next number of the session that ended last, how often that
+# is to be said again, and when next.
+ENDED_STREAM_0, ENDED_STREAM_1, ENDED_NEXT, ENDED_LEFT, ENDED_DUE_NS = range(5)
+ENDED_WORDS = 8
 
 
 @State.register
@@ -40,6 +42,7 @@ class Multicast(NamedTuple):
     """Private to the pump of one engine."""
 
     words: np.ndarray  # int64[2 * 8]
+    ended: np.ndarray  # int64[8]
     packet: np.ndarray  # uint8[PACKET_SIZE_MAX]
 
 
@@ -66,7 +69,7 @@ def _write_header(multicast, scalars, number, count):
 
 
 @kernel
-def _send(fd, multicast, size):
+def send_packet(fd, multicast, size):
     """Send the packet: 1, or 0 when the socket has no room now.
 
     An error tells of an earlier packet (nobody listened at a unicast address): once more, then.
@@ -110,7 +113,7 @@ def _tell_feed(multicast, base, log, scalars, now_ns):
         if count == 0 and now_ns - words[base + SENT_NS] < HEARTBEAT_INTERVAL_NS:
             break
         _write_header(multicast, scalars, number, count)
-        if not _send(words[base + FD], multicast, size):
+        if not send_packet(words[base + FD], multicast, size):
             words[base + RETRY_AT_NS] = now_ns + RETRY_NS
             break
         blocks = size - MOLD_HEADER_SIZE
@@ -145,18 +148,3 @@ def tell(multicast, log, scalars, process_words, process, now_ns):
         store_relaxed(process_words, line + COUNTER_MULTICAST_STREAM, stream)
         store_relaxed(process_words, line + COUNTER_MULTICAST_NEXT, least)
     return sent
-
-
-@cold_kernel
-def end_session(multicast, log, scalars, process_words, process, now_ns):
-    """Send what is left, and that nothing more comes."""
-    for _ in range(END_TRIES):
-        if tell(multicast, log, scalars, process_words, process, now_ns) == 0:
-            break
-    words = multicast.words
-    for feed in range(FEED_COUNT):
-        base = feed * FEED_WORDS
-        if words[base + FD] >= 0 and words[base + STREAM] != 0:
-            _write_header(multicast, scalars, words[base + NEXT], END_OF_SESSION_COUNT)
-            for _ in range(END_REPEATS):
-                _send(words[base + FD], multicast, MOLD_HEADER_SIZE)

@@ -1,14 +1,17 @@
-"""Shell: the sockets of the feeds A and B, and where a gateway begins to send."""
+"""Shell: the sockets of the feeds A and B, where a gateway begins to send and how it stops."""
 
 from __future__ import annotations
 
 import socket
+import time
 
 import numpy as np
 
 from gateways.itch.feed_log import BASE, COUNT
 from gateways.itch.mold_packets import PACKET_SIZE_MAX
 from gateways.itch.multicast import (
+    ENDED_LEFT,
+    ENDED_WORDS,
     FD,
     FEED_COUNT,
     FEED_WORDS,
@@ -18,6 +21,7 @@ from gateways.itch.multicast import (
     Multicast,
     stream_key,
 )
+from gateways.itch.multicast_end import say_end
 from gateways.itch.state import FeedPump
 from ringbuf.layout import PROCESS_COUNTER
 from shm_exchange.addresses import split_address
@@ -27,6 +31,8 @@ from shm_exchange.wiring import COUNTER_MULTICAST_NEXT, COUNTER_MULTICAST_STREAM
 # A gateway that does not know how far the one before it was sends so many messages again: whoever
 # listens from the start of an exchange hears everything.
 BACKLOG = 4_096
+STOP_REPEATS = 2  # of the end of session, when the exchange stops
+STOP_PAUSE_SECONDS = 0.05  # before each: what loses one packet loses those close to it
 _SEND_BUFFER_SIZE = 1 << 22
 
 
@@ -47,19 +53,24 @@ def open_feed(gateway: Gateway, group: str) -> int:
     return feed.detach()
 
 
+def _multicast_of(words: np.ndarray) -> Multicast:
+    """No session has ended yet."""
+    return Multicast(words, np.zeros(ENDED_WORDS, np.int64), np.zeros(PACKET_SIZE_MAX, np.uint8))
+
+
 def open_multicast(gateway: Gateway) -> Multicast:
     """Both feeds as configured, nothing sent yet."""
     words = np.zeros(FEED_COUNT * FEED_WORDS, np.int64)
     for feed, group in enumerate((gateway.multicast_a, gateway.multicast_b)):
         words[feed * FEED_WORDS + FD] = -1 if group is None else open_feed(gateway, group)
-    return Multicast(words, np.zeros(PACKET_SIZE_MAX, np.uint8))
+    return _multicast_of(words)
 
 
 def closed_multicast() -> Multicast:
     """No feed."""
     words = np.zeros(FEED_COUNT * FEED_WORDS, np.int64)
     words[FD::FEED_WORDS] = -1
-    return Multicast(words, np.zeros(PACKET_SIZE_MAX, np.uint8))
+    return _multicast_of(words)
 
 
 def begin_feeds(pump: FeedPump, line: np.ndarray) -> None:
@@ -75,3 +86,11 @@ def begin_feeds(pump: FeedPump, line: np.ndarray) -> None:
     words[NEXT::FEED_WORDS] = max(base + 1, min(first, count + 1))
     words[PLACE::FEED_WORDS] = -1
     words[STREAM::FEED_WORDS] = stream
+
+
+def end_again(multicast: Multicast) -> None:
+    """The exchange stops and the end was said once: say it again, a little later."""
+    if multicast.ended[ENDED_LEFT]:
+        for _ in range(STOP_REPEATS):
+            time.sleep(STOP_PAUSE_SECONDS)
+            say_end(multicast)

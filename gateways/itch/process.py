@@ -21,12 +21,19 @@ from gateways.control import PumpDoor, listen, log
 from gateways.credentials import Credentials
 from gateways.itch import pump as loop
 from gateways.itch import state
+from gateways.itch.ended_feed import EndedFeed, keep_feed
 from gateways.itch.feed_log import BASE, COUNT, SIZE, FeedLog
 from gateways.itch.feed_start import begin_whole, require_beginning
 from gateways.itch.follower import Follower
 from gateways.itch.glimpse import Glimpse, Source
 from gateways.itch.log_file import close_feed_log, create_feed_log, extend, is_exhausted
-from gateways.itch.multicast_sockets import begin_feeds, closed_multicast, open_multicast
+from gateways.itch.multicast_end import say_end
+from gateways.itch.multicast_sockets import (
+    begin_feeds,
+    closed_multicast,
+    end_again,
+    open_multicast,
+)
 from gateways.itch.outbound import KNOWN_WORDS
 from gateways.itch.past import Past, begin_late, take_place
 from gateways.itch.requests import RequestServer, open_requests
@@ -123,6 +130,7 @@ def warm_up(pump: FeedPump) -> None:
     loop.send_on(scratch)
     loop.change_log(scratch, 0)
     loop.end_feed(scratch)
+    say_end(scratch.multicast)
 
 
 def same_bytes(first: FeedLog, second: FeedLog) -> int:
@@ -154,6 +162,7 @@ class FeedService(Service):
                 is_early=lambda number: 0 < number <= int(self.pump.log.words[BASE]),
             ),
         )
+        self.ended = EndedFeed()
         self._gateway = gateway
         self.follower = Follower(context, self._told, log)
         self._past: Past | None = None
@@ -206,7 +215,8 @@ class FeedService(Service):
         """The feed says nothing of what may be changed."""
 
     def finish(self) -> None:
-        """Nothing has to."""
+        """The end of the multicast session, said more than once."""
+        end_again(self.pump.multicast)
 
     def _say_past(self, first: Market | None) -> None:
         """We read the journal from this market on; None: from where the pump is."""
@@ -279,6 +289,7 @@ class FeedService(Service):
                 return True
             if not waiting:
                 waiting = True
+                self.ended.forget()
                 log("market data gateway: no room on the disk for the feed's log: waiting")
             loop.keep_alive(self.pump)
             loop.send_on(self.pump)
@@ -299,6 +310,8 @@ class FeedService(Service):
             self._past = None
             self._say_past(None)
         loop.end_feed(old)
+        self.ended.forget()
+        self.ended = keep_feed(old)
         self.pump = old._replace(log=create_feed_log(self.context.state_directory))
         close_feed_log(old.log)
         log("market data gateway: the day has rolled; another feed begins", INFO)
@@ -362,7 +375,7 @@ def _requests(server: socket.socket, service: FeedService, rate_max: int) -> Des
     """The server that says again what a listener of the multicast feeds missed."""
     host, port = server.getsockname()
     log(f"market data gateway: re-request server at {host}:{port}", INFO)
-    return RequestServer(server, lambda: service.pump, rate_max).run
+    return RequestServer(server, lambda: service.pump, lambda: service.ended, rate_max).run
 
 
 def run(contexts: list[RoleContext]) -> int:

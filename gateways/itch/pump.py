@@ -17,7 +17,8 @@ from gateways.itch.clients import (
     serve_input,
 )
 from gateways.itch.feed_log import SERVED, SIZE, append, begin_anew, has_room_for
-from gateways.itch.multicast import end_session, lose_place, tell
+from gateways.itch.multicast import lose_place, tell
+from gateways.itch.multicast_end import end_session, repeat_end
 from gateways.itch.outbound import KNOWN_COUNT, note
 from gateways.itch.state import (
     BEHIND,
@@ -219,6 +220,7 @@ def _tell(pump, now_ns):
 def _tick(pump, now_ns):
     """Heartbeats, silent clients, and what the process says of itself."""
     pump.words[NEXT_TIMER_NS] = now_ns + TIMER_INTERVAL_NS
+    repeat_end(pump.multicast, now_ns)
     for number in range(pump.words[ROWS_USED]):
         row = pump.connections.rows[at(number)]
         if row["state"] == c.CLOSING:

@@ -7,52 +7,36 @@ UDP sockets of this host.
 from __future__ import annotations
 
 import socket
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gateways.itch.feed_log import BASE, COUNT, SIZE
+from gateways.itch.ended_feed import EndedFeed
+from gateways.itch.feed_log import BASE, COUNT
 from gateways.itch.mold import answer_request
 from gateways.itch.mold_packets import PACKET_SIZE_MAX
-from gateways.itch.multicast import (
-    FD,
-    FEED_WORDS,
-    NEXT,
-    PACKETS_PER_PASS,
-    PLACE,
-    STREAM,
-    Multicast,
-    end_session,
-    tell,
+from gateways.itch.multicast import FD, FEED_WORDS, NEXT, PACKETS_PER_PASS, STREAM
+from gateways.itch.requests import REQUESTS_PER_LOOK, open_requests
+from tests.gateways.feeds import Feed
+from tests.gateways.mold_feeds import (
+    KEY,
+    NOW_NS,
+    SECOND_NS,
+    STREAM_0,
+    STREAM_1,
+    Listener,
+    Pump,
+    desk_of,
+    heard,
+    logged,
+    name,
+    packet_of,
+    request,
 )
-from gateways.itch.requests import REQUESTS_PER_LOOK, RequestServer, open_requests
-from ringbuf.layout import PROCESS_COUNTER
-from shm_exchange.market import Market
-from shm_exchange.wiring import COUNTER_MULTICAST_NEXT, COUNTER_MULTICAST_STREAM
-from tests.gateways.feeds import Feed, messages_of
 
-NAME = b"010abcdefg"
-STREAM_0, STREAM_1 = struct.unpack("<qh", NAME)
-KEY = STREAM_0 ^ STREAM_1
-SECOND_NS = 1_000_000_000
-NOW_NS = 1_700_000_000 * SECOND_NS
 EVENTS = 3000
-
-
-def packet_of(data: bytes) -> tuple[int, int, list[bytes]]:
-    """Number, count and messages of a packet."""
-    session, number, count = struct.unpack_from(">10sQH", data)
-    assert session == NAME and len(data) <= PACKET_SIZE_MAX
-    found, start = [], 20
-    while start < len(data):
-        (size,) = struct.unpack_from(">H", data, start)
-        found.append(data[start + 2 : start + 2 + size])
-        start += 2 + size
-    assert start == len(data) and len(found) == (0 if count == 0xFFFF else count)
-    return number, count, found
 
 
 @pytest.fixture(scope="module")
@@ -64,22 +48,7 @@ def feed(tmp_path_factory: pytest.TempPathFactory) -> Feed:
     return it
 
 
-def name(market: Market) -> None:
-    """Give the stream its name."""
-    market.scalars[0]["stream_0"], market.scalars[0]["stream_1"] = STREAM_0, STREAM_1
-
-
-def logged(feed: Feed) -> list[bytes]:
-    """All messages of the log."""
-    return messages_of(bytes(feed.log.data[: feed.log.words[SIZE]]))
-
-
 # ---------------------------------------------------------------- requests
-
-
-def request(number: int, count: int, session: bytes = NAME) -> bytes:
-    """A request packet."""
-    return struct.pack(">10sQH", session, number, count)
 
 
 def answer(feed: Feed, data: bytes) -> bytes:
@@ -131,13 +100,6 @@ def test_what_lies_beyond_either_end_is_not_answered(feed: Feed) -> None:
     ) == 0  # fmt: skip
 
 
-class _Pump:
-    """What the server has of a pump."""
-
-    def __init__(self, feed: Feed) -> None:
-        self.market, self.log = feed.market, feed.log
-
-
 @pytest.fixture
 def client() -> Iterator[socket.socket]:
     """A socket that does not wait."""
@@ -147,21 +109,11 @@ def client() -> Iterator[socket.socket]:
         yield it
 
 
-def heard(client: socket.socket) -> list[bytes]:
-    """Everything that has arrived."""
-    found = []
-    while True:
-        try:
-            found.append(client.recv(1 << 16))
-        except BlockingIOError:
-            return found
-
-
 def test_requests_are_bounded(feed: Feed, client: socket.socket) -> None:
     """Per look, and per address and second; what is no request costs its reading only."""
     server = open_requests("127.0.0.1", 0)
     try:
-        desk = RequestServer(server, lambda: _Pump(feed), rate_max=50)  # type: ignore[arg-type, return-value]
+        desk = desk_of(server, Pump(feed), EndedFeed(), 50)
         for data in (b"", b"x", request(1, 1) + b"x", request(1, 1)[:19], b"\0" * 65_000):
             client.sendto(data, server.getsockname())
         client.sendto(request(1, 3), server.getsockname())
@@ -183,49 +135,6 @@ def test_requests_are_bounded(feed: Feed, client: socket.socket) -> None:
 
 
 # ---------------------------------------------------------------- feeds
-
-
-class Listener:
-    """Two feeds by unicast, and the sockets that they go to."""
-
-    def __init__(self) -> None:
-        self.sockets = []
-        self.senders = []
-        words = np.zeros(2 * FEED_WORDS, np.int64)
-        for number in range(2):
-            receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-            receiver.bind(("127.0.0.1", 0))
-            receiver.setblocking(False)
-            sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            sender.connect(receiver.getsockname())
-            self.sockets.append(receiver)
-            self.senders.append(sender)
-            words[number * FEED_WORDS + FD] = sender.fileno()
-            words[number * FEED_WORDS + NEXT] = 1
-            words[number * FEED_WORDS + PLACE] = -1
-        self.multicast = Multicast(words, np.zeros(PACKET_SIZE_MAX, np.uint8))
-        self.process_words = np.zeros(32, np.int64)
-
-    def tell(self, feed: Feed, now_ns: int) -> int:
-        """One pass."""
-        return int(
-            tell(self.multicast, feed.log, feed.market.scalars[0], self.process_words, 0, now_ns)
-        )
-
-    def hear(self, number: int = 0) -> list[tuple[int, int, list[bytes]]]:
-        """The packets that have arrived on a feed."""
-        return [packet_of(each) for each in heard(self.sockets[number])]
-
-    def counters(self) -> tuple[int, int]:
-        """What the process line says: next number, stream."""
-        line = self.process_words[PROCESS_COUNTER:]
-        return int(line[COUNTER_MULTICAST_NEXT]), int(line[COUNTER_MULTICAST_STREAM])
-
-    def close(self) -> None:
-        """Close everything."""
-        for each in self.sockets + self.senders:
-            each.close()
 
 
 @pytest.fixture
@@ -330,14 +239,3 @@ def test_another_stream_begins_at_one(feed: Feed, listener: Listener) -> None:
 
 def test_nothing_is_said_before_the_stream_has_a_name(tmp_path: Path, listener: Listener) -> None:
     assert listener.tell(Feed(tmp_path), NOW_NS) == 0
-
-
-def test_the_session_ends(feed: Feed, listener: Listener) -> None:
-    """What is left, then several packets that say so, with the next number."""
-    end_session(
-        listener.multicast, feed.log, feed.market.scalars[0], listener.process_words, 0, NOW_NS
-    )
-    packets = listener.hear()
-    ends = [each for each in packets if each[1] == 0xFFFF]
-    assert ends == packets[-3:] == 3 * [(len(logged(feed)) + 1, 0xFFFF, [])]
-    assert sum(each[1] for each in packets[:-3]) == len(logged(feed))

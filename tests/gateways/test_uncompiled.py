@@ -13,7 +13,7 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 _MODULES = (
     *("wire", "soupbintcp", "ouch_codec", "ouch_outbound", "nasdaq_generated"),
-    *("itch_codec", "itch_outbound", "itch_round_trip", "mold"),
+    *("itch_codec", "itch_outbound", "itch_round_trip", "mold", "mold_end"),
 )
 
 

@@ -58,6 +58,7 @@ class Listener:
         self.sessions: set[bytes] = set()
         self.differing: list[int] = []
         self.ended = [0, 0]
+        self.ended_at: tuple[list[float], ...] = ([], [])
         self._stopping = False
         self._threads = [
             threading.Thread(target=self._hear, args=(number,), daemon=True) for number in range(2)
@@ -81,6 +82,7 @@ class Listener:
             self.sessions.add(session)
             if count == END_OF_SESSION:
                 self.ended[feed] = number
+                self.ended_at[feed].append(time.monotonic())
                 continue
             start = HEADER.size
             for place in range(count):
@@ -355,10 +357,14 @@ def test_numbers_after_a_death(
 
 
 def test_the_end_is_told(market: Exchange, listener: Listener) -> None:
-    """At a clean end both feeds say that nothing more comes, and from which number on."""
+    """At a clean end both feeds say that nothing more comes, and from which number on; three times,
+    not all in the same moment.
+    """
     count = len(whole_feed(market))
     assert market.stop() == 0
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while 0 in listener.ended and time.monotonic() < deadline:
+    while min(map(len, listener.ended_at)) < 3 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert listener.ended == [count + 1, count + 1]
+    assert [len(each) for each in listener.ended_at] == [3, 3]
+    assert all(each[-1] - each[0] > 0.05 for each in listener.ended_at)

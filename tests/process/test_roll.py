@@ -15,11 +15,13 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from gateways.glimpse_client import take_snapshot
+from gateways.itch.mold_packets import END_SECONDS
 from gateways.ouch.tags import Tag
 from shm_exchange.day_roll import roll
 from tests.gateways.ouch_cases import cancel, enter, replace, value
@@ -41,21 +43,38 @@ END_OF_SESSION = 0xFFFF
 CAUSE_ROLL = value(Tag.CAUSE, b"\x08")
 
 
+def receiver() -> socket.socket:
+    """Where the exchange can send a feed to."""
+    feed = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    feed.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+    feed.bind(("127.0.0.1", 0))
+    feed.settimeout(PATIENCE_SECONDS)
+    return feed
+
+
 @pytest.fixture(scope="module")
 def feed_a() -> Iterator[socket.socket]:
     """Where the exchange sends its feed A to."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as feed:
-        feed.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-        feed.bind(("127.0.0.1", 0))
-        feed.settimeout(PATIENCE_SECONDS)
+    with receiver() as feed:
         yield feed
 
 
 @pytest.fixture(scope="module")
-def market(tmp_path_factory: pytest.TempPathFactory, feed_a: socket.socket) -> Iterator[Exchange]:
+def feed_b() -> Iterator[socket.socket]:
+    """And its feed B."""
+    with receiver() as feed:
+        yield feed
+
+
+@pytest.fixture(scope="module")
+def market(
+    tmp_path_factory: pytest.TempPathFactory, feed_a: socket.socket, feed_b: socket.socket
+) -> Iterator[Exchange]:
     """The exchange of this file."""
-    host, port = feed_a.getsockname()
-    feeds = f'multicast_a = "{host}:{port}"\nglimpse_address = "127.0.0.1:0"\n'
+    feeds = 'glimpse_address = "127.0.0.1:0"\nrequest_address = "127.0.0.1:0"\n'
+    for letter, feed in (("a", feed_a), ("b", feed_b)):
+        host, port = feed.getsockname()
+        feeds += f'multicast_{letter} = "{host}:{port}"\n'
     with running(tmp_path_factory.mktemp("roll"), MARKET + feeds) as it:
         yield it
 
@@ -280,3 +299,76 @@ def test_multicast_and_snapshots(market: Exchange, feed_a: socket.socket) -> Non
     found = asyncio.run(take_snapshot("127.0.0.1", int(port), "S07", PASSWORD))
     assert found.session == new and found.next_sequence == len(begun) + 1
     assert set(found.book.orders) == set(live_in(begun)) != set()
+
+
+def asked(it: Exchange, session: str, number: int) -> list[bytes]:
+    """What the re-request server says of a session from a number on: messages, in one packet."""
+    (port,) = re.findall(r"re-request server at 127\.0\.0\.1:(\d+)", it.messages)[-1:]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(0.5)
+        client.sendto(HEADER.pack(session.encode(), number, 100), ("127.0.0.1", int(port)))
+        try:
+            data = client.recv(2000)
+        except TimeoutError:
+            return []
+    named, first, count = HEADER.unpack_from(data)
+    assert (named, first) == (session.encode(), number)
+    found, start = [], HEADER.size
+    for _ in range(count):
+        (size,) = struct.unpack_from(">H", data, start)
+        found.append(data[start + 2 : start + 2 + size])
+        start += 2 + size
+    return found
+
+
+def said_in(feed: socket.socket, seconds: float) -> list[tuple[str, int, int]]:
+    """Session, number and count of each packet that comes within a time from now on."""
+    feed.settimeout(0.01)
+    try:
+        while True:
+            feed.recv(2000)
+    except TimeoutError:
+        pass
+    found = []
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        feed.settimeout(left)
+        try:
+            session, number, count = HEADER.unpack_from(feed.recv(2000))
+        except TimeoutError:
+            break
+        found.append((session.decode(), number, count))
+    feed.settimeout(PATIENCE_SECONDS)
+    return found
+
+
+def test_the_old_session_can_be_asked_for(
+    market: Exchange, feed_a: socket.socket, feed_b: socket.socket
+) -> None:
+    """For a while, and its end is said so long, beside the new session; so behind a second roll."""
+    ended: list[str] = []
+    for user_ref in (1, 2):
+        with RawClient(ports(market)[0]) as client, feed_of(market) as feed:
+            client.log_in("S10", sequence=0)
+            client.say(order(user_ref, b"A10"))
+            barrier(client)
+            new = roll(market.name, None)["engines"][0]["stream"]
+            day = read_day(feed)
+            ended.append(feed.session)
+        time.sleep(1.0)
+        for each in (feed_a, feed_b):
+            said = said_in(each, 2.5)
+            assert {session for session, _, _ in said} == {ended[-1], new}
+            ends = [number for _, number, count in said if count == END_OF_SESSION]
+            assert ends in (2 * [len(day) + 1], 3 * [len(day) + 1])
+            assert {count for session, _, count in said if session == new} == {0}
+        assert asked(market, ended[-1], len(day) - 2) == day[-3:]
+        assert asked(market, ended[-1], len(day) + 1) == []
+        with feed_of(market) as feed:
+            begun = feed.messages(3)
+        assert asked(market, new, 1)[:3] == begun
+    assert asked(market, ended[0], 1) == []
+    time.sleep(END_SECONDS - 5.0)
+    assert said_in(feed_a, 1.5) != [] == [each for each in said_in(feed_a, 1.5) if each[0] != new]
+    assert asked(market, ended[1], 1) == []
+    assert asked(market, new, 1)[:3] == begun
