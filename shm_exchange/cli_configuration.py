@@ -14,7 +14,7 @@ from shm_exchange.cli_options import configured, with_json
 @click.argument("file", type=click.Path(path_type=Path))
 def check_config(file: Path) -> None:
     """Validate a configuration, every error with its line."""
-    from shm_exchange.config import load
+    from shm_exchange.config import NOBODY_TRADES, load
 
     configuration = load(file)
     counts = ", ".join(
@@ -22,6 +22,8 @@ def check_config(file: Path) -> None:
         for name in ("engines", "instruments", "gateways", "sessions")
     )
     click.echo(f"{file}: valid. {counts}")
+    if not configuration.takes_orders:
+        click.echo(f"{file}: {NOBODY_TRADES}", err=True)
 
 
 @click.command("print-config")

@@ -49,6 +49,7 @@ STANDBY_LIMIT = 6  # process numbers 2-7 of an engine
 GATEWAY_COUNT_MAX = 54  # process number 8 + source, of 64
 USERNAME_SIZE = 6  # SoupBinTCP login request
 PASSWORD_SIZE = 10
+NOBODY_TRADES = "there is no gateway of kind `order`, so nobody can trade; add a [[gateway]] table"
 _NAME = r"^[A-Za-z0-9_-]{1,32}$"  # it becomes part of the names of segments
 
 
@@ -125,9 +126,11 @@ class Gateway(Feeds):
     _reachable = field_validator("address")(check_address)
 
     @model_validator(mode="after")
-    def _has_feeds_only_for_market_data(self) -> Gateway:
+    def _has_only_what_its_kind_has(self) -> Gateway:
         if self.kind != "market_data" and (unused := self.unused()):
             raise ValueError(f"`{unused[0]}` is for kind `market_data`; remove it")
+        if self.kind != "order" and "refusals_per_second" in self.model_fields_set:
+            raise ValueError("`refusals_per_second` is for kind `order`; remove it")
         return self
 
 
@@ -227,6 +230,11 @@ class Configuration:
     def engines_of(self, gateway: Gateway) -> tuple[int, ...]:
         """Ids of the engines that a gateway serves; a login that names none means the first."""
         return gateway.engines or tuple(engine.id for engine in self.engines)
+
+    @property
+    def takes_orders(self) -> bool:
+        """Whether clients have a door; without one, engines can only be looked at."""
+        return any(each.kind == "order" for each in self.gateways)
 
     @property
     def sources(self) -> dict[int, Gateway]:

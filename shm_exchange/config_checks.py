@@ -24,6 +24,9 @@ def check_engines(document: Document, found: Found) -> None:
     named = [((*at, "engine"), each.engine) for at, each in found["instrument"]]
     for at, gateway in found["gateway"]:
         named += [((*at, "engines"), number) for number in gateway.engines]
+        for number in dict.fromkeys(gateway.engines):
+            if gateway.engines.count(number) > 1:
+                document.add((*at, "engines"), f"engine {number} is named twice; name it once")
     for at, gateway in found["gateway"]:
         if gateway.is_of_one_engine and len(gateway.engines or known) > 1:
             document.add(at, "multicast and requests are of one engine; name it in `engines`")

@@ -82,9 +82,10 @@ def _of_table(
 def _keys(model: Table) -> list[str]:
     """The keys that such a table may have."""
     keys = list(type(model).model_fields)
-    if isinstance(model, Gateway) and model.kind != "market_data":
-        return [key for key in keys if key not in Feeds.model_fields]
-    return keys
+    if not isinstance(model, Gateway):
+        return keys
+    others = ("refusals_per_second",) if model.kind == "market_data" else tuple(Feeds.model_fields)
+    return [key for key in keys if key not in others]
 
 
 def text(found: list[Value]) -> str:

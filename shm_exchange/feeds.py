@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 from typing import ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from shm_exchange.addresses import check_address, split_address
+from shm_exchange.addresses import check_address, spelled_one_way, split_address
 from shm_exchange.settings import Table
 
 
@@ -35,6 +35,21 @@ class Feeds(Table):
         if address is None:
             return None
         cls._is_numeric(split_address(check_address(address))[0])
+        return address
+
+    @field_validator("multicast_a", "multicast_b")
+    @classmethod
+    def _is_a_group(cls, address: str | None, known: ValidationInfo) -> str | None:
+        if address is None:
+            return None
+        host, port = split_address(address)
+        if not ipaddress.IPv4Address(host).is_multicast or port == 0:
+            raise ValueError(
+                f"{address} is no multicast group with a port; write for example 239.255.1.1:30001"
+            )
+        other = known.data.get("multicast_a")  # not there while that is looked at itself
+        if other is not None and spelled_one_way(other) == spelled_one_way(address):
+            raise ValueError(f"{address} is `multicast_a` already; choose another group or port")
         return address
 
     @field_validator("multicast_interface")

@@ -29,11 +29,11 @@ def decimal_of(value: Any) -> Any:
     return Decimal(value) if type(value) is int else value
 
 
+_PRICES = f"above 0 and at most {PRICE_LIMIT}"
 Price = Annotated[
-    Decimal,
-    BeforeValidator(decimal_of),
-    Field(gt=0, le=PRICE_LIMIT, description=f"above 0 and at most {PRICE_LIMIT}"),
+    Decimal, BeforeValidator(decimal_of), Field(gt=0, le=PRICE_LIMIT, description=_PRICES)
 ]
+PriceOrNone = Annotated[Price | None, Field(description=_PRICES)]
 
 
 class Instrument(Table):
@@ -44,8 +44,8 @@ class Instrument(Table):
     )
     engine: int = Field(default=1, ge=1)
     tick: Price
-    price_min: Price | None = None  # None: one tick
-    price_max: Price | None = None  # None: the largest price that OUCH can say
+    price_min: PriceOrNone = None  # None: one tick
+    price_max: PriceOrNone = None  # None: the largest price that OUCH can say
     lot: int = Field(default=1, ge=1, le=QUANTITY_MAX)
     quantity_max: int = Field(default=QUANTITY_MAX, ge=1, le=QUANTITY_MAX)
     multiplier: Annotated[Decimal, BeforeValidator(decimal_of), Field(gt=0)] = Decimal(1)

@@ -25,7 +25,7 @@ from shm_exchange import (
     process_limits,
     running_configuration,
 )
-from shm_exchange.config import Configuration
+from shm_exchange.config import NOBODY_TRADES, Configuration
 from shm_exchange.errors import UnfitHostError
 from shm_exchange.operator_line import WARNING
 from shm_exchange.presence import Claim
@@ -56,6 +56,8 @@ def run(
         if presence.is_open_to_others(folder):
             text = f"other users may look into {folder}, which has passwords: chmod 700 {folder}"
             say(text, WARNING)
+        if not configuration.takes_orders:
+            say(NOBODY_TRADES, WARNING)
         with claim.undone_on_failure(), _blaming_the_host():
             for each in leftovers.settle(claim):
                 say(each, WARNING)

@@ -1,8 +1,8 @@
 """Goal: one feed in three forms. Whoever begins with a snapshot has the book of who heard it all,
 and both multicast feeds say the same numbers with the same bytes, whatever dies meanwhile.
 
-Method: a whole exchange, a generated flow through it; snapshots all the while; feed A is a real
-multicast group on loopback, feed B unicast; books are rebuilt with `itchfeed` and `meatpy`.
+Method: a whole exchange, a generated flow through it; snapshots all the while; both feeds
+are real multicast groups on loopback; books are rebuilt with `itchfeed` and `meatpy`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from tests.process.trading import (
     PATIENCE_SECONDS,
     RawClient,
     feed_client,
+    listen_to,
     login,
     packet,
     ports,
@@ -39,7 +40,7 @@ from tests.process.trading import (
 )
 from tests.process.trading import play as play_scenario
 
-GROUP = "239.83.77.88"
+GROUPS = ("239.83.77.88", "239.83.77.89")
 MESSAGES = 6_000
 SYMBOL = "AAPL"
 FIRMS = ("ACME", "EMCA")
@@ -52,7 +53,9 @@ class Listener:
     """Both feeds, heard by a thread: every message under its number."""
 
     def __init__(self) -> None:
-        self.sockets = [_receiver(GROUP), _receiver("127.0.0.1")]
+        self.sockets = [listen_to(group) for group in GROUPS]
+        for each in self.sockets:
+            each.settimeout(0.2)  # until it looks whether it is to stop
         self.messages: tuple[dict[int, bytes], ...] = ({}, {})
         self.next: list[int] = [0, 0]
         self.sessions: set[bytes] = set()
@@ -108,17 +111,6 @@ class Listener:
             each.join()
         for each in self.sockets:
             each.close()
-
-
-def _receiver(host: str) -> socket.socket:
-    it = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    it.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 23)
-    it.bind((host, 0))
-    if host == GROUP:
-        membership = socket.inet_aton(GROUP) + socket.inet_aton("127.0.0.1")
-        it.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
-    it.settimeout(0.2)
-    return it
 
 
 @pytest.fixture(scope="module")

@@ -29,9 +29,9 @@ from tests.process.conftest import ROOT, Exchange
 from tests.process.trading import (
     MARKET,
     PASSWORD,
-    PATIENCE_SECONDS,
     RawClient,
     barrier,
+    listen_to,
     login,
     ports,
     running,
@@ -43,26 +43,17 @@ END_OF_SESSION = 0xFFFF
 CAUSE_ROLL = value(Tag.CAUSE, b"\x08")
 
 
-def receiver() -> socket.socket:
-    """Where the exchange can send a feed to."""
-    feed = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    feed.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-    feed.bind(("127.0.0.1", 0))
-    feed.settimeout(PATIENCE_SECONDS)
-    return feed
-
-
 @pytest.fixture(scope="module")
 def feed_a() -> Iterator[socket.socket]:
     """Where the exchange sends its feed A to."""
-    with receiver() as feed:
+    with listen_to("239.83.77.90") as feed:
         yield feed
 
 
 @pytest.fixture(scope="module")
 def feed_b() -> Iterator[socket.socket]:
     """And its feed B."""
-    with receiver() as feed:
+    with listen_to("239.83.77.91") as feed:
         yield feed
 
 

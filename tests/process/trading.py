@@ -68,6 +68,17 @@ def ports(it: Exchange, kind: str = "order") -> list[int]:
     return [int(each.rpartition(":")[2]) for each in addresses]
 
 
+def listen_to(group: str) -> socket.socket:
+    """A socket that hears a multicast group, on loopback, at any free port."""
+    it = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    it.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 23)
+    it.bind((group, 0))
+    membership = socket.inet_aton(group) + socket.inet_aton("127.0.0.1")
+    it.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
+    it.settimeout(PATIENCE_SECONDS)
+    return it
+
+
 def play(scenario: Coroutine[Any, Any, None], seconds: float = 3 * PATIENCE_SECONDS) -> None:
     """Run a scenario to its end."""
 

@@ -192,8 +192,12 @@ def test_check_config_accepts_a_valid_file(shmx: Callable[..., Result], tmp_path
     path = tmp_path / "exchange.toml"
     path.write_text(CONFIG, encoding="utf-8")
     code, out, err = shmx("check-config", path)
-    assert (code, err) == (0, "")
+    assert code == 0
     assert out == f"{path}: valid. engines: 1, instruments: 1, gateways: 0, sessions: 0\n"
+    assert err.startswith(f"{path}: there is no gateway of kind `order`, so nobody can trade; add")
+    gateway = '[[gateway]]\nkind = "order"\naddress = "127.0.0.1:9001"\n'
+    path.write_text(CONFIG + gateway, encoding="utf-8")
+    assert shmx("check-config", path)[::2] == (0, "")
 
 
 STATUS = {

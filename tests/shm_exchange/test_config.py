@@ -136,6 +136,12 @@ MISTAKES = {
         "10.005 is not a multiple of the tick",
         "write 10",
     ),
+    "an optional price above the wire": (
+        ("tick = 0.01", "tick = 0.01\nprice_max = 300_000"),
+        7,
+        "300000 is not possible",
+        "at most 199999.99",
+    ),
     "bands crossed": (
         ("tick = 0.01", "tick = 0.01\nprice_min = 9\nprice_max = 8"),
         8,
@@ -155,6 +161,12 @@ MISTAKES = {
         10,
         "no engine 9",
         "add it",
+    ),
+    "gateway of one engine twice": (
+        ('kind = "order"', 'kind = "order"\nengines = [1, 1]'),
+        10,
+        "engine 1 is named twice",
+        "name it once",
     ),
     "unknown kind": (('"order"', '"orders"'), 9, "'orders' is not possible", "'order'"),
     "no port": (("127.0.0.1:9001", "127.0.0.1"), 10, "is not host:port", "127.0.0.1:9001"),
@@ -205,6 +217,33 @@ MISTAKES = {
         10,
         "'feed' is not an IPv4 address",
         "239.0.0.1",
+    ),
+    "a group that is no group": (
+        ('kind = "order"', 'kind = "market_data"\nmulticast_a = "10.0.0.1:3000"'),
+        10,
+        "10.0.0.1:3000 is no multicast group",
+        "239.255.1.1:30001",
+    ),
+    "a group without a port": (
+        ('kind = "order"', 'kind = "market_data"\nmulticast_b = "239.255.1.1:0"'),
+        10,
+        "239.255.1.1:0 is no multicast group with a port",
+        "239.255.1.1:30001",
+    ),
+    "one group for both feeds": (
+        (
+            'kind = "order"',
+            'kind = "market_data"\nmulticast_a = "239.1.1.1:3000"\nmulticast_b = "239.1.1.1:3000"',
+        ),
+        11,
+        "239.1.1.1:3000 is `multicast_a` already",
+        "choose another",
+    ),
+    "refusals where nothing is refused": (
+        ('kind = "order"', 'kind = "market_data"\nrefusals_per_second = 7'),
+        8,
+        "`refusals_per_second` is for kind `order`",
+        "remove it",
     ),
     "snapshots where orders are": (
         ('kind = "order"', 'kind = "market_data"\nglimpse_address = "127.0.0.1:9001"'),
