@@ -296,10 +296,16 @@ def _is_file_of(path: Path, descriptor: int) -> bool:
 
 
 def _take_name(name: str) -> int:
-    """Lock the file that claims a name; its descriptor."""
+    """Lock the file that claims a name; its descriptor. Raises AnotherWriterError."""
     path = info_path(name)
     while True:
-        descriptor = _open(path)
+        try:
+            descriptor = _open(path)
+        except PermissionError as error:
+            raise AnotherWriterError(
+                f"the name {name} is taken by an exchange of user {_owner_of(path)};"
+                " choose another --name"
+            ) from error
         if not _lock(descriptor):
             holder = _read_json(descriptor).get("pid", "unknown")
             os.close(descriptor)

@@ -63,6 +63,24 @@ def test_a_claim_excludes_others(name: str, tmp_path: Path) -> None:
     Claim(name, tmp_path / "a").release()
 
 
+def test_a_name_of_another_user(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another --state does not help, another --name does; nothing is made."""
+    info_path(name).touch(0o600)
+    really_open = os.open
+
+    def refuse(path: str | Path, *rest: int) -> int:
+        if path == info_path(name):
+            raise PermissionError(13, "Permission denied", path)
+        return really_open(path, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(presence.os, "open", refuse)
+        user = info_path(name).owner()
+        with pytest.raises(AnotherWriterError, match=f"of user {user}; choose another --name"):
+            Claim(name, tmp_path / "new" / "state")
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_dead_owner_owns_nothing(name: str, tmp_path: Path) -> None:
     """What it announced is found while it lives, and not a moment longer."""
     with subprocess.Popen(
