@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ from shm_exchange.config import Configuration
 WARM_UP_ORDERS = 200
 TIMED_ORDERS_MAX = 5_000
 _ANSWER_SECONDS = 5.0
+_GONE = "the exchange closed the connection: it stops, or somebody else uses the session"
+_REMEDY = "give the right one with --password or in SHMX_PASSWORD"
 _PACKAGE_ROOT = Path(__file__).parents[1]
 _NAMES = {50.0: "p50", 90.0: "p90", 99.0: "p99", 99.9: "p99_9", 99.99: "p99_99", 100.0: "max"}
 _NEXT_REF = ACCOUNT_QUERY_RESPONSE.offset_of("next_user_ref_num")
@@ -66,7 +68,7 @@ def run(
     price = row.tick * row.price_min_ticks if price is None else price
     requests = [immediate_order(instrument, price, row.lot, timed=timed) for timed in (False, True)]
     warm_up(requests[0])
-    door = Door(name, "order", engine, "")
+    door = Door(name, "order", engine, "", remedy=_REMEDY)
     credential = Credential(session, password or _password(configuration, session))
     counts = [max(1, int(rate * seconds)) for rate in rates]
     with _connected(door, credential) as (client, first_ref), _echo(door) as echo:
@@ -77,7 +79,7 @@ def run(
         for rate, count, ref in zip(rates, counts, refs, strict=False):
             ours.append(_row(rate, offer(client, requests[0], ref, rate, count)))
             bare.append(_row(rate, offer(echo, requests[0], 1, rate, count)))
-            os.write(client, packet(CLIENT_HEARTBEAT_TYPE))
+            _heartbeat(client)
         count = min(counts[0], TIMED_ORDERS_MAX)
         timed = offer(client, requests[1], refs[-1], rates[0], count, timed=True)
     return {
@@ -127,22 +129,37 @@ def _connected(door: Door, credential: Credential) -> Iterator[tuple[int, int]]:
         try:
             yield client.fileno(), reference
         finally:
-            client.setblocking(True)
-            client.sendall(packet(LOGOUT_TYPE))
+            with suppress(OSError):  # it may be gone, and why is told by then
+                client.setblocking(True)
+                client.sendall(packet(LOGOUT_TYPE))
+
+
+def _heartbeat(descriptor: int) -> None:
+    """Raises ReplayError."""
+    try:
+        os.write(descriptor, packet(CLIENT_HEARTBEAT_TYPE))
+    except OSError as error:
+        raise ReplayError(f"{_GONE}; see `shmx status`") from error
 
 
 def _next_reference(client: socket.socket) -> int:
-    """What the account query answers."""
-    client.settimeout(_ANSWER_SECONDS)
-    client.sendall(packet(UNSEQUENCED_TYPE, b"Q"))
+    """What the account query answers. Raises ReplayError."""
+    try:
+        client.settimeout(_ANSWER_SECONDS)
+        client.sendall(packet(UNSEQUENCED_TYPE, b"Q"))
+        return _read_reference(client)
+    except TimeoutError:
+        raise ReplayError("the account query is not answered; see `shmx status`") from None
+    except OSError as error:
+        raise ReplayError(f"{_GONE}; see `shmx status`") from error
+
+
+def _read_reference(client: socket.socket) -> int:
     data = b""
     while True:
-        try:
-            received = client.recv(1 << 16)
-        except TimeoutError:
-            raise ReplayError("the account query is not answered; see `shmx status`") from None
+        received = client.recv(1 << 16)
         if not received:
-            raise ReplayError("the connection was closed; does somebody else use the session?")
+            raise ConnectionResetError
         data += received
         while len(data) > 2 and len(data) >= 2 + int.from_bytes(data[:2], "big"):
             size = 2 + int.from_bytes(data[:2], "big")

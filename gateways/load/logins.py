@@ -42,6 +42,7 @@ class Door(NamedTuple):
     kind: str  # "order" or "market_data"
     engine: int
     stream: str
+    remedy: str = "name the exchange's configuration with --config"  # for a password that is wrong
 
     def addresses(self) -> list[str]:
         """As the supervisor announces them now: a gateway may have come back elsewhere."""
@@ -88,8 +89,9 @@ class Door(NamedTuple):
             if packet[LENGTH_SIZE] == LOGIN_REJECTED_TYPE:
                 if packet[HEADER_SIZE] == REJECT_NOT_AUTHORIZED:
                     raise ReplayError(
-                        f"{address}: wrong password for {credential.username}; "
-                        "name the exchange's configuration with --config"
+                        f"{address}: wrong password for {credential.username}, or an operator has"
+                        f" disabled it; {self.remedy}, or `shmx session enable"
+                        f" {credential.username}`"
                     )
                 raise PeerError("the session is not available")
             if packet[LENGTH_SIZE] != LOGIN_ACCEPTED_TYPE:

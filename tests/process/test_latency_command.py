@@ -70,6 +70,21 @@ def test_a_live_exchange(market: Exchange) -> None:
     assert text.returncode == 0 and "command ring" in text.stdout and "p99 99" in text.stdout
 
 
+def test_a_session_that_is_disabled(market: Exchange) -> None:
+    """The wire does not say which it is: both are named, each with its remedy."""
+
+    def operate(*words: str) -> None:
+        command = [sys.executable, "-m", "shm_exchange.cli", "session", *words]
+        subprocess.run([*command, "--name", market.name], check=True, cwd=ROOT)
+
+    operate("disable", "T05")
+    done = latency(market, "--session", "T05")
+    operate("enable", "T05")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "wrong password for T05, or an operator has disabled it; " in done.stderr
+    assert "--password or in SHMX_PASSWORD, or `shmx session enable T05`" in done.stderr
+
+
 def test_it_ends_at_the_first_trade(market: Exchange) -> None:
     """A price that somebody sells at: one order, not as many as were asked for."""
 
@@ -101,3 +116,18 @@ def test_what_cannot_be_measured(market: Exchange, options: list[str], said: str
     done = latency(market, *options)
     assert (done.returncode, done.stdout) == (1, "")
     assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_an_exchange_that_stops(market: Exchange) -> None:
+    """It says so; the last test of this file."""
+    command = [sys.executable, "-m", "shm_exchange.cli", "latency", "--name", market.name]
+    options = ["--session", "T01", "--rate", "200", "--seconds", "60"]
+    before = published(market)
+    with subprocess.Popen(
+        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as measuring:
+        market.wait_until(lambda found: found["engines"][0]["published"] > before + 500)
+        assert market.stop() == 0
+        out, err = measuring.communicate(timeout=SECONDS_MAX)
+    assert (measuring.returncode, out) == (1, "")
+    assert err.startswith("shmx: the exchange ") and len(err.splitlines()) == 1
