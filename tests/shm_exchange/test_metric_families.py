@@ -256,7 +256,34 @@ tests:
         values: "511x20 513x20"
       - series: 'shmx_event_ring_capacity_records{{instance="x", engine="1"}}'
         values: "1024x40"
+      - series: 'shmx_events_recorded_total{{instance="none", engine="1"}}'
+        values: "51000000x400"
+      - series: 'shmx_events_recorded_total{{instance="few", engine="1"}}'
+        values: "49000000x400"
+      - series: 'shmx_events_published_total{{instance="unrecorded", engine="1"}}'
+        values: "51000000x400"
+      - series: 'shmx_events_recorded_total{{instance="new", engine="1"}}'
+        values: "51000000x400"
+      - series: 'shmx_snapshot_age_seconds{{instance="new", engine="1"}}'
+        values: "5x400"
+      - series: 'shmx_events_published_total{{instance="old", engine="1"}}'
+        values: "51000000x400"
+      - series: 'shmx_events_recorded_total{{instance="old", engine="1"}}'
+        values: "51000000x400"
+      - series: 'shmx_snapshot_position_events{{instance="old", engine="1"}}'
+        values: "1000x400"
+      - series: 'shmx_snapshot_age_seconds{{instance="old", engine="1"}}'
+        values: "86401x400"
     alert_rule_test:
+      - eval_time: 350s
+        alertname: SnapshotIsOld
+        exp_alerts:
+          - exp_labels: {{severity: ticket, instance: none, engine: "1"}}
+            exp_annotations:
+              summary: "none, engine 1: the next start has much to replay; `shmx snapshot`"
+          - exp_labels: {{severity: ticket, instance: old, engine: "1"}}
+            exp_annotations:
+              summary: "old, engine 1: the next start has much to replay; `shmx snapshot`"
       - eval_time: 20s
         alertname: ExchangeNotReady
       - eval_time: 35s
@@ -277,7 +304,9 @@ tests:
 
 
 def test_alarms_fire_when_they_should(tmp_path: Path) -> None:
-    """Prometheus's own rule tests: a role that is missing, a reader that will be lapped."""
+    """Prometheus's own rule tests: a role that is missing, a reader that will be lapped, a
+    snapshot that is old or has never been: nobody's who does not record.
+    """
     file = tmp_path / "alarms.yml"
     file.write_text(ALARM.format(rules=ALARMS), encoding="utf-8")
     checked = promtool("test", "rules", str(file))
