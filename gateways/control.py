@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gateways import mailbox as letters
-from gateways.connection import CLOSE_REASONS
+from gateways.connection import CLOSE_DRAIN, CLOSE_LOGOUT, CLOSE_REASONS, CLOSE_ROLLED
 from gateways.credentials import Credentials
 from gateways.failed_logins import FailedLogins
 from gateways.guests import Guest, welcome
@@ -36,7 +36,7 @@ from gateways.packets import (
     REJECT_NO_SESSION,
     REJECT_NOT_AUTHORIZED,
 )
-from shm_exchange.operator_line import WARNING, say
+from shm_exchange.operator_line import DEBUG, WARNING, say
 
 _LOGIN_SIZES = (LOGIN_REQUEST.size, LOGIN_REQUEST_4_10.size)
 _BACKLOG = 1024
@@ -48,6 +48,7 @@ _DEAD_SECONDS_MAX = 5.0  # how long a login waits for its session's last gateway
 _EARLY_LOOK_SECONDS = 0.02
 _DEAD_LOOK_SECONDS = 0.002
 _OPEN_LOOK_SECONDS = 0.002
+_IN_GOOD_ORDER = (CLOSE_LOGOUT, CLOSE_DRAIN, CLOSE_ROLLED)  # nobody has to act on these ends
 
 
 @dataclass
@@ -309,8 +310,10 @@ class Control:
                 number = int(letter["connection"])
                 guest = door.guests.pop(number)
                 door.free.append(number)
-                reason = guest.reason or CLOSE_REASONS[int(letter["detail"])]
-                log(f"{guest.label}: disconnected, {reason}")
+                detail = int(letter["detail"])
+                reason = guest.reason or CLOSE_REASONS[detail]
+                in_order = detail in _IN_GOOD_ORDER and not guest.reason
+                log(f"{guest.label}: disconnected, {reason}", DEBUG if in_order else WARNING)
             elif door.on_letter is not None:
                 door.on_letter(self._letter)
 

@@ -83,7 +83,7 @@ class Exchange(Table):
     durability: Literal["memory", "disk"] = "memory"
     waiting: Literal["auto", "spin", "yield", "park"] = "auto"
     hang_limit_ms: int = Field(default=1000, ge=1000, le=3_600_000)
-    log_level: Literal["error", "warning", "info"] = "info"
+    log_level: Literal["error", "warning", "info", "debug"] = "info"
     restarts_max: int = Field(default=10, ge=0, le=1_000_000)
     restart_window_seconds: int = Field(default=60, ge=1, le=86_400)
     day_roll: str = Field(

@@ -12,9 +12,11 @@ import sys
 from collections.abc import Callable, Iterable
 from functools import cache
 
-ERROR, WARNING, INFO = 3, 4, 6  # of syslog(3): something ended; something is wrong; it is news
+# Of syslog(3): something ended; something is wrong; it is news; all is as it should be.
+ERROR, WARNING, INFO, DEBUG = 3, 4, 6, 7
 
-LEVELS = {"error": ERROR, "warning": WARNING, "info": INFO}  # as a configuration names them
+# As a configuration names them.
+LEVELS = {"error": ERROR, "warning": WARNING, "info": INFO, "debug": DEBUG}
 
 _speaker = "role=command"
 _least: Callable[[], int] = lambda: 0  # noqa: E731 - what `heed` was given

@@ -35,6 +35,7 @@ from tests.gateways.ouch_cases import GOOD
 from tests.process.bystander import Bystander
 from tests.process.conftest import Exchange
 from tests.process.trading import (
+    MARKET,
     PATIENCE_SECONDS,
     RawClient,
     feed_client,
@@ -47,6 +48,7 @@ from tests.process.trading import (
 CHUNK = 32  # inputs of one connection, then a logout
 ATTACKERS = tuple(f"S{number}" for number in range(51, 67))
 BYSTANDERS = ("S49", "S50")  # one at each gateway
+TALKATIVE = MARKET.replace("[exchange]\n", '[exchange]\nlog_level = "debug"\n')  # of each end
 SYMBOLS = (b"A01     ", b"A02     ", b"A03     ")
 PRICE_UNIT = 10_000
 _ENDED = re.compile(r"\((S\d\d)\): disconnected, (.*)")
@@ -247,5 +249,5 @@ def attack(it: Exchange, wanted: int, seed: int) -> dict[str, Any]:
 
 def storm(folder: Path, wanted: int, seed: int) -> dict[str, Any]:
     """The same at an exchange of its own."""
-    with running(folder) as it:
+    with running(folder, TALKATIVE) as it:
         return attack(it, wanted, seed)

@@ -20,7 +20,7 @@ import pytest
 
 from gateways.ouch.tags import ENTER_TAGS, ORDER_PRIVATE_TAGS, TAG_FORMATS, Tag
 from shm_exchange.messages import Reject
-from tests.fuzz.live import attack
+from tests.fuzz.live import TALKATIVE, attack
 from tests.gateways.ouch_cases import cancel, enter, modify, replace, tail, value
 from tests.process.bystander import Bystander
 from tests.process.conftest import Exchange
@@ -38,7 +38,7 @@ PRICES += [1_999_999_900, 1_999_999_999, (1 << 63) - 1, 1 << 63, (1 << 64) - 1]
 @pytest.fixture(scope="module")
 def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
     """The exchange of this file. At the end nobody has restarted and replicas agree."""
-    with running(tmp_path_factory.mktemp("hostile")) as it:
+    with running(tmp_path_factory.mktemp("hostile"), TALKATIVE) as it:
         before = it.pids()
         yield it
         it.wait_ready()

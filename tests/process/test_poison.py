@@ -27,10 +27,9 @@ MODULE = "shm_exchange.matching"
 ALONE = ENGINES.replace("[[engine]]", "[[engine]]\nstandbys = 0\nrecorder = false")
 CRASHES, LOOPS, BREAKS = "WILD", "LOOP", "BREAK"
 
-PLACE = '    kind = command["kind"]\n    if kind == ENTER:\n        return enter('
+PLACE = '    if read_word(commands, index, "kind") & _KIND_AND_TAGS == ENTER:\n        return enter('
 PLANTED = f"""\
-    kind = command["kind"]
-    if kind == ENTER:
+    if read_word(commands, index, "kind") & _KIND_AND_TAGS == ENTER:
         planted = command["client_order_id_0"]
         if planted == {int.from_bytes(CRASHES.ljust(8).encode(), "little")}:
             market.orders[at(1 << 50)]["state"] = 1

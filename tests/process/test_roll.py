@@ -29,6 +29,7 @@ from tests.process.conftest import ROOT, Exchange
 from tests.process.trading import (
     MARKET,
     PASSWORD,
+    PATIENCE_SECONDS,
     RawClient,
     barrier,
     listen_to,

@@ -20,7 +20,7 @@ from shm_exchange.cli import commands
 from shm_exchange.errors import ExchangeError
 from tests.gateways.ouch_cases import enter
 from tests.process.conftest import Exchange
-from tests.process.trading import MARKET, RawClient, barrier, login, ports, running
+from tests.process.trading import MARKET, RawClient, barrier, login, packet, ports, running
 
 RESERVED = """\
 [[session]]
@@ -91,6 +91,19 @@ def test_the_list_says_what_a_session_has(market: Exchange) -> None:
     assert is_out(market, "S01")
     assert listed(market, "R01")["account"] == "reserved"
     assert listed(market, "R02")["firm"] == "ACME"
+
+
+def test_who_leaves_in_good_order_is_not_worth_a_line(market: Exchange) -> None:
+    """A logout is not, a connection that is lost is."""
+    port = ports(market)[0]
+    with RawClient(port) as client:
+        client.log_in("S02", sequence=0)
+        client.send(packet(b"O"))
+        client.wait_closed()
+    with RawClient(port) as client:
+        client.log_in("S03", sequence=0)
+    market.wait_until(lambda _: "(S03): disconnected, the peer closed it" in market.messages)
+    assert "(S02)" not in market.messages
 
 
 def test_who_is_kicked_may_come_back(market: Exchange) -> None:

@@ -14,7 +14,7 @@ import sys
 import pytest
 
 from shm_exchange import operator_line
-from shm_exchange.operator_line import ERROR, INFO, WARNING, say
+from shm_exchange.operator_line import DEBUG, ERROR, INFO, WARNING, say
 
 SAY = """
 from shm_exchange.operator_line import ERROR, say, speak_as
@@ -53,7 +53,13 @@ def test_stderr_that_was_sent_elsewhere_is_plain(stream: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "wanted"), [("error", ["e"]), ("warning", ["e", "w"]), ("info", ["e", "w", "i"])]
+    ("level", "wanted"),
+    [
+        ("error", ["e"]),
+        ("warning", ["e", "w"]),
+        ("info", ["e", "w", "i"]),
+        ("debug", ["e", "w", "i", "d"]),
+    ],
 )
 def test_what_nobody_wants_to_hear_is_not_said(
     level: str, wanted: list[str], capfd: pytest.CaptureFixture[str]
@@ -64,7 +70,7 @@ def test_what_nobody_wants_to_hear_is_not_said(
     try:
         say("all of it")
         least = operator_line.LEVELS[level]
-        for text, priority in (("e", ERROR), ("w", WARNING), ("i", INFO)):
+        for text, priority in (("e", ERROR), ("w", WARNING), ("i", INFO), ("d", DEBUG)):
             say(text, priority)
     finally:
         operator_line.heed(lambda: 0)
