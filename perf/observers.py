@@ -9,12 +9,14 @@ process, so the rate falls; what the matcher itself needs for an event shows wha
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -108,6 +110,9 @@ def measure(folder: Path) -> tuple[list[Turn], list[Turn]]:
 
 def main() -> None:
     """Print a line for each way."""
+    argparse.ArgumentParser(
+        "python -m perf.observers", description=__doc__, formatter_class=RawDescriptionHelpFormatter
+    ).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         alone, observed = measure(Path(folder))
     for label, turns in (("alone", alone), ("top, scraper and view", observed)):
