@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shm_exchange import placement
-from shm_exchange.host_facts import FAIL, OK, WARN, Check, Finding, Subject, show_cores
+from shm_exchange.host_facts import FAIL, OK, ONLINE, WARN, Check, Finding, Subject, show_cores
 from shm_exchange.settings import ConfigurationError
 
 _CPU = "/sys/devices/system/cpu"
@@ -21,8 +21,8 @@ def _cores(subject: Subject) -> Finding:
     try:
         placement.check_cores(configuration, allowed)
     except ConfigurationError as error:
-        online = host.cores(f"{_CPU}/online")
-        if subject.pinned <= online:  # isolated cores are nobody's unless he asks for them
+        online = host.cores(ONLINE)
+        if subject.named <= online:  # isolated cores are nobody's unless he asks for them
             remedy = (
                 "systemctl edit shm-exchange, with [Service] and"
                 f" CPUAffinity={show_cores(allowed | subject.pinned)}"
@@ -75,7 +75,7 @@ def _smt(subject: Subject) -> Finding:
         if host.text(f"{_CPU}/smt/active") == "0":
             return Finding(OK, "no core has a sibling that runs")
         return Finding(WARN, "siblings run, and no core is pinned", _NAME_CORES)
-    online = host.cores(f"{_CPU}/online")
+    online = host.cores(ONLINE)
     siblings: set[int] = set()
     for core in sorted(pinned):
         siblings |= host.cores(f"{_CPU}/cpu{core}/topology/thread_siblings_list") - {core}

@@ -15,6 +15,7 @@ from shm_exchange import placement
 from shm_exchange.config import Configuration
 
 OK, WARN, FAIL = "ok", "warn", "fail"
+ONLINE = "/sys/devices/system/cpu/online"  # the cores that there are
 STATES = (OK, WARN, FAIL)  # from good to bad
 
 
@@ -86,7 +87,14 @@ class Subject:
 
     @cached_property
     def pinned(self) -> set[int]:
-        """The cores that some role is to have for itself."""
+        """The cores that some role is to have for itself, of those that there are."""
+        if not self.host.has(ONLINE):
+            return self.named
+        return self.named & self.host.cores(ONLINE)
+
+    @cached_property
+    def named(self) -> set[int]:
+        """The same, whether or not there are such cores."""
         return placement.pinned_cores(self.configuration, self.host.allowed_cores)
 
 

@@ -276,6 +276,18 @@ def test_a_state_directory_is_for_its_user_alone(tmp_path: Path) -> None:
     assert (row.state, row.remedy) == ("warn", f"chmod 700 {tmp_path}")
 
 
+@pytest.mark.parametrize("name", ["isolation", "tick"])
+def test_nothing_is_advised_for_a_core_that_is_not_there(name: str, tmp_path: Path) -> None:
+    """The check of the cores names it."""
+    text = CONFIGURATION.replace("matcher_core = 2", "matcher_core = 77")
+    changes: Changes = {f"{CPU}/isolated": "\n", f"{CPU}/nohz_full": "(null)\n"}
+    row = find(name, tmp_path, changes, text)
+    assert row.state == "warn" and row.remedy is not None
+    assert "3`" in row.remedy and "77" not in row.remedy
+    (tmp_path / "again").mkdir()
+    assert "77" in find("cores", tmp_path / "again", {}, text).found
+
+
 def test_a_journal_in_memory_cannot_hold_messages(tmp_path: Path) -> None:
     """Durability `disk` on a file system that a loss of power empties is a promise broken."""
     text = '[exchange]\ndurability = "disk"\n' + CONFIGURATION
