@@ -30,12 +30,13 @@ from shm_exchange.cli_options import (
     in_state,
     named,
     of_engine,
+    of_engines,
     show,
     with_json,
 )
 from shm_exchange.cli_session import session
 from shm_exchange.cli_status import status, top
-from shm_exchange.errors import EXIT_CONFIGURATION
+from shm_exchange.errors import EXIT_CONFIGURATION, EXIT_NO_PERMISSION
 
 _PACKAGES = ("ringbuf", "shm_exchange", "gateways")
 _FLOW_MESSAGES = 100_000
@@ -58,7 +59,7 @@ def commands() -> None:
 
     Exit codes: 0 done, 1 the check or the operation failed, 2 wrong usage, 69 the host does not
     give what is needed, 73 no place for machine code, 75 another exchange holds the name, 77 the
-    exchange is another user's, 78 the configuration is wrong.
+    exchange or a file is another user's, 78 the configuration is wrong.
     """
 
 
@@ -178,12 +179,12 @@ def reload(config: Path | None, name: str | None, as_json: bool) -> None:
 
 @commands.command()
 @named
-@of_engine
+@of_engines
 @with_json
 def roll(name: str | None, engine: int | None, as_json: bool) -> None:
     """Roll the day: Day orders end, and every stream does and begins anew.
 
-    Of all engines, unless one is named. Clients are told `Z` and log in again.
+    Clients are told `Z` and log in again.
     """
     from shm_exchange import day_roll
 
@@ -223,7 +224,10 @@ def resume(symbol: str, name: str | None, as_json: bool) -> None:
 @named
 @with_json
 def bust(match_number: int, reason: str, name: str | None, as_json: bool) -> None:
-    """Break a trade: both sides and the feed are told, once."""
+    """Break a trade: both sides and the feed are told, once.
+
+    MATCH_NUMBER is what an execution on OUCH (`E`) or the feed says. The books stay as they are.
+    """
     from shm_exchange import market_operations
 
     show(market_operations.bust(name or DEFAULT_NAME, match_number, reason), as_json)
@@ -348,7 +352,8 @@ def main() -> None:
     except Exception as error:
         if not _is_ours(error):
             raise
-        code = getattr(error, "exit_code", 1)
+        forbidden = EXIT_NO_PERMISSION if isinstance(error, PermissionError) else 1
+        code = getattr(error, "exit_code", forbidden)
         # Each line of what is wrong with a configuration begins with its file.
         prefix = "" if code == EXIT_CONFIGURATION else "shmx: "
         _fail(f"{prefix}{_sentence(error)}", code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +37,14 @@ configured = click.option(
     help="A TOML file; without it the built-in configuration.",
 )
 with_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-of_engine = click.option(
-    "--engine", type=click.IntRange(1), metavar="ID", help="Of the engine; the first by default."
-)
+
+
+def _of_engine(text: str) -> Callable[[Any], Any]:
+    return click.option("--engine", type=click.IntRange(1), metavar="ID", help=text)
+
+
+of_engine = _of_engine("Of the engine; the first by default.")
+of_engines = _of_engine("Only of this engine; of all by default.")
 
 
 def default_state_directory(name: str) -> Path:

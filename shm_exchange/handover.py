@@ -28,6 +28,7 @@ _CHANGE_SECONDS = 10.0
 _REFILL_SECONDS = 120.0
 _AGREE_SECONDS = 5.0
 _LOOK_SECONDS = 0.001
+_CONFIGURE = "set `standbys` in its [[engine]] and start again"
 _COMMAND_RECORDS_MAX = 2  # a command, and the tags of an order
 _QUOTE_RECORDS_MAX = 17  # a mass quote, and its quotes
 _OF_QUOTES = (EventKind.QUOTED, EventKind.REJECTED, EventKind.IGNORED)  # its first event
@@ -57,7 +58,10 @@ def begin(
     fit = [each for each, fault in faults.items() if fault is None]
     if not fit:
         reasons = "; ".join(fault for fault in faults.values() if fault) or "none is configured"
-        raise ExchangeError(f"engine {engine} has no standby that could take over: {reasons}")
+        remedy = "try again when `shmx status` says ready" if standbys else _CONFIGURE
+        raise ExchangeError(
+            f"engine {engine} has no standby that could take over: {reasons}; {remedy}"
+        )
     words[layout.HANDOVER] = epoch
     return {"engine": engine, "epoch": epoch, "pid": matcher.pid, "standbys": [e.pid for e in fit]}
 

@@ -148,7 +148,10 @@ def bust(name: str, match_number: int, reason: str) -> dict[str, Any]:
     engine, position = match_number >> COMMAND_NEXT_BITS, match_number & COMMAND_NEXT_MASK
     with status.attached(name, running) as wirings:
         if engine not in wirings:
-            raise ExchangeError(f"match number {match_number} is of no engine here")
+            raise ExchangeError(
+                f"match number {match_number} is of no engine here; executions on OUCH and the"
+                " feed name theirs, which is no position of the journal"
+            )
         trade = _find_trade(running, wirings[engine], engine, position)
         request = {"do": DO_BUST, "engine": engine, "trade": trade, "reason": reason}
         _, broken = _carry_out(running, wirings, request)

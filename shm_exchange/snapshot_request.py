@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ringbuf import layout
+from ringbuf.broadcast import NO_GATE, RECORDED
 from shm_exchange import admin, presence, status
 from shm_exchange.errors import ExchangeError
 from shm_exchange.recording import COUNTER_SNAPSHOT
@@ -29,7 +30,12 @@ def begin(wirings: Mapping[int, Wiring], request: Mapping[str, Any]) -> dict[str
         raise ExchangeError(f"there is no engine {engine}")
     wiring = wirings[engine]
     if int(wiring.control.processes[PROCESS_RECORDER]["state"]) != layout.STATE_READY:
-        raise ExchangeError(f"engine {engine} has no recorder now, and so nobody takes snapshots")
+        remedy = "try again when `shmx status` says ready"
+        if int(wiring.ring.cursors[RECORDED]) == NO_GATE:
+            remedy = "set `recorder = true` in its [[engine]] and start again"
+        raise ExchangeError(
+            f"engine {engine} has no recorder now, and so nobody takes snapshots; {remedy}"
+        )
     position = status.published(wiring)
     wiring.control.words[layout.SNAPSHOT] = position
     return {"engine": engine, "position": position}

@@ -313,7 +313,7 @@ def test_a_trade_is_broken_once(market: Exchange) -> None:
         (("halt", "NONE"), "no instrument NONE"),
         (("halt", "A12", "--reason", "too long"), "1 to 4 letters and digits"),
         (("bust", str(1 << 48)), "no trade's"),
-        (("bust", str(9 << 48)), "no engine here"),
+        (("bust", str(9 << 48)), "no engine here; executions on OUCH and the feed name theirs"),
     ],
 )
 def test_what_an_operator_cannot_do(

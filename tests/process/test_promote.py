@@ -27,7 +27,7 @@ from tests.process.conftest import ENGINES, ROOT, Exchange
 from tests.process.test_takeover import PORTION, drain, engine, feed_orders
 from tests.process.trading import order_client, play, ports, running
 
-WITHOUT_STANDBY = ENGINES.replace("[[engine]]", "[[engine]]\nstandbys = 0")
+ALONE = ENGINES.replace("[[engine]]", "[[engine]]\nstandbys = 0\nrecorder = false")
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,8 @@ def test_a_stopped_standby_is_not_promoted(market: Exchange, command: str) -> No
     (standby,) = before["standby_pids"]
     os.kill(standby, signal.SIGSTOP)
     try:
-        assert f"process {standby} is stopped" in refused(market, command)
+        said = refused(market, command)
+        assert f"process {standby} is stopped; try again when `shmx status` says ready" in said
     finally:
         os.kill(standby, signal.SIGCONT)
     assert engine(market)["epoch"] == before["epoch"]
@@ -146,10 +147,13 @@ def test_an_engine_that_is_not_there(market: Exchange) -> None:
 
 
 def test_without_a_standby_nobody_is_promoted(exchange: Callable[..., Exchange]) -> None:
-    """None is configured: the reason is said. Without an exchange as well."""
-    it = exchange(WITHOUT_STANDBY)
+    """None is configured: that is said, and of the recorder too. Without an exchange as well."""
+    it = exchange(ALONE)
     it.start()
-    assert "no standby that could take over: none is configured" in refused(it, "promote")
+    said = refused(it, "promote")
+    assert "no standby that could take over: none is configured; set `standbys` in" in said
+    said = refused(it, "snapshot")
+    assert "has no recorder now, and so nobody takes snapshots; set `recorder = true` in" in said
     assert it.stop() == 0
     assert "no exchange named" in refused(it, "drill")
 

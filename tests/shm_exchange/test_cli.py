@@ -384,8 +384,14 @@ def test_a_folder_that_may_not_be_read_says_who_may(
         patch.setattr(journal_commands.os, "listdir", refuse)
         patch.setattr(os, "access", lambda *_, **__: False)  # what click would ask
         code, out, err = shmx("journal", "verify", "--state", tmp_path)
-    assert (code, out) == (1, "")
+    assert (code, out) == (77, "")
     assert err.startswith(f"shmx: {tmp_path}: Permission denied; run it as a user who may")
+
+
+def test_an_option_says_what_is_meant_without_it(shmx: Callable[..., Result]) -> None:
+    """One engine for most commands, all for a roll."""
+    assert "Of the engine; the first by default." in shmx("promote", "--help")[1]
+    assert "Only of this engine; of all by default." in shmx("roll", "--help")[1]
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(
