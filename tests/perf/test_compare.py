@@ -203,6 +203,7 @@ def test_measuring_again_is_quiet_unless_it_fails(
     (tmp_path / "test_good.py").write_text(body)
     (tmp_path / "test_bad.py").write_text(body + "    assert False, 'because'\n")
     monkeypatch.setattr(again, "ROOT", tmp_path)
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # in a worker nothing is measured
     monkeypatch.setattr(again, "AGAIN", tmp_path / "again.json")
     assert list(again.measure(["test_good.py::test_it"]).benchmarks) == ["test_good.py::test_it"]
     assert capfd.readouterr() == ("", "")

@@ -27,9 +27,10 @@ MODULE = "shm_exchange.matching"
 ALONE = ENGINES.replace("[[engine]]", "[[engine]]\nstandbys = 0\nrecorder = false")
 CRASHES, LOOPS, BREAKS = "WILD", "LOOP", "BREAK"
 
-PLACE = '    if read_word(commands, index, "kind") & _KIND_AND_TAGS == ENTER:\n        return enter('
+CONDITION = '    if read_word(commands, index, "kind") & _KIND_AND_TAGS == ENTER:\n'
+PLACE = CONDITION + "        return enter("
 PLANTED = f"""\
-    if read_word(commands, index, "kind") & _KIND_AND_TAGS == ENTER:
+{CONDITION}\
         planted = command["client_order_id_0"]
         if planted == {int.from_bytes(CRASHES.ljust(8).encode(), "little")}:
             market.orders[at(1 << 50)]["state"] = 1
