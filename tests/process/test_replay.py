@@ -228,7 +228,8 @@ def test_a_gateway_succeeds_the_matcher(exchange: Make) -> None:
     """No standby, the matcher killed on the way: exact, and nobody is disconnected."""
     name = next(iter(real()), None)
     flow = read(name) if name else own(5 * MESSAGES, seed=9)
-    it = exchange(TWO_GATEWAYS.replace("[[engine]]", "[[engine]]\nstandbys = 0"))
+    alone = TWO_GATEWAYS.replace("[[engine]]", "[[engine]]\nstandbys = 0")
+    it = exchange(alone.replace("[exchange]", '[exchange]\nlog_level = "debug"'))  # says each end
     it.start()
     before = it.status()
     begin = before["engines"][0]["published"]

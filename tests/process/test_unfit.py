@@ -46,7 +46,9 @@ def refusal(it: Exchange, code: int, limit: tuple[int, int] | None = None) -> st
         preexec_fn=lower,
     )
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
-    (said,) = [line for line in done.stderr.splitlines() if "compiling" not in line]
+    beside = ("compiling", "nobody can trade")
+    lines = done.stderr.splitlines()
+    (said,) = [line for line in lines if not any(each in line for each in beside)]
     assert not it.state.exists()
     assert it.segments == [] and not (SHARED_MEMORY / f"shmx.{it.name}.info").exists()
     return said
