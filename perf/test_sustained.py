@@ -5,8 +5,10 @@ the recorder, which copies, sums up, writes and syncs every event through this h
 whenever it cannot follow, the matcher waits, and that counts. Not included: sockets, command rings,
 replicas, snapshots. The matcher has one core, the recorder the other. The flow is played again and
 again, each time into an empty market: making that market is not in `messages_per_second`, and is in
-`messages_per_second_of_all`. Finished segments of the journal are deleted meanwhile. Beside it, in
-the same run: the same matcher into a ring without a recorder, before the minute and after it.
+`messages_per_second_of_all`. Between two passes the segments of the journal are deleted that the
+recorder's own replica, which makes snapshots, has read, and where the disk is so fast that it is
+25 GB behind, it is waited for: that is not in `messages_per_second` either. Beside it, in the same
+run: the same matcher into a ring without a recorder, before the minute and after it.
 
 SHMX_PERF_SUSTAINED_SECONDS shortens the minute.
 """
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import os
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +38,18 @@ from shm_exchange.flow_commands import (
     market_of,
     tape_of,
 )
+from shm_exchange.journal_segment import segment_paths
 from shm_exchange.market import RESTING
 from shm_exchange.messages import SLOT_BITS
-from shm_exchange.recording import recorded
+from shm_exchange.recording import COUNTER_REPLICA, recorded
 from shm_exchange.tape import play
+from shm_exchange.wiring import PROCESS_RECORDER
 
 SECONDS = float(os.environ.get("SHMX_PERF_SUSTAINED_SECONDS", "60"))
 MESSAGES = 1_000_000
 RING_RECORDS = 1 << 18  # as in an exchange
-SEGMENTS_KEPT = 200  # 25 GB: the recorder makes its snapshots from the journal, some seconds behind
+SEGMENTS_KEPT = 200  # 25 GB
+ENGINE = 1
 
 
 def _closed(flow: Flow) -> Flow:
@@ -95,11 +101,20 @@ def _play(tape: Tape, it: LiveRecorder) -> float:
     return time.perf_counter() - began
 
 
-def _drop_segments(folder: Path) -> None:
-    """All but the last ones: the recorder writes gigabytes in a minute."""
-    found = sorted(folder.rglob("journal-*.shmj"), key=lambda path: path.stat().st_mtime)
-    for path in found[:-SEGMENTS_KEPT]:
+def _drop_segments(it: LiveRecorder) -> None:
+    """What the recorder's replica has behind it; it is waited for when it is gigabytes behind."""
+    found = segment_paths(it.folder, ENGINE)
+    for number, ((_, path), (end, _)) in enumerate(pairwise(found)):
+        while _replica_position(it) < end:
+            if len(found) - number <= SEGMENTS_KEPT:
+                return
+            assert it.process.status() != psutil.STATUS_ZOMBIE, "the recorder has ended"
+            time.sleep(0.01)
         path.unlink()
+
+
+def _replica_position(it: LiveRecorder) -> int:
+    return int(it.wiring.control.processes["counter"][PROCESS_RECORDER, COUNTER_REPLICA])
 
 
 def test_sustained(benchmark: Any, tmp_path: Path) -> None:
@@ -114,7 +129,7 @@ def test_sustained(benchmark: Any, tmp_path: Path) -> None:
         end = time.perf_counter() + SECONDS
         while time.perf_counter() < end:
             passes.append(_play(tape, it))
-            _drop_segments(tmp_path)
+            _drop_segments(it)
 
     with recording(tmp_path, RING_RECORDS) as it:
         it.process.cpu_affinity([recorder_core])
