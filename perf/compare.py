@@ -16,7 +16,9 @@ Two things are compared, never a time by itself:
 What is a regression by its times is measured again, alone, as often as `--again` says, and must be
 one each time (perf/again.py).
 
-Times of unlike machines are not compared, nor counts of unlike toolchains. Exit codes: 0 no worse,
+Times of unlike machines are not compared, nor counts of unlike toolchains. A machine whose baseline
+itself takes three times as long is another one, whatever it says of itself: a host that moves its
+guest's cores apart makes a ping-pong in C five times as slow, and a ratio to it says nothing. Exit codes: 0 no worse,
 1 worse or incomplete, 2 there is nothing that could be compared, or no baseline.
 """
 
@@ -35,6 +37,7 @@ from perf.results_file import Benchmark, Results, ResultsError, load
 
 COUNT_LIMIT = 0.01  # more instructions per message
 TIME_LIMIT = 0.20  # more cost relative to the baseline
+MOVED_LIMIT = 3.0  # of a baseline between two runs
 ROUNDS_MIN = 5  # fewer do not show their noise
 _CONFIDENCE = 0.99
 _DRAWS = 2_000
@@ -140,6 +143,10 @@ def _times(one: Benchmark, other: Benchmark, unlike: list[str]) -> Verdict:
     if rounds < ROUNDS_MIN:
         what = "no baseline in turns" if not rounds else f"only {rounds} rounds"
         return Verdict(one.name, NOT_COMPARED, None, what)
+    moved = other.baseline / one.baseline
+    if not 1 / MOVED_LIMIT < moved < MOVED_LIMIT:
+        what = f"another machine: its baseline went from {one.baseline:.3g} to {other.baseline:.3g}"
+        return Verdict(one.name, NOT_COMPARED, None, what)
     change, low, high = grown(one.costs, other.costs)
     state = SAME
     if change > TIME_LIMIT and low > 0:
@@ -160,7 +167,7 @@ def confirmed(before: Results, verdicts: list[Verdict], times: int) -> list[Verd
 
     def is_worse(results: Results, name: str) -> bool:
         found = [each.state for each in compare(before, results) if each.name == name]
-        return found not in ([SAME], [BETTER])
+        return found in ([], [WORSE])
 
     still = repeated.always(suspects, is_worse, times, repeated.measure)
     found = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,16 @@ class ResultsError(Exception):
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One figure. extra: what its test noted; seconds: float64[rounds]."""
+    """One figure. extra: what its test noted; seconds: float64[rounds].
+
+    costs: of each round, relative to `baseline`, which is the median of the other side's rounds.
+    """
 
     name: str
     extra: Mapping[str, Any]
     seconds: np.ndarray
     costs: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    baseline: float = 0.0
 
     @property
     def instructions(self) -> float | None:
@@ -92,11 +96,12 @@ def _with_costs(each: Benchmark, others: Mapping[str, Benchmark]) -> Benchmark:
         # Rounds side by side share what the machine did to both.
         ratios = ours / (bare if len(bare) == len(ours) else np.median(bare))
         costs = ratios if rounds["better"] == LESS else 1 / ratios
-        return Benchmark(each.name, each.extra, each.seconds, costs)
+        return replace(each, costs=costs, baseline=float(np.median(bare)))
     beside = others.get(each.name.partition("[")[0] + _BASELINE)
     if beside is None or not len(each.seconds):
         return each
-    return Benchmark(each.name, each.extra, each.seconds, each.seconds / np.median(beside.seconds))
+    baseline = float(np.median(beside.seconds))
+    return replace(each, costs=each.seconds / baseline, baseline=baseline)
 
 
 def _numbers(values: Any) -> list[float]:

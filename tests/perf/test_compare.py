@@ -53,6 +53,13 @@ def test_an_unchanged_tree_passes(tmp_path: Path, seed: int) -> None:
     assert verdict(tmp_path, timed(seed), after) == SAME
 
 
+@pytest.mark.parametrize("speed", [0.2, 5.0])
+def test_a_machine_that_has_changed_is_another_one(tmp_path: Path, speed: float) -> None:
+    """Its cores are nearer, or farther: no ratio to what that did to the baseline is a verdict."""
+    after = timed(1, slower=1.5, machine_speed=speed)
+    assert verdict(tmp_path, timed(2), after) == NOT_COMPARED
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_slower_one_is_found(tmp_path: Path, seed: int) -> None:
     """Also when the machine happens to be faster the second time; and the other way round."""
