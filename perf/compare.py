@@ -18,8 +18,10 @@ one each time (perf/again.py).
 
 Times of unlike machines are not compared, nor counts of unlike toolchains. A machine whose baseline
 itself takes three times as long is another one, whatever it says of itself: a host that moves its
-guest's cores apart makes a ping-pong in C five times as slow, and a ratio to it says nothing. Exit codes: 0 no worse,
-1 worse or incomplete, 2 there is nothing that could be compared, or no baseline.
+guest's cores apart makes a ping-pong in C five times as slow, and a ratio to it says nothing.
+
+Exit codes: 0 no worse, 1 worse or incomplete, 2 there is nothing that could be compared, or no
+baseline.
 """
 
 from __future__ import annotations
