@@ -16,6 +16,7 @@ from ringbuf.syscalls import (
     EAGAIN,
     EINTR,
     EPOLL_CTL_ADD,
+    EPOLL_CTL_MOD,
     EPOLLIN,
     MSG_DONTWAIT,
     MSG_NOSIGNAL,
@@ -57,7 +58,7 @@ CONNECTION = Record(
         Field("fd", "i4", doc="socket, or -1"),
         Field("state", "i4"),
         Field("session", "i4", doc="number of the session"),
-        Field("pending", "i4", doc="1: input is waiting in the buffer"),
+        Field("pending", "i4", doc="1: input is waiting in the buffer; 2: and in the socket"),
         Field("generation", "i8", doc="of the session, since this login"),
         Field("in_start", "i4"),
         Field("in_end", "i4"),
@@ -79,7 +80,7 @@ CONNECTION = Record(
         Field("serial", "i8", doc="which connection of this number, counted from the start"),
         Field("refused_second", "i8", doc="second in which something was last refused"),
         Field("refused", "i8", doc="how many orders and replaces were, within it"),
-        Field("reserved_0", "i8"),
+        Field("share_ns", "i8", doc="when what it sent would be done at the rate of a share"),
     ),
 )
 
@@ -112,6 +113,14 @@ def watch(epoll, fd, data, scratch):
     store_raw_4(scratch, 0, EPOLLIN)
     store_raw_8(scratch, 4, data)
     return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, address(scratch, 0))
+
+
+@cold_kernel
+def expect(epoll, fd, data, events, scratch):
+    """Have epoll report `events` (EPOLLIN, or 0) on a watched `fd` from now on."""
+    store_raw_4(scratch, 0, events)
+    store_raw_8(scratch, 4, data)
+    return epoll_ctl(epoll, EPOLL_CTL_MOD, fd, address(scratch, 0))
 
 
 @kernel
@@ -252,4 +261,5 @@ def reset(connections, number, fd, session, silence_limit_ns, asked, now_ns):
     row["asked"] = asked
     row["refused_second"] = 0
     row["refused"] = 0
+    row["share_ns"] = 0
     row["serial"] = row["serial"] + 1

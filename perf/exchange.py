@@ -39,7 +39,7 @@ waiting = "{waiting}"
 [[engine]]
 standbys = {standbys}
 recorder = {recorder}
-matcher_core = {matcher_core}
+{matcher}
 {standby}
 event_ring_records = 262144
 command_ring_records = 65536
@@ -50,7 +50,7 @@ password = "demo"
 [[gateway]]
 kind = "order"
 address = "127.0.0.1:0"
-core = {gateway_core}
+{gateway}
 """
 _INSTRUMENT = """\
 [[instrument]]
@@ -64,13 +64,17 @@ address = "127.0.0.1:0"
 """
 
 
+def _line(key: str, value: int | None) -> str:
+    return "" if value is None else f"{key} = {value}"
+
+
 @dataclass(frozen=True)
 class Placement:
     """How an exchange waits, and which of its processes run where."""
 
     waiting: str
-    matcher_core: int
-    gateway_core: int
+    matcher_core: int | None  # None: wherever the kernel lets it run
+    gateway_core: int | None
     standbys: int = 0
     recorder: bool = False
     standby_core: int | None = None
@@ -81,9 +85,14 @@ class Placement:
 
     def text(self) -> str:
         """As a configuration file."""
-        standby = "" if self.standby_core is None else f"standby_core = {self.standby_core}"
-        values = dict(vars(self), recorder=str(self.recorder).lower(), standby=standby)
-        parts = [_CONFIGURATION.format(**values)]
+        parts = [
+            _CONFIGURATION.format(
+                **vars(self) | {"recorder": str(self.recorder).lower()},
+                matcher=_line("matcher_core", self.matcher_core),
+                standby=_line("standby_core", self.standby_core),
+                gateway=_line("core", self.gateway_core),
+            )
+        ]
         parts += [_INSTRUMENT.format(symbol=symbol) for symbol in self.symbols]
         parts += [_GATEWAY.format(kind="order")] * self.more_gateways
         parts += [_GATEWAY.format(kind="market_data")] * self.market_data

@@ -1,9 +1,11 @@
 """Shell: a client that floods: orders and their cancels, as fast as its socket takes them.
 
 Open loop: it waits for no answer, but reads all of them. `python -m perf.flood HOST:PORT USER
-CORE`; each byte on its input says what it does from then on: `f` floods, `c` is the control, `-` is
-nothing. It is answered by a line: how many messages were sent and answered so far, and the share of
-its core that this process has taken since the byte before.
+[CORE]`; each byte on its input says what it does from then on: `f` floods, `c` is the control, `-`
+is nothing. It is answered by a line of what was since the byte before: messages answered until this
+byte, messages sent and answered in all (what was on its way is waited for), the share of a core
+that this process took, and the least bytes that its socket still had to send when it was looked
+at: above 0, the gateway always had input of it.
 
 The control is the same loop with the same bytes, but its connection leads back into this process,
 which echoes what comes. It takes as much of the core as the last flood did, and no gateway hears
@@ -12,10 +14,13 @@ of it.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import socket
+import struct
 import sys
+import termios
 import time
 from collections.abc import Callable
 
@@ -31,7 +36,7 @@ from ringbuf.syscalls import EAGAIN, MSG_DONTWAIT, last_error, recv
 
 PAIRS = 512  # orders with their cancels in the buffer that is sent again and again
 ROUNDS = 64  # of sending and reading, before input is looked at again
-PAUSE_SECONDS = 0.0005
+PAUSE_SECONDS = 0.02  # between two looks at the socket: what its buffers hold lasts longer
 PATIENCE_SECONDS = 30.0  # for the answers that are still on their way when a flood ends
 INBOX_SIZE = 1 << 20
 SENT, NUMBER, END = 0, 1, 2  # bytes of the buffer sent, next UserRefNum, end of the inbox
@@ -101,6 +106,11 @@ def send_back(fd, waiting, buffer):
         waiting[0] = 0
         waiting[1] = max(0, recv(fd, address(buffer, 0), len(buffer), MSG_DONTWAIT))
     waiting[0] += max(0, send_some(fd, buffer, waiting[0], waiting[1]))
+
+
+def unsent(connection: socket.socket) -> int:
+    """Bytes that the other side has not taken."""
+    return int(struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))[0])
 
 
 class Line:
@@ -185,7 +195,8 @@ def _phase(poll: select.poll, work: Callable[[float], None]) -> float:
 def main() -> None:
     """Until the input ends."""
     host, _, port = sys.argv[1].rpartition(":")
-    os.sched_setaffinity(0, {int(sys.argv[3])})
+    if len(sys.argv) > 3:
+        os.sched_setaffinity(0, {int(sys.argv[3])})
     control = Control()
     allowed = 0.0
     with log_in((host, int(port)), sys.argv[2]) as connection:
@@ -196,10 +207,13 @@ def main() -> None:
         poll.register(connection, select.POLLIN)
         print("ready", flush=True)
 
+        queued: list[int] = []
+
         def storm(_: float) -> None:
-            poll.poll(500)
+            queued.append(unsent(connection))
             line.flood(ROUNDS)
-            time.sleep(PAUSE_SECONDS)  # full buffers last longer
+            poll.poll(500)
+            time.sleep(PAUSE_SECONDS)
 
         def pretend(taken: float) -> None:
             if taken < allowed:
@@ -214,15 +228,18 @@ def main() -> None:
         work = rest
         while True:
             poll.modify(connection, select.POLLIN | (select.POLLOUT if work is storm else 0))
+            queued.clear()
             share = _phase(poll, work)
             said = os.read(sys.stdin.fileno(), 1)
             if not said:
                 return
+            by_then = line.answered
             if work is storm:
                 line.finish()
                 allowed = share
             work = {FLOOD: storm, CONTROL: pretend}.get(said, rest)
-            print(line.sent, line.answered, f"{share:.4f}", flush=True)
+            least = min(queued[1:], default=0)  # at the first look nothing was sent yet
+            print(by_then, line.sent, line.answered, f"{share:.4f}", least, flush=True)
 
 
 if __name__ == "__main__":

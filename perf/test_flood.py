@@ -1,16 +1,18 @@
 """A quoting client beside one that floods the same gateway with valid orders and cancels.
 
 The flood is open loop: it sends whatever its socket takes, without waiting for answers, so that the
-gateway is never without input of it. The quoting client sends one order at a time. Three kinds of
+gateway is never without input of it: its socket is full all the time, as the gateway holds it to
+its share (docs/decisions/0027). The quoting client sends one order at a time. Three kinds of
 rounds take turns: without the flood, with it, and beside its control, which is the same process
 taking the same share of the same core with the same calls, but for no gateway. So the flooded tail
 over that of the control is what the exchange does (queueing in the gateway, the matcher's work),
 and the control's over that without a flood is what the process takes from its core. The median of
 the rounds' 99th percentiles counts; the best round of each kind and all of them stand beside it.
-The gateway has a core of its own; matcher, flood and the quoting client share the other. Included:
-both clients, loopback TCP, gateway, rings and matcher. Not included: a network, recorder and
-standby, a core for each process, several clients that flood. The quoting client is a closed loop,
-in HDR histograms.
+Two exchanges: `placed`, where the gateway has a core of its own, and matcher, flood and the quoting
+client share the other; and `shipped`, as the built-in configuration is: recorder, standby and a
+market-data gateway beside them, all of them wherever the kernel lets them run. Included: both
+clients, loopback TCP, gateway, rings and matcher. Not included: a network, a core for each process,
+several clients that flood. The quoting client is a closed loop, in HDR histograms.
 """
 
 from __future__ import annotations
@@ -21,9 +23,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 
 from perf.exchange import ROOT, Exchange, Placement, log_in, orders, running
 from perf.latency_figures import figures
@@ -32,12 +35,26 @@ from perf.tcp_client import round_trips
 from ringbuf.waiting import PARK
 
 TAIL_BUDGET = 1.5  # times the 99th percentile without a flood
-ROUNDS = 10
-TRIPS = 2_000
+ROUNDS = 8
+TRIPS = 20_000
 GATEWAY_CORE, OTHER_CORE = 0, 1
 ALONE, FLOODED, CONTROL = 0, 1, 2  # kinds of rounds
+PLACEMENTS = {
+    "placed": Placement("yield", OTHER_CORE, GATEWAY_CORE),
+    "shipped": Placement("auto", None, None, standbys=1, recorder=True, market_data=True),
+}
 NAMES = {ALONE: "alone", FLOODED: "flooded", CONTROL: "control"}
 ORDERS_TO_FLOOD = "-fc"  # by kind
+
+
+class Said(NamedTuple):
+    """The flood's words: messages, then its share of a core, then bytes."""
+
+    answered_by_then: int
+    sent: int
+    answered: int
+    share: float
+    queued: int  # the least that its socket had
 
 
 class Flood:
@@ -46,20 +63,21 @@ class Flood:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def turn(self, kind: int) -> tuple[int, int, float]:
-        """What it does from now on; messages sent and answered, its share of its core until now."""
+    def turn(self, kind: int) -> Said:
+        """What it does from now on, and what it did until now."""
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(ORDERS_TO_FLOOD[kind])
         self._process.stdin.flush()
-        sent, answered, share = self._process.stdout.readline().split()
-        return int(sent), int(answered), float(share)
+        by_then, sent, answered, share, queued = self._process.stdout.readline().split()
+        return Said(int(by_then), int(sent), int(answered), float(share), int(queued))
 
 
 @contextmanager
-def flooding(exchange: Exchange) -> Iterator[Flood]:
-    """A flood that is off."""
+def flooding(exchange: Exchange, core: int | None) -> Iterator[Flood]:
+    """A flood that is off. core: where it runs; None: anywhere."""
     address = f"{exchange.address[0]}:{exchange.address[1]}"
-    command = [sys.executable, "-m", "perf.flood", address, "T02", str(OTHER_CORE)]
+    command = [sys.executable, "-m", "perf.flood", address, "T02"]
+    command += [] if core is None else [str(core)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT) as process:
         assert process.stdout is not None and process.stdin is not None
@@ -70,25 +88,30 @@ def flooding(exchange: Exchange) -> Iterator[Flood]:
 
 
 class Rounds:
-    """Ten of each kind, in turns."""
+    """Some of each kind, in turns."""
 
     def __init__(self) -> None:
         self.samples = np.zeros((len(ORDERS_TO_FLOOD), ROUNDS, TRIPS), np.int64)  # ns of each trip
         self.shares = np.zeros(self.samples.shape[:2])  # of its core that the flood took
         self.answered = 0
+        self.queued = 1 << 62
         self._number = 1
 
-    def run(self, exchange: Exchange) -> None:
-        """Measure all of them."""
-        with flooding(exchange) as flood, log_in(exchange.address, "T01") as client:
+    def run(self, exchange: Exchange, core: int | None) -> None:
+        """Measure all of them. core: of the flood."""
+        with flooding(exchange, core) as flood, log_in(exchange.address, "T01") as client:
             self._quote(client.fileno(), np.zeros(200, np.int64))
             for each in range(ROUNDS):
                 for kind in (ALONE, FLOODED, CONTROL):
-                    _, before, _ = flood.turn(kind)
+                    before = flood.turn(kind).answered
                     self._quote(client.fileno(), self.samples[kind, each])
-                    sent, after, self.shares[kind, each] = flood.turn(ALONE)
-                    assert sent >= after and (after > before) == (kind == FLOODED)
-                    self.answered += after - before
+                    said = flood.turn(ALONE)
+                    count = said.answered_by_then - before
+                    assert said.sent == said.answered and (count > 0) == (kind == FLOODED)
+                    self.shares[kind, each] = said.share
+                    self.answered += count
+                    if kind == FLOODED:
+                        self.queued = min(self.queued, said.queued)
 
     def _quote(self, descriptor: int, row: np.ndarray) -> None:
         inbox, scratch = np.zeros(1 << 16, np.uint8), np.zeros(2, np.int64)
@@ -107,21 +130,23 @@ def _ratios(by_kind: np.ndarray) -> dict[str, float]:
     }
 
 
-def test_a_flood_beside_a_quoting_client(benchmark: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", PLACEMENTS)
+def test_a_flood_beside_a_quoting_client(benchmark: Any, tmp_path: Path, name: str) -> None:
     """How much longer the quoting client waits, and how much of that is the exchange's doing."""
     cores = os.sched_getaffinity(0)
     taken = Rounds()
-    with running(tmp_path, Placement("yield", OTHER_CORE, GATEWAY_CORE)) as exchange:
-        os.sched_setaffinity(0, {OTHER_CORE})
+    core = PLACEMENTS[name].matcher_core
+    with running(tmp_path, PLACEMENTS[name]) as exchange:
+        os.sched_setaffinity(0, cores if core is None else {core})
         try:
-            benchmark.pedantic(taken.run, args=(exchange,), rounds=1)
+            benchmark.pedantic(taken.run, args=(exchange, core), rounds=1)
         finally:
             os.sched_setaffinity(0, cores)
     tails = np.percentile(taken.samples, 99, axis=2)
-    for kind, name in NAMES.items():
+    for kind, title in NAMES.items():
         samples = taken.samples[kind]
-        benchmark.extra_info[f"{name}_ns"] = figures(samples[np.argmin(tails[kind])])
-        benchmark.extra_info[f"{name}_all_rounds_ns"] = figures(samples)
+        benchmark.extra_info[f"{title}_ns"] = figures(samples[np.argmin(tails[kind])])
+        benchmark.extra_info[f"{title}_all_rounds_ns"] = figures(samples)
     # Of the rounds in the middle: the best one of either kind is luck, the worst one the machine's.
     middle, best = np.median(tails, axis=1), tails.min(axis=1)
     medians = np.median(np.percentile(taken.samples, 50, axis=2), axis=1)
@@ -130,6 +155,7 @@ def test_a_flood_beside_a_quoting_client(benchmark: Any, tmp_path: Path) -> None
     tails_grew = _ratios(middle)
     benchmark.extra_info.update(
         flood_answers_per_second=round(taken.answered / (taken.samples[FLOODED].sum() / 1e9)),
+        flood_least_unsent_bytes=taken.queued,
         flood_core_share=round(float(shares[FLOODED]), 3),
         control_core_share=round(float(shares[CONTROL]), 3),
         tail_ratio=round(tail_ratio, 2),
@@ -143,3 +169,4 @@ def test_a_flood_beside_a_quoting_client(benchmark: Any, tmp_path: Path) -> None
         rounds=in_turns(tails[FLOODED], tails[ALONE]),
     )
     assert (taken.samples > 0).all()
+    assert taken.queued > 0, "the gateway had nothing to read of the flood"

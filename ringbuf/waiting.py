@@ -1,8 +1,12 @@
 """Kernel: what a process does when there is nothing to do.
 
 A policy of the process, not of the ring. SPIN never leaves the core; YIELD lets others run at once;
-PARK spins briefly and then sleeps until somebody rings, or a short while (a dead writer rings no
+PARK does so briefly and then sleeps until somebody rings, or a short while (a dead writer rings no
 bell).
+
+Where there are fewer cores than processes, the one that we wait for may be waiting for our core: so
+PARK, too, offers it while it looks. Beside somebody who never sleeps that is dear, since he has the
+core for all of his slice, milliseconds; a yield that took that long is the last one for a while.
 
 Each process has one byte of the doorbells (shared memory) that is odd while it sleeps, and one
 eventfd, made by the supervisor and inherited by all. Whoever publishes looks at the bytes and
@@ -47,6 +51,10 @@ SPIN, YIELD, PARK = 0, 1, 2
 POLICY_NAMES = ("spin", "yield", "park")
 
 PAUSE_COUNT = 1000  # idle looks at a ring before a park: about as long as waking up takes
+YIELD_LONG_US = 2_000  # a yield of this length: somebody there does not sleep
+KEEP_MIN_US, KEEP_MAX_US = 10_000, 10_000_000  # how long none is tried after that
+KEEP_AGAIN = 10  # within so many times the last such time it is doubled
+UNTIL, KEPT = 0, 1  # subscripts of `patience`: when the next yield is due, the last such time
 LOOKS_PER_YIELD = 8  # a yield is a system call even if nobody else wants the core
 LOOKS_PER_PASS = 40  # what a pass of system calls counts as
 RING_AGAIN_US = 200  # a sleeper that was rung is left alone for so long
@@ -138,17 +146,37 @@ def sleep_on(bell, timeout_us):
 
 
 @kernel
-def idle(policy, idle_count):
+def _offer_core(patience):
+    """Let somebody else run, unless that took long lately."""
+    now_us = monotonic_us()
+    if now_us < patience[UNTIL]:
+        pause()
+        return
+    sched_yield()
+    after_us = monotonic_us()
+    if after_us - now_us < YIELD_LONG_US:
+        return
+    # Again soon after the last time: he is still there. Else it may have been the host's doing.
+    is_again = now_us - patience[UNTIL] < KEEP_AGAIN * patience[KEPT]
+    patience[KEPT] = min(2 * patience[KEPT], KEEP_MAX_US) if is_again else KEEP_MIN_US
+    patience[UNTIL] = after_us + patience[KEPT]
+
+
+@kernel
+def idle(policy, idle_count, patience):
     """Wait a moment after `idle_count` looks without work; 1 when it is time to park instead.
 
     A pass that makes system calls takes much longer than a look: it counts as LOOKS_PER_PASS.
+    patience: int64[2], private to this thread: until when PARK keeps its core, and how long, us.
     """
-    if policy == YIELD and idle_count % LOOKS_PER_YIELD == 0:
-        sched_yield()
-        return 0
     if policy == PARK and idle_count >= PAUSE_COUNT:
         return 1
-    pause()
+    if policy == SPIN or idle_count % LOOKS_PER_YIELD != 0:
+        pause()
+    elif policy == YIELD:
+        sched_yield()
+    else:
+        _offer_core(patience)
     return 0
 
 

@@ -111,6 +111,9 @@ class Engine(Table):
     _rings_wrap = field_validator("event_ring_records", "command_ring_records")(_power_of_two)
 
 
+ORDER_GATEWAY_KEYS = ("refusals_per_second", "fair_share_per_second")
+
+
 class Gateway(Feeds):
     """One `[[gateway]]`: a process with one listening address. No engines named means all."""
 
@@ -120,6 +123,7 @@ class Gateway(Feeds):
     clients_max: int = Field(default=1024, ge=1, le=65_535)
     inbound_buffer_bytes: int = Field(default=1 << 16, ge=1 << 10, le=1 << 24)
     refusals_per_second: int = Field(default=10_000, ge=0, le=1_000_000_000)
+    fair_share_per_second: int = Field(default=100_000, ge=0, le=1_000_000_000)
     outbound_buffer_bytes: int = Field(default=1 << 20, ge=1 << 14, le=1 << 30)
     core: int | None = Field(default=None, ge=0)
 
@@ -129,8 +133,9 @@ class Gateway(Feeds):
     def _has_only_what_its_kind_has(self) -> Gateway:
         if self.kind != "market_data" and (unused := self.unused()):
             raise ValueError(f"`{unused[0]}` is for kind `market_data`; remove it")
-        if self.kind != "order" and "refusals_per_second" in self.model_fields_set:
-            raise ValueError("`refusals_per_second` is for kind `order`; remove it")
+        for key in ORDER_GATEWAY_KEYS:
+            if self.kind != "order" and key in self.model_fields_set:
+                raise ValueError(f"`{key}` is for kind `order`; remove it")
         return self
 
 

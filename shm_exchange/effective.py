@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from shm_exchange import deployment
-from shm_exchange.config import REPEATED_TABLES, SINGLE_TABLES, Gateway, load
+from shm_exchange.config import (
+    ORDER_GATEWAY_KEYS,
+    REPEATED_TABLES,
+    SINGLE_TABLES,
+    Gateway,
+    load,
+)
 from shm_exchange.feeds import Feeds
 from shm_exchange.settings import Document, Location, Table, parse, read
 
@@ -84,7 +90,7 @@ def _keys(model: Table) -> list[str]:
     keys = list(type(model).model_fields)
     if not isinstance(model, Gateway):
         return keys
-    others = ("refusals_per_second",) if model.kind == "market_data" else tuple(Feeds.model_fields)
+    others = ORDER_GATEWAY_KEYS if model.kind == "market_data" else tuple(Feeds.model_fields)
     return [key for key in keys if key not in others]
 
 

@@ -71,6 +71,7 @@ class Engine(NamedTuple):
     process_words: np.ndarray  # int64[32 * 64], the same bytes
     bells: np.ndarray  # int64[64], eventfds by process, private
     settings: np.ndarray  # int64[11], private
+    patience: np.ndarray  # int64[2], private: of `ringbuf.waiting.idle`
     clock: np.ndarray  # int64[2], private scratch
     own: np.ndarray  # COMMAND[1], private scratch
     copied: np.ndarray  # EVENT[256], private scratch

@@ -127,7 +127,7 @@ def serve(engine):
             worked_ns = _beat(engine, WRITER, loops, work)
         elif loops & 255 == 1:
             _rest(engine, loops, work, worked_ns)
-        if not done and idle(policy, idle_count):
+        if not done and idle(policy, idle_count, engine.patience):
             _park_writer(engine)
             _rest(engine, loops, work, worked_ns)
 
@@ -196,7 +196,7 @@ def stand_by(engine):
             idle_count += 1
         if loops & 255 == 1 and not first:  # who is first speaks when it is the matcher
             _beat(engine, me, loops, work)
-        if not count and idle(policy, idle_count):
+        if not count and idle(policy, idle_count, engine.patience):
             _park_standby(engine, me)
             _beat(engine, me, loops, work)
 

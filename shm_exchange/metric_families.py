@@ -48,6 +48,11 @@ _PROCESS: Table = {
     "shmx_process_loops": (_COUNTER, "loops", "Passes of the process's loop"),
     "shmx_process_work": (_COUNTER, "work", "Records that the process has handled"),
     "shmx_process_errors": (_COUNTER, "errors", "Faults of peers that the process has seen"),
+    "shmx_process_holds": (
+        _COUNTER,
+        "holds",
+        "How often a client that sent more than its share was held while others traded",
+    ),
     "shmx_process_lag_events": (_GAUGE, "lag", "Events published that it has not handled"),
     "shmx_process_clients": (_GAUGE, "clients", "Connections of the process"),
     "shmx_process_attested_events": (

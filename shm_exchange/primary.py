@@ -63,6 +63,7 @@ def build_engine(context: RoleContext, market: Market, *, first: bool) -> Engine
         process_words=context.wiring.process_words,
         bells=context.bells,
         settings=settings,
+        patience=np.zeros(2, np.int64),
         clock=np.zeros(2, np.int64),
         own=np.zeros(1, COMMAND_DTYPE),
         copied=np.zeros(states.BATCH_EVENTS, EVENT_DTYPE),

@@ -220,6 +220,7 @@ class Process:
         self._loops = self._work = self._idle_count = 0
         self._said = "there is room again"
         self._reserve_ns = 0
+        self._patience = np.zeros(2, np.int64)
         self._values = np.zeros(VALUE_COUNTERS + COUNTER_COUNT, np.int64)
 
     def warm_up(self) -> None:
@@ -228,7 +229,7 @@ class Process:
         ring_others(doorbells, self._context.bells, self._context.process)
         announce_sleep(doorbells, self._context.process)
         end_sleep(doorbells, self._context.process)
-        idle(YIELD, 0)
+        idle(YIELD, 0, self._patience)
         sleep_on(-1, 0)
         self._beat(time.time_ns())
 
@@ -272,9 +273,10 @@ class Process:
                 # After a while without events there is less to lose by looking less often.
                 time.sleep(self._nap_seconds * (1 if self._idle_count < 100 else 2))
             return
-        if count or not idle(self._context.policy, self._idle_count * LOOKS_PER_PASS):
-            return
         context, me = self._context, self._context.process
+        looks = self._idle_count * LOOKS_PER_PASS
+        if count or not idle(context.policy, looks, self._patience):
+            return
         announce_sleep(context.control.doorbells, me)
         nothing = int(published(self._recorder.ring)) == self._recorder.journal.position
         if (nothing or self._recorder.full) and not context.stopping():

@@ -18,7 +18,7 @@ RELOADABLE = {
     "exchange": ("restarts_max", "restart_window_seconds", "day_roll", "log_level"),
     "engine": ("snapshot_every_events",),
     "metrics": ("address",),
-    "gateway": ("refusals_per_second",),
+    "gateway": ("refusals_per_second", "fair_share_per_second"),
     "session": ("password", "password_hash", "limits"),
     "session_range": ("password", "password_hash", "limits"),
 }

@@ -20,12 +20,14 @@ from shm_exchange import fitness, latencies, presence, wiring
 from shm_exchange.errors import NotRunningError
 from shm_exchange.status_storage import disk_of, journal_of, rings_of
 from shm_exchange.wiring import (
+    COUNTER_HOLDS,
     COUNTER_STREAM,
     PROCESS_MATCHER,
     PROCESS_RECORDER,
     PROCESS_SOURCE_FIRST,
     PROCESS_STANDBY_FIRST,
     ROLE_NAMES,
+    ROLE_ORDER,
     Wiring,
 )
 
@@ -197,6 +199,7 @@ def _processes(number: int, engine: Wiring, now_ns: int) -> Iterator[dict[str, A
             "work": int(row["work"]),
             "clients": int(row["clients"]),
             "errors": int(row["errors"]),
+            "holds": int(row["counter"][COUNTER_HOLDS]) if row["role"] == ROLE_ORDER else None,
             "attested": int(row["attested"]) or None,
             "differs": int(row["differs"]) or None,
         }

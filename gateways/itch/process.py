@@ -98,6 +98,7 @@ def build_pump(context: RoleContext, gateway: Gateway, mailbox: Mailbox) -> Feed
         control_words=context.control.words,
         process_words=context.wiring.process_words,
         bells=context.bells,
+        patience=np.zeros(2, np.int64),
         settings=settings,
         words=np.zeros(state.WORD_COUNT, np.int64),
         clock=np.zeros(2, np.int64),

@@ -339,7 +339,7 @@ def run(pump):
         if load_acquire(pump.words, LEAVE) != 0:
             return HISTORY
         idle_count = 0 if done else idle_count + LOOKS_PER_PASS
-        if done or not idle(policy, idle_count):
+        if done or not idle(policy, idle_count, pump.patience):
             continue
         announce_sleep(pump.doorbells, me)
         work_waits = visible(pump) != pump.market.scalars[0]["position"]

@@ -56,6 +56,7 @@ class FeedPump(NamedTuple):
     control_words: np.ndarray  # int64[32], CONTROL_WORDS
     process_words: np.ndarray  # int64[32 * 64]
     bells: np.ndarray  # int64[64]
+    patience: np.ndarray  # int64[2], of `ringbuf.waiting.idle`
     settings: np.ndarray  # int64[8]
     words: np.ndarray  # int64[16]
     clock: np.ndarray  # int64[2]

@@ -23,6 +23,14 @@ from gateways.ouch.mass_requests import take_mass_request
 from gateways.ouch.order_times import note_times
 from gateways.ouch.questions import answer
 from gateways.ouch.quote_requests import RECORDS_MAX, take_mass_quote
+from gateways.ouch.shares import (
+    IS_HELD,
+    NOTHING,
+    WAITS,
+    hold,
+    is_to_be_held,
+    use_share,
+)
 from gateways.ouch.state import (
     CLIENTS,
     COMMAND_POSITION,
@@ -30,6 +38,7 @@ from gateways.ouch.state import (
     CONTENDED_NS,
     CONTENTION_NS,
     FAULTS,
+    HELD,
     LAST_HEARD,
     MESSAGES_CONTENDED,
     MESSAGES_PER_PASS,
@@ -132,8 +141,8 @@ def close_client(pump, number, reason, now_ns):
     if reason == c.CLOSE_DISPLACED:
         row["logged_in"] = 0
     if row["pending"]:
-        row["pending"] = 0
-        pump.words[PENDING] -= 1
+        pump.words[HELD if row["pending"] == IS_HELD else PENDING] -= 1
+        row["pending"] = NOTHING
     row["asked"] = reason
     row["out_start"] = row["out_end"]
     row["state"] = c.CLOSING
@@ -309,29 +318,34 @@ def _portion(pump, number, now_ns):
 
 @kernel
 def _read_packets(pump, number, now_ns):
-    """Handle a bounded number of packets from the buffer; 1 when some may be left."""
+    """Handle a bounded number of packets: NOTHING is left, or something WAITS or IS_HELD."""
     row = pump.connections.rows[at(number)]
     base = number * c.inbound_size(pump.connections)
     end = base + np.int64(row["in_end"])
     for _ in range(_portion(pump, number, now_ns)):
-        if spsc.room(pump.desk.commands, pump.words[COMMAND_POSITION]) < COMMAND_RECORDS_MAX:
-            return 1
+        position = pump.words[COMMAND_POSITION]
+        if spsc.room(pump.desk.commands, position) < COMMAND_RECORDS_MAX:
+            return WAITS
         offset = base + np.int64(row["in_start"])
         kind, payload, length, after = next_packet(
             pump.connections.inbound, offset, end, PACKET_LENGTH_MAX
         )
         if kind == NEEDS_MORE:
-            return 0
+            return NOTHING
+        if is_to_be_held(pump, number, now_ns):
+            return IS_HELD
         reason = c.CLOSE_VIOLATION
         if kind > 0:
             reason = _packet(pump, number, kind, payload, length, now_ns)
             if reason == NO_ROOM:
-                return 1
+                return WAITS
             row["in_start"] = after - base
+            commands = max(1, pump.words[COMMAND_POSITION] - position)
+            use_share(pump, number, commands, kind == UNSEQUENCED_TYPE, now_ns)
         if reason:
             close_client(pump, number, reason, now_ns)
-            return 0
-    return 1
+            return NOTHING
+    return WAITS
 
 
 @kernel
@@ -339,7 +353,9 @@ def serve_input(pump, number, now_ns):
     """Read and handle what a connection sent; remember it when something is left."""
     row = pump.connections.rows[at(number)]
     left = _read_packets(pump, number, now_ns)
-    if row["fd"] >= 0 and left != row["pending"]:
+    if left == IS_HELD:
+        hold(pump, number)
+    elif row["fd"] >= 0 and left != row["pending"]:
         pump.words[PENDING] += left - np.int64(row["pending"])
         row["pending"] = left
     publish_commands(pump)

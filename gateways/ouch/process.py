@@ -65,6 +65,7 @@ from shm_exchange.roles import RoleContext
 from shm_exchange.session_limits import limit_rows
 from shm_exchange.slots import create_slots
 
+NS_PER_SECOND = 1_000_000_000
 MAILBOX_LETTERS = 1 << 14
 EVENTS_PER_READ = 16_384
 INDEX_CELLS_MIN = 1 << 12
@@ -112,6 +113,13 @@ def build_desk(context: RoleContext, market: Market, limits: np.ndarray) -> Desk
     )
 
 
+def set_gateway(settings: np.ndarray, gateway: Gateway) -> None:
+    """What of a gateway's configuration can be reloaded."""
+    share = gateway.fair_share_per_second
+    settings[state.SETTING_REFUSALS] = gateway.refusals_per_second
+    settings[state.SETTING_INTERVAL_NS] = NS_PER_SECOND // share if share else 0
+
+
 def build_pump(
     context: RoleContext, market: Market, gateway: Gateway, mailbox: Mailbox
 ) -> OrderPump:
@@ -122,7 +130,7 @@ def build_pump(
     settings[state.SETTING_POLICY] = context.policy
     settings[state.SETTING_ENGINE] = context.engine
     settings[state.SETTING_EPOLL] = epoll_create1(EPOLL_CLOEXEC)
-    settings[state.SETTING_REFUSALS] = gateway.refusals_per_second
+    set_gateway(settings, gateway)
     settings[state.SETTING_COPIES] = int(market.sessions["drop_copy"].max(initial=0))
     settings[state.SETTING_VISIBLE] = DURABLE if context.holds else PUBLISHED
     return OrderPump(
@@ -138,6 +146,7 @@ def build_pump(
         control_words=context.control.words,
         process_words=context.wiring.process_words,
         bells=context.bells,
+        patience=np.zeros(2, np.int64),
         lock=context.control.lock,
         succession=np.ones(1, np.int64),
         settings=settings,
@@ -243,8 +252,7 @@ class OrderService(Service):
         """Names, which drop copies say; limits, which the pump looks at when LIMITS says so."""
         self.pump.names[:] = names_of(configuration.sessions)
         self.pump.desk.risk.configured[:] = limit_rows(configuration.sessions)
-        gateway = configuration.sources[self.context.source]
-        self.pump.settings[state.SETTING_REFUSALS] = gateway.refusals_per_second
+        set_gateway(self.pump.settings, configuration.sources[self.context.source])
 
     def finish(self) -> None:
         """Our copy may be the matcher: then the process lives as long as that."""

@@ -19,10 +19,10 @@ from gateways.ouch.clients import (
     login_ignored,
     open_client,
     publish_commands,
-    serve_input,
     settle_closed,
 )
 from gateways.ouch.follow import keep_books
+from gateways.ouch.intake import take_input
 from gateways.ouch.latency import count_answers, note_answer
 from gateways.ouch.order_times import tell_times
 from gateways.ouch.state import (
@@ -30,18 +30,14 @@ from gateways.ouch.state import (
     CLIENTS,
     COMMAND_POSITION,
     COMMANDS_AWAITED,
-    CONTENDED_NS,
-    EPOLL_EVENT_SIZE,
     EVENTS_PER_PASS,
     FAULTS,
-    LAST_SERVED,
+    HOLDS,
     LOOKS_AWAITING,
     LOOPS,
     NEXT_TIMER_NS,
-    PASSES_PER_POLL,
     PENDING,
     POLLED,
-    READY_PER_PASS,
     ROWS_USED,
     SETTING_EPOLL,
     SETTING_GRACE_NS,
@@ -63,12 +59,19 @@ from gateways.soupbintcp import write_server_heartbeat
 from gateways.stream_name import say_stream
 from ringbuf import spsc
 from ringbuf.atomics import load_acquire, pause, store_relaxed
-from ringbuf.bits import address, at, load_raw_4
+from ringbuf.bits import at
 from ringbuf.broadcast import TORN, read_batch
 from ringbuf.counters import beat
 from ringbuf.jit import cold_kernel, kernel
-from ringbuf.layout import PROCESS_ATTESTED, PROCESS_CLIENTS, PROCESS_DIFFERS, PROCESS_ERRORS, STOP
-from ringbuf.syscalls import clock_ns, epoll_wait, event_drain
+from ringbuf.layout import (
+    PROCESS_ATTESTED,
+    PROCESS_CLIENTS,
+    PROCESS_COUNTER,
+    PROCESS_DIFFERS,
+    PROCESS_ERRORS,
+    STOP,
+)
+from ringbuf.syscalls import clock_ns
 from ringbuf.waiting import (
     LOOKS_PER_PASS,
     announce_sleep,
@@ -76,11 +79,13 @@ from ringbuf.waiting import (
     end_sleep,
     give_way,
     idle,
+    sleep_on,
 )
 from ringbuf.writer_lock import owner_died
 from shm_exchange.groups import whole_groups
 from shm_exchange.messages import CommandKind, EventKind
 from shm_exchange.replica import apply
+from shm_exchange.wiring import COUNTER_HOLDS
 
 LOGIN = int(CommandKind.LOGIN)
 LOGGED_IN = int(EventKind.LOGGED_IN)
@@ -90,6 +95,7 @@ REJECTED = int(EventKind.REJECTED)
 ROLLED = int(EventKind.ROLLED)
 TIMER_INTERVAL_NS = 50_000_000
 DEAF_NS = 1_000_000_000  # a timer that is later than this: the process did not run
+US_PER_MS = 1_000
 SLEEP_MS = 1  # a sleep is bounded: a dead writer rings no bell
 
 
@@ -110,52 +116,6 @@ def _read_letters(pump, now_ns):
 
 
 @kernel
-def _serve_socket(pump, number, now_ns):
-    """Receive what a client sent and handle it; 1 when there was something."""
-    row = pump.connections.rows[at(number)]
-    if row["fd"] < 0 or row["pending"] or not is_open(row):
-        return 0
-    count = c.receive(pump.connections, number, now_ns)
-    if count < 0:
-        close_client(pump, number, c.CLOSE_PEER, now_ns)
-    if count <= 0:
-        return -count
-    pump.words[LAST_SERVED] = number + 1
-    serve_input(pump, number, now_ns)
-    return 1
-
-
-@kernel
-def _poll_sockets(pump, now_ns, timeout_ms):
-    """Serve the sockets that are ready; return how many, the doorbell included.
-
-    The client served last is asked first, by a `recv` of its own: while it trades, order by order,
-    that saves the two calls by which epoll would find it and forget it again. When others trade
-    too, epoll is asked each time.
-    """
-    number = pump.words[LAST_SERVED] - 1 if timeout_ms == 0 else -1
-    done = 0
-    count = 0
-    place = -1
-    while place < count:
-        if place >= 0:
-            number = load_raw_4(pump.ready, place * EPOLL_EVENT_SIZE + 4)
-        if number == BELL:
-            event_drain(bell_of(pump.bells[pump.settings[SETTING_PROCESS]]))
-            done += 1
-        elif number >= 0:
-            done += _serve_socket(pump, number, now_ns)
-        is_due = pump.words[LOOPS] % PASSES_PER_POLL == 0 or now_ns < pump.words[CONTENDED_NS]
-        if place < 0 and (done == 0 or is_due):
-            epoll = pump.settings[SETTING_EPOLL]
-            count = epoll_wait(epoll, address(pump.ready, 0), READY_PER_PASS, timeout_ms)
-            if timeout_ms:
-                now_ns = clock_ns(pump.clock)
-        place += 1
-    return done
-
-
-@kernel
 def _await_answers(pump):
     """Look at the event ring for a moment while a few commands are on their way.
 
@@ -169,13 +129,6 @@ def _await_answers(pump):
         if visible(pump) != position:
             return
         pause()
-
-
-@cold_kernel
-def _serve_pending(pump, now_ns):
-    for number in range(pump.words[ROWS_USED]):
-        if pump.connections.rows[at(number)]["pending"]:
-            serve_input(pump, number, now_ns)
 
 
 @cold_kernel
@@ -289,6 +242,7 @@ def _tick(pump, now_ns):
     store_relaxed(words, line + PROCESS_ERRORS, pump.words[FAULTS])
     store_relaxed(words, line + PROCESS_ATTESTED, np.int64(pump.market.scalars[0]["attested"]))
     store_relaxed(words, line + PROCESS_DIFFERS, np.int64(pump.market.scalars[0]["differs"]))
+    store_relaxed(words, line + PROCESS_COUNTER + COUNTER_HOLDS, pump.words[HOLDS])
     say_stream(words, line, pump.market.scalars[0])
 
 
@@ -312,10 +266,9 @@ def step(pump, timeout_ms):
     # Whoever asks faster than the answers can be sent waits: else the matcher would lap us.
     if not is_full(pump, now_ns):
         pump.words[POLLED] = 1
-        done = _poll_sockets(pump, now_ns, timeout_ms)
-        if pump.words[PENDING]:
-            _serve_pending(pump, now_ns)
-            done += 1
+        done = take_input(pump, now_ns, timeout_ms)
+    elif timeout_ms:
+        sleep_on(pump.bells[pump.settings[SETTING_PROCESS]], US_PER_MS * timeout_ms)
     _await_answers(pump)
     events = _follow(pump, now_ns)
     if events < 0:
@@ -382,7 +335,7 @@ def run(pump):
         idle_count = 0 if done else idle_count + LOOKS_PER_PASS
         if done and awaited(pump) == 0:
             give_way(policy)
-        if done or not idle(policy, idle_count):
+        if done or not idle(policy, idle_count, pump.patience):
             continue
         announce_sleep(pump.doorbells, me)
         timeout_ms = SLEEP_MS if visible(pump) == pump.market.scalars[0]["position"] else 0

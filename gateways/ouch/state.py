@@ -32,7 +32,12 @@ CONTENDED_NS = 15  # until then connections are taken to compete for us
 POLLED = 16  # sockets were asked since the last tick
 ANSWERED = 17  # orders in `answered`
 READ_NS = 18  # when the first of their events was read
-WORD_COUNT = 19
+HELD = 19  # connections that had more than their share, whose input waits in their sockets
+RELEASE_NS = 20  # when the first of them may go on
+MODEST = 21  # a connection that trades and keeps within its share: its number + 1, or 0
+MODEST_NS = 22  # until then it is taken to trade
+HOLDS = 23  # how often a connection was held
+WORD_COUNT = 24
 
 # Subscripts of OrderPump.settings
 SETTING_SOURCE = 0
@@ -44,6 +49,7 @@ SETTING_VISIBLE = 5  # cursor below which events may be told: PUBLISHED, or DURA
 SETTING_GRACE_NS = 6  # how long the standbys have to take over from a dead matcher
 SETTING_REFUSALS = 7  # rejects within a second that end a connection; 0: none do
 SETTING_COPIES = 8  # 1: some session is a drop copy
+SETTING_INTERVAL_NS = 9  # of a command, at the rate of a share; 0: there are no shares
 SETTING_COUNT = 10
 
 WORDS_PER_LINE = 32
@@ -53,6 +59,9 @@ MESSAGES_CONTENDED = 8  # the same while others send too: who sends one message 
 CONTENTION_NS = 10_000_000  # how long two connections that take turns are remembered
 COMMANDS_UNDER_WAY = 128  # with more, no input is read: what waits in the ring waits for everybody
 COMMANDS_CONTENDED = 24  # the same while connections compete: each waits for what is under way
+SHARE_BURST = 1024  # commands that a connection may be ahead of its share
+SHARE_PORTION = 16  # commands that it must have got back before it goes on
+MODEST_FOR_NS = 1_000_000_000  # how long a connection is taken to trade after a request
 READY_PER_PASS = 64  # sockets that one pass serves
 PASSES_PER_POLL = 8  # how often epoll is asked while the client served last goes on sending
 COMMANDS_AWAITED = 16  # while so few commands are on their way, their events are waited for
@@ -105,10 +114,11 @@ class OrderPump(NamedTuple):
     control_words: np.ndarray  # int64[32], CONTROL_WORDS
     process_words: np.ndarray  # int64[32 * 64]
     bells: np.ndarray  # int64[64]
+    patience: np.ndarray  # int64[2], of `ringbuf.waiting.idle`
     lock: np.ndarray  # int32[32], the writer lock
     succession: np.ndarray  # int64[1]: 1 while our copy takes over, or has; the Python side's
     settings: np.ndarray  # int64[10]
-    words: np.ndarray  # int64[19]
+    words: np.ndarray  # int64[24]
     clock: np.ndarray  # int64[2]
     request: np.ndarray  # OUCH_REQUEST[1]
     letter: np.ndarray  # LETTER[1]: being read or written

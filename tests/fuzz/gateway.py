@@ -16,20 +16,16 @@ import numpy as np
 from gateways import connection as c
 from gateways.ouch import state
 from gateways.ouch.clients import serve_input
-from gateways.ouch.process import build_pump
 from gateways.ouch.state import OrderPump
-from gateways.startup import open_mailbox
 from ringbuf import spsc
 from ringbuf.bits import at, copy_bytes
 from ringbuf.jit import cold_kernel
 from ringbuf.state import State
-from ringbuf.waiting import SPIN
-from shm_exchange import config, wiring
+from shm_exchange import wiring
 from shm_exchange.messages import SLOT_BITS, CommandKind
-from shm_exchange.recovery import empty_market
-from shm_exchange.roles import RoleContext
 from tests.fuzz.guarded import guard, guarded
 from tests.fuzz.inputs import Inputs, make_input
+from tests.gateways.one_pump import pump_of
 
 SOURCE = 2
 CONFIGURATION = """\
@@ -78,24 +74,7 @@ def create_target(name: str, directory: Path) -> tuple[Target, wiring.Wiring]:
     """A gateway of its own configuration. name: of the segments, which are the caller's."""
     file = directory / "fuzz.toml"
     file.write_text(CONFIGURATION, encoding="utf-8")
-    configuration = config.load(file)
-    made = wiring.create(
-        name, 1, 1, 0, event_records=1024, command_records=256, gateway_count=1, gated=False
-    )
-    context = RoleContext(
-        name=name,
-        engine=1,
-        role="order",
-        process=wiring.PROCESS_SOURCE_FIRST + SOURCE,
-        source=SOURCE,
-        configuration=configuration,
-        state_directory=directory,
-        policy=SPIN,
-        wiring=made,
-        bells=np.full(64, -1, np.int64),
-    )
-    market = empty_market(configuration, 1)
-    pump = build_pump(context, market, configuration.sources[SOURCE], open_mailbox(64))
+    pump, made = pump_of(name, file, np.full(64, -1, np.int64), SOURCE)
     os.close(int(pump.settings[state.SETTING_EPOLL]))
     pump.settings[state.SETTING_EPOLL] = -1
     return Target(_guard(pump), np.zeros(5, np.int64)), made

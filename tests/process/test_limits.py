@@ -8,8 +8,10 @@ goes on at the other gateway with the same numbers.
 from __future__ import annotations
 
 import struct
+import threading
 import time
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 from argon2 import PasswordHasher
@@ -22,6 +24,7 @@ from tests.process.trading import MARKET, RawClient, barrier, login, packet, por
 
 HASHED = "H01", "correct"
 _HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(HASHED[1])
+SHARE = 1_000  # commands a second: less than any host does
 LIMITS = {
     "L01": "order_quantity = 1000",
     "L02": "order_notional = 50000.5",
@@ -32,8 +35,9 @@ LIMITS = {
     "L07": "symbol_messages_per_second = 3",
     "L08": "",
 }
+GATEWAY = f"refusals_per_second = 20\nfair_share_per_second = {SHARE}"
 CONFIGURATION = (
-    MARKET.replace('kind = "order"', 'kind = "order"\nrefusals_per_second = 20')
+    MARKET.replace('kind = "order"', f'kind = "order"\n{GATEWAY}')
     + "".join(
         f'[[session]]\nusername = "{name}"\npassword = "demo"\nlimits = {{ {limit} }}\n'
         for name, limit in LIMITS.items()
@@ -309,3 +313,34 @@ def test_who_is_refused_too_often_is_disconnected(market: Exchange) -> None:
     with RawClient(ports(market)[0]) as client:
         count = client.log_in("S04", sequence=0).next_sequence - 1
         assert 1 + 20 < count <= 1 + 100
+
+
+def held(market: Exchange) -> int:
+    """How often clients had to wait for their share."""
+    return sum(int(each["holds"] or 0) for each in market.status()["processes"])
+
+
+def test_a_flood_is_held_while_another_client_trades_and_loses_nothing(market: Exchange) -> None:
+    """Orders and their cancels, all sent at once; beside them an order at a time.
+
+    For most of it the flood waits in its socket. Then nobody trades any more, and it goes on.
+    """
+    pairs = range(1, 5_001)
+    flood = b"".join(packet(b"U", order(n, "A08")) + packet(b"U", cancel(n)) for n in pairs)
+    before = held(market)
+    with RawClient(ports(market)[0]) as flooding, RawClient(ports(market)[0]) as quoting:
+        flooding.log_in("S11", sequence=0)
+        quoting.log_in("S12", sequence=0)
+        numbers = count(1)
+        sender = threading.Thread(target=flooding.send, args=(flood,))
+        sender.start()
+        while held(market) < before + 5:
+            for _ in range(10):
+                quoting.say(order(next(numbers), "A09"))
+                assert [each[:1] for each in quoting.messages(1)] == [b"A"]
+            time.sleep(0.05)
+        told = flooding.messages(2 * len(pairs))
+        sender.join()
+    assert [each[:1] for each in told] == [b"A", b"C"] * len(pairs)
+    of_orders = [struct.unpack_from(">I", each, 9)[0] for each in told]
+    assert of_orders == [number for number in pairs for _ in range(2)]

@@ -11,13 +11,18 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from ringbuf import waiting
 from ringbuf.host import register_barrier
 from ringbuf.jit import COMPILED
 from ringbuf.waiting import (
+    KEEP_AGAIN,
+    KEEP_MAX_US,
+    KEEP_MIN_US,
     PARK,
     PAUSE_COUNT,
     SPIN,
     YIELD,
+    YIELD_LONG_US,
     announce_sleep,
     bell_of,
     end_sleep,
@@ -133,5 +138,58 @@ def test_a_sleep_ends_at_the_ring(doorbells: np.ndarray, fds: np.ndarray) -> Non
 
 
 def test_only_park_ever_parks() -> None:
-    assert [idle(policy, 0) for policy in (SPIN, YIELD, PARK)] == [0, 0, 0]
-    assert [idle(policy, PAUSE_COUNT) for policy in (SPIN, YIELD, PARK)] == [0, 0, 1]
+    patience = np.zeros(2, np.int64)
+    assert [idle(policy, 0, patience) for policy in (SPIN, YIELD, PARK)] == [0, 0, 0]
+    assert [idle(policy, PAUSE_COUNT, patience) for policy in (SPIN, YIELD, PARK)] == [0, 0, 1]
+
+
+class Clock:
+    """Of a host where each yield takes as long as the test says: nobody can do so on demand."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_us, self.yield_us = 1_000_000_000, 0
+        self.yields = 0
+        monkeypatch.setattr(waiting, "monotonic_us", lambda: self.now_us)
+        monkeypatch.setattr(waiting, "sched_yield", self._yield)
+        monkeypatch.setattr(waiting, "pause", lambda: None)
+        self._offer = getattr(waiting._offer_core, "py_func", waiting._offer_core)
+        self._patience = np.zeros(2, np.int64)
+
+    def _yield(self) -> None:
+        self.yields += 1
+        self.now_us += self.yield_us
+
+    def offers(self) -> bool:
+        """Whether the core is offered now."""
+        before = self.yields
+        self._offer(self._patience)
+        return self.yields > before
+
+    def kept_us(self) -> int:
+        """How long it is kept from now on."""
+        return int(self._patience[waiting.UNTIL]) - self.now_us
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def test_a_core_that_comes_back_soon_is_always_offered(clock: Clock) -> None:
+    clock.yield_us = YIELD_LONG_US - 1
+    assert all(clock.offers() for _ in range(1_000))
+
+
+def test_a_core_that_comes_back_late_is_kept_longer_each_time(clock: Clock) -> None:
+    clock.yield_us = YIELD_LONG_US
+    for doublings in range(12):
+        assert clock.offers()
+        kept_us = min(KEEP_MIN_US << doublings, KEEP_MAX_US)
+        assert clock.kept_us() == kept_us
+        assert not clock.offers()
+        clock.now_us += kept_us - 1
+        assert not clock.offers()
+        clock.now_us += 1
+    # Long after that it is another matter.
+    clock.now_us += KEEP_AGAIN * KEEP_MAX_US
+    assert clock.offers() and clock.kept_us() == KEEP_MIN_US

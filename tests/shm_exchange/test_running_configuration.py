@@ -50,6 +50,7 @@ RELOADED = {
         ["engine[0].snapshot_every_events"],
     ),
     "refusals": (":0", ':0"\nrefusals_per_second = 7 #', ["gateway[0].refusals_per_second"]),
+    "shares": (":0", ':0"\nfair_share_per_second = 7 #', ["gateway[0].fair_share_per_second"]),
     "a range": ('"one"', '"other"\nlimits.position = 9', None),
     "another kind of password": (
         'password = "two"',

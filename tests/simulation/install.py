@@ -161,7 +161,7 @@ _KERNELS = (
     "gateways.ouch.mass_requests",
     "gateways.ouch.follow",
     "gateways.ouch.stream", "gateways.ouch.clients", "gateways.ouch.backpressure",
-    "gateways.ouch.pump",
+    "gateways.ouch.shares", "gateways.ouch.intake", "gateways.ouch.pump",
     "gateways.ouch.rejoin", "gateways.ouch.questions", "gateways.ouch.order_times",
     "shm_exchange.shares_ahead",
     "shm_exchange.attestation", "shm_exchange.withdrawal", "shm_exchange.disconnect",

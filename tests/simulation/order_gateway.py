@@ -32,7 +32,7 @@ from tests.simulation.memory import Records, Row, SparseWords, Words, dense, zer
 from tests.simulation.private import SLOTS_PER_GATEWAY, new_market
 from tests.simulation.roles import CHUNK, EVENT_FIELDS, Exchange, HistoryGone
 from tests.simulation.shared import BELL_FIRST, bells
-from tests.simulation.world import Process
+from tests.simulation.world import TICK_NS, Process
 
 CLIENTS = 4
 INBOUND, OUTBOUND = 16, 64  # items
@@ -41,6 +41,7 @@ INDEX_CELLS = 512
 UNSEQUENCED = ord("U")
 NEEDS_MORE = 0
 SILENCE_NS = 10**15
+INTERVAL_NS = 50 * TICK_NS  # so that a client which sends many requests is held now and then
 _PUMP = MODULES["pump"]
 _INDEX = MODULES["order_index"]
 _MAILBOX = MODULES["mailbox"]
@@ -101,6 +102,7 @@ MODULES["pump"].EVENTS_PER_PASS = MODULES["backpressure"].EVENTS_PER_PASS = 8
 MODULES["stream"].EVENTS_PER_PASS = 8
 MODULES["pump"].LOOKS_AWAITING = 2
 MODULES["clients"].MESSAGES_PER_PASS, MODULES["clients"].MESSAGES_CONTENDED = 4, 2
+MODULES["shares"].SHARE_BURST, MODULES["shares"].SHARE_PORTION = 4, 2
 MODULES["backpressure"].COMMANDS_UNDER_WAY, MODULES["backpressure"].COMMANDS_CONTENDED = 16, 8
 
 
@@ -164,6 +166,7 @@ def build_pump(exchange: Exchange, market: Market, source: int) -> OrderPump:
     settings[state.SETTING_SOURCE], settings[state.SETTING_PROCESS] = source, number
     settings[state.SETTING_POLICY] = exchange.policies.get(number, 0)
     settings[state.SETTING_EPOLL] = exchange.machine.new_identifier()
+    settings[state.SETTING_INTERVAL_NS] = INTERVAL_NS
     settings[state.SETTING_VISIBLE] = DURABLE if exchange.holds else PUBLISHED
     rows = dense(zero_row(CONNECTION), CLIENTS)
     for row in rows:
@@ -181,6 +184,7 @@ def build_pump(exchange: Exchange, market: Market, source: int) -> OrderPump:
         "control_words": shared.words,
         "process_words": shared.process_words,
         "bells": bells(),
+        "patience": [0, 0],
         "lock": shared.lock,
         "succession": [1],
         "settings": settings,

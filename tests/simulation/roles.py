@@ -114,6 +114,7 @@ class Exchange:
             process_words=shared.process_words,  # type: ignore[arg-type]
             bells=bells(),  # type: ignore[arg-type]
             settings=settings,  # type: ignore[arg-type]
+            patience=[0, 0],  # type: ignore[arg-type]
             clock=[0, 0],  # type: ignore[arg-type]
             own=Records(COMMAND_FIELDS, 8, 1),  # type: ignore[arg-type]
             copied=Records(EVENT_FIELDS, 8, states.BATCH_EVENTS),  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from typing import Any
 
 import greenlet
 
+from ringbuf.syscalls import EPOLL_CTL_DEL
 from tests.simulation.memory import World
 
 OWNER_DIED = 0x4000_0000
@@ -324,10 +325,10 @@ class Machine(World):
         return 0
 
     def epoll_ctl(self, epoll: int, operation: int, descriptor: int, event: object) -> int:
-        """Watch a descriptor; `event` holds its number."""
+        """Watch a descriptor; `event` holds what is waited for, and the descriptor's number."""
         watched = self.readiness.setdefault(epoll, {})
-        if operation == 1:
-            array, _ = event  # type: ignore[misc]
+        array, _ = event if operation != EPOLL_CTL_DEL else ([0], 0)  # type: ignore[misc]
+        if array[0] != 0:
             watched[descriptor] = array[4]
         else:
             watched.pop(descriptor, None)

@@ -1,0 +1,114 @@
+"""Pump: what a client may send while others trade at the same gateway.
+
+A client that floods takes time from everybody: the gateway's and the matcher's, and on a host with
+few cores that of every process which follows the events. So each connection has a share, commands
+a second (`fair_share_per_second`). While another connection trades that keeps within its own, one
+that had more is held: what it sends waits in its socket, and the kernel stops it when that is full.
+Nothing is refused. A client alone, and clients that all send more, are not held at all.
+
+What a connection had is one word, `share_ns`: when all of it would have been done at the rate of a
+share (the generic cell rate algorithm of ITU-T I.371, with SHARE_BURST as its tolerance).
+"""
+
+import numpy as np
+
+from gateways import connection as c
+from gateways.ouch.state import (
+    HELD,
+    HOLDS,
+    MODEST,
+    MODEST_FOR_NS,
+    MODEST_NS,
+    PENDING,
+    RELEASE_NS,
+    ROWS_USED,
+    SETTING_EPOLL,
+    SETTING_INTERVAL_NS,
+    SHARE_BURST,
+    SHARE_PORTION,
+)
+from ringbuf.bits import at
+from ringbuf.jit import cold_kernel, kernel
+from ringbuf.syscalls import EPOLLIN
+
+# What a connection's `pending` says of its input.
+NOTHING, WAITS, IS_HELD = 0, 1, 2
+NEVER_NS = 1 << 62
+
+
+@kernel
+def _is_modest(pump, number, now_ns):
+    """1 while a connection is within its share."""
+    interval_ns = pump.settings[SETTING_INTERVAL_NS]
+    share_ns = np.int64(pump.connections.rows[at(number)]["share_ns"])
+    return 1 if interval_ns == 0 or share_ns - now_ns <= SHARE_BURST * interval_ns else 0
+
+
+@kernel
+def use_share(pump, number, commands, trades, now_ns):
+    """A connection sent something that became `commands` records, at least 1.
+
+    trades: 1 when it was a request. One connection that trades within its share is remembered, as
+    long as it goes on: that is enough to know that somebody does. What a connection had while
+    nobody needed it is not held against it later.
+    """
+    words = pump.words
+    row = pump.connections.rows[at(number)]
+    interval_ns = pump.settings[SETTING_INTERVAL_NS]
+    share_ns = max(np.int64(row["share_ns"]), now_ns) + commands * interval_ns
+    row["share_ns"] = min(share_ns, now_ns + (SHARE_BURST + 1) * interval_ns)
+    is_remembered = words[MODEST] == number + 1
+    if not _is_modest(pump, number, now_ns):
+        if is_remembered:
+            words[MODEST] = 0
+    elif trades and (is_remembered or words[MODEST] == 0 or now_ns >= words[MODEST_NS]):
+        words[MODEST] = number + 1
+        words[MODEST_NS] = now_ns + MODEST_FOR_NS
+
+
+@kernel
+def is_to_be_held(pump, number, now_ns):
+    """1 when a connection had more than its share, and another one that did not trades."""
+    if pump.words[MODEST] == 0 or now_ns >= pump.words[MODEST_NS]:
+        return 0
+    return 0 if _is_modest(pump, number, now_ns) else 1
+
+
+@kernel
+def _release_ns(pump, number):
+    """When a connection may go on: not for a message at a time, each with its own calls."""
+    share_ns = np.int64(pump.connections.rows[at(number)]["share_ns"])
+    return share_ns - (SHARE_BURST - SHARE_PORTION) * pump.settings[SETTING_INTERVAL_NS]
+
+
+@cold_kernel
+def hold(pump, number):
+    """Leave what a connection sends in its socket from now on."""
+    row = pump.connections.rows[at(number)]
+    if row["pending"] == WAITS:
+        pump.words[PENDING] -= 1
+    row["pending"] = IS_HELD
+    c.expect(pump.settings[SETTING_EPOLL], np.int64(row["fd"]), number, 0, pump.ready)
+    first_ns = pump.words[RELEASE_NS] if pump.words[HELD] else NEVER_NS
+    pump.words[RELEASE_NS] = min(first_ns, _release_ns(pump, number))
+    pump.words[HELD] += 1
+    pump.words[HOLDS] += 1
+
+
+@cold_kernel
+def release(pump, now_ns):
+    """Let those go on whose time has come."""
+    words = pump.words
+    words[RELEASE_NS] = NEVER_NS
+    for number in range(words[ROWS_USED]):
+        row = pump.connections.rows[at(number)]
+        if row["pending"] != IS_HELD:
+            continue
+        release_ns = _release_ns(pump, number)
+        if release_ns > now_ns:
+            words[RELEASE_NS] = min(words[RELEASE_NS], release_ns)
+            continue
+        row["pending"] = WAITS
+        words[PENDING] += 1
+        words[HELD] -= 1
+        c.expect(pump.settings[SETTING_EPOLL], np.int64(row["fd"]), number, EPOLLIN, pump.ready)

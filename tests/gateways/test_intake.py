@@ -1,0 +1,222 @@
+"""Goal: no client takes from the others more than its share, and none is held when nobody needs it.
+
+Method: the pump's own kernels on real sockets, at times that the test says; nobody matches, so what
+a client's requests have become can be counted in the command ring.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gateways import connection as c
+from gateways.ouch import state
+from gateways.ouch.intake import take_input
+from gateways.ouch.messages import ENTER_ORDER
+from gateways.ouch.pump import step
+from gateways.packets import HEADER_SIZE, LENGTH_SIZE, UNSEQUENCED_TYPE
+from tests.gateways.one_pump import PROCESS, Pump, one_pump
+
+SHARE = 100_000  # commands a second, the default
+INTERVAL_NS = 1_000_000_000 // SHARE
+START_NS = 10**18
+PASS_NS = 1_000
+PASSES_MAX = 100_000
+HEARTBEAT = b"\0\1R"
+HALF_SECOND_NS = 500_000_000
+
+
+@pytest.fixture
+def pump(tmp_path: Path) -> Iterator[Pump]:
+    with one_pump(f"intake{os.getpid()}", tmp_path) as made:
+        yield made
+
+
+def orders(first: int, count: int) -> bytes:
+    """New orders as packets, numbered from `first` on."""
+    packets = np.zeros(
+        count, np.dtype([("header", "u1", HEADER_SIZE), ("order", ENTER_ORDER.dtype)])
+    )
+    packets["header"][:, 1] = HEADER_SIZE - LENGTH_SIZE + ENTER_ORDER.size
+    packets["header"][:, 2] = UNSEQUENCED_TYPE
+    rows = packets["order"]
+    rows["type"], rows["side"], rows["quantity"] = ord("O"), ord("B"), 100
+    rows["user_ref_num"] = np.arange(first, first + count)
+    rows["symbol"] = np.frombuffer(b"AAPL    ", np.uint8)
+    rows["price"] = 1_000_000
+    rows["time_in_force"], rows["display"], rows["capacity"] = b"0YP"
+    rows["sweep"] = rows["cross_type"] = ord("N")
+    rows["client_order_id"] = np.frombuffer(b"ORDER-00000000", np.uint8)
+    return packets.tobytes()
+
+
+def run(pump: Pump, now_ns: int, until_ns: int) -> int:
+    """Passes, one each PASS_NS, as if the matcher were there at once; when the last one was."""
+    while now_ns < until_ns:
+        take_input(pump.pump, now_ns, 0)
+        pump.all_done()
+        now_ns += PASS_NS
+    return now_ns
+
+
+def send(client: socket.socket, data: bytes) -> bytes:
+    """What the socket did not take."""
+    try:
+        return data[client.send(data) :]
+    except BlockingIOError:
+        return data
+
+
+def flood(pump: Pump, client: socket.socket, data: bytes, now_ns: int, until_ns: int) -> int:
+    """Passes beside a client that always has something to send; when the last one was."""
+    while now_ns < until_ns:
+        data = send(client, data)
+        now_ns = run(pump, now_ns, now_ns + 10 * PASS_NS)
+    assert data, "the flood was over before the time was"
+    return now_ns
+
+
+def test_a_client_alone_is_not_held(pump: Pump) -> None:
+    client = pump.connect(START_NS)
+    waiting, now_ns = orders(1, 6_000), START_NS
+    while waiting:
+        waiting, now_ns = send(client, waiting), run(pump, now_ns, now_ns + 10 * PASS_NS)
+    assert run(pump, now_ns, now_ns + 10_000 * PASS_NS) - START_NS < 6_000 * INTERVAL_NS
+    assert pump.commands == 6_000 and pump.pump.words[state.HELD] == 0
+
+
+def test_a_flood_is_held_to_its_share_while_another_client_trades(pump: Pump) -> None:
+    flooding, quoting = pump.connect(START_NS), pump.connect(START_NS)
+    now_ns = START_NS
+    send(quoting, orders(1, 1))
+    now_ns = run(pump, now_ns, now_ns + PASS_NS)
+    assert pump.commands == 1
+    now_ns = flood(pump, flooding, orders(1, 10_000), now_ns, START_NS + 20_000_000)
+    share = state.SHARE_BURST + 20_000_000 // INTERVAL_NS
+    assert share - state.SHARE_PORTION <= pump.commands <= share + 2
+    # Whoever keeps within his share is taken in the pass in which he comes.
+    before = pump.commands
+    take_input(pump.pump, now_ns, 0)
+    pump.all_done()
+    send(quoting, orders(2, 1))
+    take_input(pump.pump, now_ns, 0)
+    assert before < pump.commands <= before + 1 + 2 * state.MESSAGES_CONTENDED
+
+
+def test_what_is_held_sleeps_until_its_time(pump: Pump) -> None:
+    """It is in its socket, epoll says nothing of it, and nothing of it is lost."""
+    flooding, quoting = pump.connect(START_NS), pump.connect(START_NS)
+    send(quoting, orders(1, 1))
+    run(pump, START_NS, START_NS + PASS_NS)
+    waiting, now_ns = orders(1, 3_000), START_NS
+    while not pump.pump.words[state.HELD]:
+        waiting = send(flooding, waiting)
+        now_ns = run(pump, now_ns, now_ns + PASS_NS)
+        assert now_ns < START_NS + PASSES_MAX * PASS_NS
+    assert pump.pump.words[state.PENDING] == 0
+    share = state.SHARE_BURST + (now_ns - START_NS) // INTERVAL_NS
+    assert share <= pump.commands <= share + 2
+    before = pump.commands
+    for _ in range(5):
+        assert take_input(pump.pump, now_ns, 1) == 0, "no socket is ready"
+    release_ns = int(pump.pump.words[state.RELEASE_NS])
+    assert take_input(pump.pump, release_ns - 1, 0) == 0 and pump.commands == before
+    assert take_input(pump.pump, release_ns, 0) == 1 and pump.commands > before
+    now_ns = release_ns
+    while waiting:
+        waiting, now_ns = send(flooding, waiting), run(pump, now_ns, now_ns + PASS_NS)
+    run(pump, now_ns, now_ns + 4_000 * INTERVAL_NS)
+    assert pump.commands == 3_001
+
+
+def test_nobody_is_held_for_one_who_does_not_trade(pump: Pump) -> None:
+    """Heartbeats are no trade, nor is an order of a second ago."""
+    flooding, other = pump.connect(START_NS), pump.connect(START_NS)
+    send(other, orders(1, 1))
+    now_ns = run(pump, START_NS, START_NS + PASS_NS) + state.MODEST_FOR_NS
+    waiting = orders(1, 5_000)
+    begun_ns = now_ns
+    while waiting:
+        send(other, HEARTBEAT)
+        waiting, now_ns = send(flooding, waiting), run(pump, now_ns, now_ns + 10 * PASS_NS)
+    now_ns = run(pump, now_ns, now_ns + 3_000 * PASS_NS)
+    assert pump.commands == 5_001 and now_ns - begun_ns < 2_000 * INTERVAL_NS
+
+
+def test_what_nobody_needed_is_not_held_against_a_client(pump: Pump) -> None:
+    flooding, quoting = pump.connect(START_NS), pump.connect(START_NS)
+    waiting, now_ns = orders(1, 6_000), START_NS
+    while waiting:
+        waiting, now_ns = send(flooding, waiting), run(pump, now_ns, now_ns + 10 * PASS_NS)
+    send(quoting, orders(1, 1))
+    now_ns = run(pump, now_ns, now_ns + 100 * PASS_NS)
+    before = pump.commands
+    now_ns = flood(pump, flooding, orders(6_001, 2_000), now_ns, now_ns + 100 * INTERVAL_NS)
+    assert 100 - state.SHARE_PORTION <= pump.commands - before <= 100 + state.SHARE_PORTION
+
+
+def test_two_floods_do_not_hold_each_other(pump: Pump) -> None:
+    """From when both are known to be floods."""
+    floods = [pump.connect(START_NS), pump.connect(START_NS)]
+    left, now_ns = [orders(1, 4_000), orders(1, 4_000)], START_NS
+    while any(left):
+        left = [send(*each) for each in zip(floods, left, strict=True)]
+        now_ns = run(pump, now_ns, now_ns + 10 * PASS_NS)
+    now_ns = run(pump, now_ns, now_ns + 3_000 * PASS_NS)
+    assert pump.commands == 8_000 and pump.pump.words[state.HELD] == 0
+    assert now_ns - START_NS < 2_000 * INTERVAL_NS
+
+
+def test_a_flood_of_what_is_no_request_is_held_too(pump: Pump) -> None:
+    flooding, quoting = pump.connect(START_NS), pump.connect(START_NS)
+    send(quoting, orders(1, 1))
+    now_ns = run(pump, START_NS, START_NS + PASS_NS)
+    for _ in range(4):
+        send(flooding, 1_000 * HEARTBEAT)
+        now_ns = run(pump, now_ns, now_ns + 200 * PASS_NS)
+    assert pump.pump.words[state.HELD] == 1 and pump.commands == 1
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_who_goes_is_not_held_any_more(pump: Pump, *, held: bool) -> None:
+    flooding, quoting = pump.connect(START_NS), pump.connect(START_NS)
+    if held:
+        send(quoting, orders(1, 1))
+    now_ns = run(pump, START_NS, START_NS + PASS_NS)
+    send(flooding, orders(1, 1_400))
+    now_ns = run(pump, now_ns, now_ns + 1_000 * PASS_NS)
+    assert pump.pump.words[state.HELD] == int(held)
+    flooding.close()
+    run(pump, now_ns, now_ns + HALF_SECOND_NS // 10)
+    assert pump.pump.words[state.HELD] == pump.pump.words[state.PENDING] == 0
+    assert pump.pump.connections.rows["state"][0] == c.UNUSED
+
+
+def test_shares_can_be_switched_off(tmp_path: Path) -> None:
+    with one_pump(f"intake{os.getpid()}", tmp_path, "fair_share_per_second = 0") as pump:
+        flooding, quoting = pump.connect(START_NS), pump.connect(START_NS)
+        send(quoting, orders(1, 1))
+        now_ns = run(pump, START_NS, START_NS + PASS_NS)
+        waiting = orders(1, 5_000)
+        while waiting:
+            waiting, now_ns = send(flooding, waiting), run(pump, now_ns, now_ns + 10 * PASS_NS)
+        now_ns = run(pump, now_ns, now_ns + 3_000 * PASS_NS)
+        assert pump.commands == 5_001 and now_ns - START_NS < 2_000 * INTERVAL_NS
+
+
+def test_who_waits_for_the_matcher_sleeps_until_it_rings(pump: Pump) -> None:
+    """A gateway that looked on instead would keep the core that the matcher may be waiting for."""
+    client = pump.connect(START_NS)
+    send(client, orders(1, 200))
+    while pump.commands < state.COMMANDS_UNDER_WAY:
+        step(pump.pump, 0)
+    bell = int(pump.pump.bells[PROCESS])
+    os.eventfd_write(bell, 1)
+    step(pump.pump, 1)
+    with pytest.raises(BlockingIOError):  # it was slept on, and heard
+        os.eventfd_read(bell)
