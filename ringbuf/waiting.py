@@ -51,7 +51,7 @@ SPIN, YIELD, PARK = 0, 1, 2
 POLICY_NAMES = ("spin", "yield", "park")
 
 PAUSE_COUNT = 1000  # idle looks at a ring before a park: about as long as waking up takes
-YIELD_LONG_US = 2_000  # a yield of this length: somebody there does not sleep
+YIELD_LONG_US = 2_000  # a yield of this length: somebody there does not sleep (a tick is 4 ms)
 KEEP_MIN_US, KEEP_MAX_US = 10_000, 10_000_000  # how long none is tried after that
 KEEP_AGAIN = 10  # within so many times the last such time it is doubled
 UNTIL, KEPT = 0, 1  # subscripts of `patience`: when the next yield is due, the last such time

@@ -340,8 +340,7 @@ def _read_packets(pump, number, now_ns):
             if reason == NO_ROOM:
                 return WAITS
             row["in_start"] = after - base
-            commands = max(1, pump.words[COMMAND_POSITION] - position)
-            use_share(pump, number, commands, kind == UNSEQUENCED_TYPE, now_ns)
+            use_share(pump, number, pump.words[COMMAND_POSITION] - position, now_ns)
         if reason:
             close_client(pump, number, reason, now_ns)
             return NOTHING

@@ -2,18 +2,16 @@
 
 from gateways import connection as c
 from gateways.ouch.clients import close_client, serve_input
-from gateways.ouch.shares import WAITS, release
+from gateways.ouch.shares import IS_HELD, WAITS, release_held
 from gateways.ouch.state import (
     BELL,
     CONTENDED_NS,
     EPOLL_EVENT_SIZE,
-    HELD,
     LAST_SERVED,
     LOOPS,
     PASSES_PER_POLL,
     PENDING,
     READY_PER_PASS,
-    RELEASE_NS,
     ROWS_USED,
     SETTING_EPOLL,
     SETTING_PROCESS,
@@ -59,6 +57,10 @@ def _poll_sockets(pump, now_ns, timeout_ms):
         if number == BELL:
             event_drain(bell_of(pump.bells[pump.settings[SETTING_PROCESS]]))
             done += 1
+        elif place >= 0 and pump.connections.rows[at(number)]["pending"] == IS_HELD:
+            # Its input is not asked for: the connection has ended, and both ways of it.
+            close_client(pump, number, c.CLOSE_PEER, now_ns)
+            done += 1
         elif number >= 0:
             done += _serve_socket(pump, number, now_ns)
         is_due = pump.words[LOOPS] % PASSES_PER_POLL == 0 or now_ns < pump.words[CONTENDED_NS]
@@ -84,8 +86,7 @@ def take_input(pump, now_ns, timeout_ms):
 
     Sleeps for `timeout_ms` when there is nothing to do.
     """
-    if pump.words[HELD] and now_ns >= pump.words[RELEASE_NS]:
-        release(pump, now_ns)
+    release_held(pump, now_ns)
     done = _poll_sockets(pump, now_ns, 0 if pump.words[PENDING] else timeout_ms)
     if pump.words[PENDING]:
         _serve_pending(pump, now_ns)

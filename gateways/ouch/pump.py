@@ -220,13 +220,12 @@ def _tick(pump, now_ns):
     pump.words[NEXT_TIMER_NS] = now_ns + TIMER_INTERVAL_NS
     for number in range(pump.words[ROWS_USED]):
         row = pump.connections.rows[at(number)]
-        if deaf:
+        if deaf or row["pending"]:  # nor one whose input waits here
             row["received_ns"] = now_ns
         if not is_open(row) or row["fd"] < 0:
             continue
         output_waits = row["out_start"] != row["out_end"]
-        # A client whose input waits here is not the one that is silent.
-        if now_ns - row["received_ns"] > row["silence_limit_ns"] and row["pending"] == 0:
+        if now_ns - row["received_ns"] > row["silence_limit_ns"]:
             close_client(pump, number, c.CLOSE_SILENT, now_ns)
         elif output_waits and now_ns - row["sent_ns"] > SILENCE_LIMIT_NS:
             close_client(pump, number, c.CLOSE_SLOW, now_ns)

@@ -2,12 +2,14 @@
 
 A client that floods takes time from everybody: the gateway's and the matcher's, and on a host with
 few cores that of every process which follows the events. So each connection has a share, commands
-a second (`fair_share_per_second`). While another connection trades that keeps within its own, one
-that had more is held: what it sends waits in its socket, and the kernel stops it when that is full.
-Nothing is refused. A client alone, and clients that all send more, are not held at all.
+a second (`fair_share_per_second`). While another connection trades that is modest, one that had
+more than its share is held: what it sends waits in its socket, and the kernel stops it when that is
+full. Nothing is refused. A client alone, and clients that all send more, are not held.
 
 What a connection had is one word, `share_ns`: when all of it would have been done at the rate of a
-share (the generic cell rate algorithm of ITU-T I.371, with SHARE_BURST as its tolerance).
+share (the generic cell rate algorithm of ITU-T I.371, with SHARE_BURST as its tolerance). Modest is
+who is not half as far ahead, and stays so up to the tolerance: a flood that is let go on for a
+moment is not modest in that moment, or floods would hold each other in turns.
 """
 
 import numpy as np
@@ -26,6 +28,8 @@ from gateways.ouch.state import (
     SETTING_INTERVAL_NS,
     SHARE_BURST,
     SHARE_PORTION,
+    SHARES_INTERVAL_NS,
+    SHARES_NS,
 )
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
@@ -37,48 +41,47 @@ NEVER_NS = 1 << 62
 
 
 @kernel
-def _is_modest(pump, number, now_ns):
-    """1 while a connection is within its share."""
-    interval_ns = pump.settings[SETTING_INTERVAL_NS]
-    share_ns = np.int64(pump.connections.rows[at(number)]["share_ns"])
-    return 1 if interval_ns == 0 or share_ns - now_ns <= SHARE_BURST * interval_ns else 0
+def _ahead_ns(pump, number, now_ns):
+    """How far a connection is ahead of its share."""
+    return np.int64(pump.connections.rows[at(number)]["share_ns"]) - now_ns
 
 
 @kernel
-def use_share(pump, number, commands, trades, now_ns):
-    """A connection sent something that became `commands` records, at least 1.
+def _somebody_is_modest(pump, now_ns):
+    return 1 if pump.words[MODEST] != 0 and now_ns < pump.words[MODEST_NS] else 0
 
-    trades: 1 when it was a request. One connection that trades within its share is remembered, as
-    long as it goes on: that is enough to know that somebody does. What a connection had while
-    nobody needed it is not held against it later.
+
+@kernel
+def use_share(pump, number, commands, now_ns):
+    """A connection sent something that became `commands` records, 0 when it became none.
+
+    One modest connection that trades is remembered, as long as it goes on: that is enough to know
+    that somebody does. What a connection had while nobody needed it is not held against it later.
     """
     words = pump.words
     row = pump.connections.rows[at(number)]
     interval_ns = pump.settings[SETTING_INTERVAL_NS]
-    share_ns = max(np.int64(row["share_ns"]), now_ns) + commands * interval_ns
-    row["share_ns"] = min(share_ns, now_ns + (SHARE_BURST + 1) * interval_ns)
+    burst_ns = SHARE_BURST * interval_ns
+    ahead_ns = min(max(_ahead_ns(pump, number, now_ns), 0), burst_ns)
+    ahead_ns += max(1, commands) * interval_ns
+    row["share_ns"] = now_ns + ahead_ns
     is_remembered = words[MODEST] == number + 1
-    if not _is_modest(pump, number, now_ns):
-        if is_remembered:
-            words[MODEST] = 0
-    elif trades and (is_remembered or words[MODEST] == 0 or now_ns >= words[MODEST_NS]):
+    if is_remembered and ahead_ns > burst_ns:
+        words[MODEST] = 0
+    elif commands and (
+        is_remembered or (2 * ahead_ns <= burst_ns and not _somebody_is_modest(pump, now_ns))
+    ):
         words[MODEST] = number + 1
         words[MODEST_NS] = now_ns + MODEST_FOR_NS
 
 
 @kernel
 def is_to_be_held(pump, number, now_ns):
-    """1 when a connection had more than its share, and another one that did not trades."""
-    if pump.words[MODEST] == 0 or now_ns >= pump.words[MODEST_NS]:
+    """1 when a connection had more than its share, and another one that is modest trades."""
+    if not _somebody_is_modest(pump, now_ns):
         return 0
-    return 0 if _is_modest(pump, number, now_ns) else 1
-
-
-@kernel
-def _release_ns(pump, number):
-    """When a connection may go on: not for a message at a time, each with its own calls."""
-    share_ns = np.int64(pump.connections.rows[at(number)]["share_ns"])
-    return share_ns - (SHARE_BURST - SHARE_PORTION) * pump.settings[SETTING_INTERVAL_NS]
+    interval_ns = pump.settings[SETTING_INTERVAL_NS]
+    return 1 if _ahead_ns(pump, number, now_ns) > SHARE_BURST * interval_ns else 0
 
 
 @cold_kernel
@@ -95,9 +98,15 @@ def hold(pump, number):
     pump.words[HOLDS] += 1
 
 
+@kernel
+def _release_ns(pump, number):
+    """When a connection may go on: not for a message at a time, each with its own calls."""
+    share_ns = np.int64(pump.connections.rows[at(number)]["share_ns"])
+    return share_ns - (SHARE_BURST - SHARE_PORTION) * pump.settings[SETTING_INTERVAL_NS]
+
+
 @cold_kernel
-def release(pump, now_ns):
-    """Let those go on whose time has come."""
+def _release(pump, now_ns):
     words = pump.words
     words[RELEASE_NS] = NEVER_NS
     for number in range(words[ROWS_USED]):
@@ -105,10 +114,30 @@ def release(pump, now_ns):
         if row["pending"] != IS_HELD:
             continue
         release_ns = _release_ns(pump, number)
-        if release_ns > now_ns:
+        if release_ns > now_ns and _somebody_is_modest(pump, now_ns):
             words[RELEASE_NS] = min(words[RELEASE_NS], release_ns)
             continue
         row["pending"] = WAITS
         words[PENDING] += 1
         words[HELD] -= 1
         c.expect(pump.settings[SETTING_EPOLL], np.int64(row["fd"]), number, EPOLLIN, pump.ready)
+
+
+@cold_kernel
+def _begin_anew(pump):
+    """The clock was set back, or a share is another one: nobody has had anything yet."""
+    for number in range(pump.words[ROWS_USED]):
+        pump.connections.rows[at(number)]["share_ns"] = 0
+    pump.words[MODEST] = 0
+    pump.words[SHARES_INTERVAL_NS] = pump.settings[SETTING_INTERVAL_NS]
+
+
+@kernel
+def release_held(pump, now_ns):
+    """Let those go on whose time has come, or all when nobody is modest any more."""
+    words = pump.words
+    if now_ns < words[SHARES_NS] or words[SHARES_INTERVAL_NS] != pump.settings[SETTING_INTERVAL_NS]:
+        _begin_anew(pump)
+    words[SHARES_NS] = now_ns
+    if words[HELD] and (now_ns >= words[RELEASE_NS] or not _somebody_is_modest(pump, now_ns)):
+        _release(pump, now_ns)

@@ -37,7 +37,9 @@ RELEASE_NS = 20  # when the first of them may go on
 MODEST = 21  # a connection that trades and keeps within its share: its number + 1, or 0
 MODEST_NS = 22  # until then it is taken to trade
 HOLDS = 23  # how often a connection was held
-WORD_COUNT = 24
+SHARES_NS = 24  # when shares were looked at last
+SHARES_INTERVAL_NS = 25  # what SETTING_INTERVAL_NS was then
+WORD_COUNT = 26
 
 # Subscripts of OrderPump.settings
 SETTING_SOURCE = 0
@@ -118,7 +120,7 @@ class OrderPump(NamedTuple):
     lock: np.ndarray  # int32[32], the writer lock
     succession: np.ndarray  # int64[1]: 1 while our copy takes over, or has; the Python side's
     settings: np.ndarray  # int64[10]
-    words: np.ndarray  # int64[24]
+    words: np.ndarray  # int64[26]
     clock: np.ndarray  # int64[2]
     request: np.ndarray  # OUCH_REQUEST[1]
     letter: np.ndarray  # LETTER[1]: being read or written

@@ -19,6 +19,7 @@ from gateways.ouch import state
 from gateways.ouch.intake import take_input
 from gateways.ouch.messages import ENTER_ORDER
 from gateways.ouch.pump import step
+from gateways.ouch.shares import is_to_be_held, use_share
 from gateways.packets import HEADER_SIZE, LENGTH_SIZE, UNSEQUENCED_TYPE
 from tests.gateways.one_pump import PROCESS, Pump, one_pump
 
@@ -55,12 +56,12 @@ def orders(first: int, count: int) -> bytes:
     return packets.tobytes()
 
 
-def run(pump: Pump, now_ns: int, until_ns: int) -> int:
-    """Passes, one each PASS_NS, as if the matcher were there at once; when the last one was."""
+def run(pump: Pump, now_ns: int, until_ns: int, pass_ns: int = PASS_NS) -> int:
+    """Passes, one each `pass_ns`, as if the matcher were there at once; when the last one was."""
     while now_ns < until_ns:
         take_input(pump.pump, now_ns, 0)
         pump.all_done()
-        now_ns += PASS_NS
+        now_ns += pass_ns
     return now_ns
 
 
@@ -160,16 +161,72 @@ def test_what_nobody_needed_is_not_held_against_a_client(pump: Pump) -> None:
     assert 100 - state.SHARE_PORTION <= pump.commands - before <= 100 + state.SHARE_PORTION
 
 
-def test_two_floods_do_not_hold_each_other(pump: Pump) -> None:
-    """From when both are known to be floods."""
+def test_floods_do_not_hold_each_other(pump: Pump) -> None:
+    """Neither when they begin, one after the other, nor when the one goes who had them held."""
     floods = [pump.connect(START_NS), pump.connect(START_NS)]
-    left, now_ns = [orders(1, 4_000), orders(1, 4_000)], START_NS
-    while any(left):
+    quoting = pump.connect(START_NS)
+    left, now_ns = [orders(1, 60_000), orders(1, 60_000)], START_NS
+    left[0] = send(floods[0], left[0])
+    now_ns = run(pump, now_ns, now_ns + 700 * PASS_NS)
+    left = [send(*each) for each in zip(floods, left, strict=True)]
+    now_ns = _both_go_on(pump, floods, left, now_ns)
+    send(quoting, orders(1, 1))
+    for _ in range(100):
         left = [send(*each) for each in zip(floods, left, strict=True)]
         now_ns = run(pump, now_ns, now_ns + 10 * PASS_NS)
-    now_ns = run(pump, now_ns, now_ns + 3_000 * PASS_NS)
-    assert pump.commands == 8_000 and pump.pump.words[state.HELD] == 0
-    assert now_ns - START_NS < 2_000 * INTERVAL_NS
+    assert pump.pump.words[state.HELD] == 2
+    _both_go_on(pump, floods, left, now_ns + state.MODEST_FOR_NS)
+
+
+def _both_go_on(pump: Pump, floods: list[socket.socket], left: list[bytes], now_ns: int) -> int:
+    """Once it is known that both are floods; when that was shown."""
+    holds = []
+    for _ in range(300):
+        left[:] = [send(*each) for each in zip(floods, left, strict=True)]
+        now_ns = run(pump, now_ns, now_ns + 40 * PASS_NS, 20 * PASS_NS)
+        holds.append(int(pump.pump.words[state.HOLDS]))
+    assert all(left) and pump.pump.words[state.HELD] == 0
+    assert holds[100:] == holds[100:101] * 200
+    return now_ns
+
+
+@pytest.mark.parametrize("change", ["the clock is set back", "no shares", "a larger share"])
+def test_held_clients_go_on_when_shares_begin_anew(pump: Pump, change: str) -> None:
+    """Nobody waits for a time, or at a rate, that holds no more."""
+    flooding, quoting = pump.connect(START_NS), pump.connect(START_NS)
+    pump.pump.settings[state.SETTING_INTERVAL_NS] = 1_000 * INTERVAL_NS
+    now_ns = run(pump, START_NS, START_NS + PASS_NS)
+    send(quoting, orders(1, 1))
+    waiting = send(flooding, orders(1, 1_400))
+    now_ns = run(pump, now_ns, now_ns + 1_000 * PASS_NS)
+    assert pump.pump.words[state.HELD] == 1 and not waiting
+    if change == "the clock is set back":
+        now_ns -= 3_600_000_000_000
+    else:
+        interval_ns = 0 if change == "no shares" else 100 * INTERVAL_NS
+        pump.pump.settings[state.SETTING_INTERVAL_NS] = interval_ns
+    run(pump, now_ns, now_ns + 1_000 * PASS_NS)
+    assert pump.commands == 1_401
+
+
+def test_quotes_are_not_had_beyond_the_share(pump: Pump) -> None:
+    """However a client divides what it sends: large requests do not hide behind the tolerance."""
+    flooding, quoting = pump.connect(START_NS), pump.connect(START_NS)
+    send(quoting, orders(1, 1))
+    now_ns = run(pump, START_NS, START_NS + PASS_NS)
+    words, number = pump.pump.words, 0
+    for _ in range(state.SHARE_BURST):
+        use_share(pump.pump, number, 1, now_ns)
+    used, until_ns = 0, now_ns + 10_000 * INTERVAL_NS
+    while now_ns < until_ns:
+        for commands in (*[1] * 16, 33):
+            if not is_to_be_held(pump.pump, number, now_ns):
+                use_share(pump.pump, number, commands, now_ns)
+                used += commands
+        now_ns += INTERVAL_NS
+        words[state.MODEST], words[state.MODEST_NS] = 2, until_ns
+    assert used <= 10_000 + 33
+    assert flooding.fileno() >= 0
 
 
 def test_a_flood_of_what_is_no_request_is_held_too(pump: Pump) -> None:
@@ -183,7 +240,8 @@ def test_a_flood_of_what_is_no_request_is_held_too(pump: Pump) -> None:
 
 
 @pytest.mark.parametrize("held", [False, True])
-def test_who_goes_is_not_held_any_more(pump: Pump, *, held: bool) -> None:
+def test_a_connection_that_has_ended(pump: Pump, *, held: bool) -> None:
+    """At once when it is held: its session may have orders that go with it."""
     flooding, quoting = pump.connect(START_NS), pump.connect(START_NS)
     if held:
         send(quoting, orders(1, 1))
@@ -191,10 +249,12 @@ def test_who_goes_is_not_held_any_more(pump: Pump, *, held: bool) -> None:
     send(flooding, orders(1, 1_400))
     now_ns = run(pump, now_ns, now_ns + 1_000 * PASS_NS)
     assert pump.pump.words[state.HELD] == int(held)
+    before = pump.commands
     flooding.close()
-    run(pump, now_ns, now_ns + HALF_SECOND_NS // 10)
+    take_input(pump.pump, now_ns, 1 if held else 0)
     assert pump.pump.words[state.HELD] == pump.pump.words[state.PENDING] == 0
     assert pump.pump.connections.rows["state"][0] == c.UNUSED
+    assert pump.commands == before
 
 
 def test_shares_can_be_switched_off(tmp_path: Path) -> None:
