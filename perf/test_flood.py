@@ -37,6 +37,7 @@ from ringbuf.waiting import PARK
 TAIL_BUDGET = 1.5  # times the 99th percentile without a flood
 ROUNDS = 8
 TRIPS = 20_000
+WARM_UP = 200  # trips before each round: who is to be heard beside a flood trades before it begins
 GATEWAY_CORE, OTHER_CORE = 0, 1
 ALONE, FLOODED, CONTROL = 0, 1, 2  # kinds of rounds
 PLACEMENTS = {
@@ -100,9 +101,9 @@ class Rounds:
     def run(self, exchange: Exchange, core: int | None) -> None:
         """Measure all of them. core: of the flood."""
         with flooding(exchange, core) as flood, log_in(exchange.address, "T01") as client:
-            self._quote(client.fileno(), np.zeros(200, np.int64))
             for each in range(ROUNDS):
                 for kind in (ALONE, FLOODED, CONTROL):
+                    self._quote(client.fileno(), np.zeros(WARM_UP, np.int64))
                     before = flood.turn(kind).answered
                     self._quote(client.fileno(), self.samples[kind, each])
                     said = flood.turn(ALONE)
