@@ -4,8 +4,8 @@ Open loop: it waits for no answer, but reads all of them. `python -m perf.flood 
 [CORE]`; each byte on its input says what it does from then on: `f` floods, `c` is the control, `-`
 is nothing. It is answered by a line of what was since the byte before: messages answered until this
 byte, messages sent and answered in all (what was on its way is waited for), the share of a core
-that this process took, and the least bytes that its socket still had to send when it was looked
-at: above 0, the gateway always had input of it.
+that this process took, and the fewest messages without an answer at any look before more were sent:
+above 0, the gateway always had input of it.
 
 The control is the same loop with the same bytes, but its connection leads back into this process,
 which echoes what comes. It takes as much of the core as the last flood did, and no gateway hears
@@ -14,13 +14,10 @@ of it.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
 import socket
-import struct
 import sys
-import termios
 import time
 from collections.abc import Callable
 
@@ -108,11 +105,6 @@ def send_back(fd, waiting, buffer):
     waiting[0] += max(0, send_some(fd, buffer, waiting[0], waiting[1]))
 
 
-def unsent(connection: socket.socket) -> int:
-    """Bytes that the other side has not taken."""
-    return int(struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))[0])
-
-
 class Line:
     """A connection, and what it sends and hears."""
 
@@ -130,10 +122,21 @@ class Line:
         args = (self._packets, self._size, self._order_size, self._state, self._inbox, self._counts)
         _check(flood(self.connection.fileno(), rounds, *args))
 
+    def hear(self) -> None:
+        """Read what is there."""
+        _check(drained(self.connection.fileno(), self._state, self._inbox, self._counts))
+
     def listen(self) -> None:
         """Read, and keep the connection alive."""
-        _check(drained(self.connection.fileno(), self._state, self._inbox, self._counts))
+        self.hear()
         self.connection.sendall(b"\0\1R")
+
+    @property
+    def unanswered(self) -> int:
+        """Messages that the socket took and nobody has answered."""
+        cut = self._state[SENT]
+        pairs = self._state[NUMBER] - 1 - (PAIRS - cut // self._size if cut else 0)
+        return int(2 * pairs) - self.answered
 
     @property
     def sent(self) -> int:
@@ -207,10 +210,11 @@ def main() -> None:
         poll.register(connection, select.POLLIN)
         print("ready", flush=True)
 
-        queued: list[int] = []
+        unanswered: list[int] = []
 
         def storm(_: float) -> None:
-            queued.append(unsent(connection))
+            line.hear()
+            unanswered.append(line.unanswered)
             line.flood(ROUNDS)
             poll.poll(500)
             time.sleep(PAUSE_SECONDS)
@@ -228,7 +232,7 @@ def main() -> None:
         work = rest
         while True:
             poll.modify(connection, select.POLLIN | (select.POLLOUT if work is storm else 0))
-            queued.clear()
+            unanswered.clear()
             share = _phase(poll, work)
             said = os.read(sys.stdin.fileno(), 1)
             if not said:
@@ -238,7 +242,7 @@ def main() -> None:
                 line.finish()
                 allowed = share
             work = {FLOOD: storm, CONTROL: pretend}.get(said, rest)
-            least = min(queued[1:], default=0)  # at the first look nothing was sent yet
+            least = min(unanswered[1:], default=0)  # at the first look nothing was sent yet
             print(by_then, line.sent, line.answered, f"{share:.4f}", least, flush=True)
 
 

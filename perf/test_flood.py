@@ -1,8 +1,8 @@
 """A quoting client beside one that floods the same gateway with valid orders and cancels.
 
 The flood is open loop: it sends whatever its socket takes, without waiting for answers, so that the
-gateway is never without input of it: its socket is full all the time, as the gateway holds it to
-its share (docs/decisions/0027). The quoting client sends one order at a time. Three kinds of
+gateway is never without input of it, as it holds the flood to its share (docs/decisions/0027)
+and the sockets take more than that. The quoting client sends one order at a time. Three kinds of
 rounds take turns: without the flood, with it, and beside its control, which is the same process
 taking the same share of the same core with the same calls, but for no gateway. So the flooded tail
 over that of the control is what the exchange does (queueing in the gateway, the matcher's work),
@@ -49,13 +49,13 @@ ORDERS_TO_FLOOD = "-fc"  # by kind
 
 
 class Said(NamedTuple):
-    """The flood's words: messages, then its share of a core, then bytes."""
+    """The flood's words: messages, and its share of a core."""
 
     answered_by_then: int
     sent: int
     answered: int
     share: float
-    queued: int  # the least that its socket had
+    unanswered: int  # the fewest at any look
 
 
 class Flood:
@@ -69,8 +69,8 @@ class Flood:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(ORDERS_TO_FLOOD[kind])
         self._process.stdin.flush()
-        by_then, sent, answered, share, queued = self._process.stdout.readline().split()
-        return Said(int(by_then), int(sent), int(answered), float(share), int(queued))
+        by_then, sent, answered, share, unanswered = self._process.stdout.readline().split()
+        return Said(int(by_then), int(sent), int(answered), float(share), int(unanswered))
 
 
 @contextmanager
@@ -95,7 +95,7 @@ class Rounds:
         self.samples = np.zeros((len(ORDERS_TO_FLOOD), ROUNDS, TRIPS), np.int64)  # ns of each trip
         self.shares = np.zeros(self.samples.shape[:2])  # of its core that the flood took
         self.answered = 0
-        self.queued = 1 << 62
+        self.unanswered = 1 << 62
         self._number = 1
 
     def run(self, exchange: Exchange, core: int | None) -> None:
@@ -112,7 +112,7 @@ class Rounds:
                     self.shares[kind, each] = said.share
                     self.answered += count
                     if kind == FLOODED:
-                        self.queued = min(self.queued, said.queued)
+                        self.unanswered = min(self.unanswered, said.unanswered)
 
     def _quote(self, descriptor: int, row: np.ndarray) -> None:
         inbox, scratch = np.zeros(1 << 16, np.uint8), np.zeros(2, np.int64)
@@ -156,7 +156,7 @@ def test_a_flood_beside_a_quoting_client(benchmark: Any, tmp_path: Path, name: s
     tails_grew = _ratios(middle)
     benchmark.extra_info.update(
         flood_answers_per_second=round(taken.answered / (taken.samples[FLOODED].sum() / 1e9)),
-        flood_least_unsent_bytes=taken.queued,
+        flood_least_unanswered=taken.unanswered,
         flood_core_share=round(float(shares[FLOODED]), 3),
         control_core_share=round(float(shares[CONTROL]), 3),
         tail_ratio=round(tail_ratio, 2),
@@ -170,4 +170,4 @@ def test_a_flood_beside_a_quoting_client(benchmark: Any, tmp_path: Path, name: s
         rounds=in_turns(tails[FLOODED], tails[ALONE]),
     )
     assert (taken.samples > 0).all()
-    assert taken.queued > 0, "the gateway had nothing to read of the flood"
+    assert taken.unanswered > 0, "the gateway had nothing to read of the flood"
