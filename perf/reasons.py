@@ -21,6 +21,15 @@ REASONS = MappingProxyType(
             "whoever reads an event takes its line, and that of `published`, out of the matcher's"
             " cache; the matcher pays when it writes there again, however many readers there are"
         ),
+        "order in command ring to visible event, median": (
+            "{ratio} times what C needs in the same run for a line to the other core and one back;"
+            " that is 103 to 505 ns here, as the host moves the cores (289 ns where the budget was"
+            " made)"
+        ),
+        "start to READY of a whole exchange, caches warm": (
+            "two cores for all processes, each of which imports for {imports_seconds} s and loads"
+            " its machine code; one build took 2.6 to 3.2 s from hour to hour"
+        ),
         "TCP order to answer, polling, median": (
             "`send` takes as long as the echo's (4.27 against 4.24 us, traced), and from the end of"
             " `recv` to the begin of `send` are 0.6 us that the echo has not: decoding, both rings,"
@@ -34,10 +43,8 @@ REASONS = MappingProxyType(
             " somebody else had"
         ),
         "TCP order to answer, parking, 99 %": (
-            "the matcher slept and had to be woken on another core: the gateway rang it for 16 to"
-            " 18 of 100 orders, and as many took 52 us instead of 20; the echo and its client are"
-            " woken on one core. To look four times as long before a sleep makes it 0 to 8 of 100,"
-            " and the 99 % worse (84 to 116 us): the gateway then keeps the client's core"
+            "the matcher slept and had to be woken on another core, and such an order takes 52 us"
+            " instead of 20; the echo and its client are woken on one core"
         ),
         "TCP order to answer beside a flood, 99 %": (
             "the control, a process that takes the same share of the same core"
