@@ -58,14 +58,12 @@ def test_order_to_event(benchmark: Any, engine: LiveEngine, tmp_path: Path) -> N
     best = samples[np.argmin(np.median(samples, axis=1))]
     numbers = min(bare, key=lambda each: each["p50_ns"])
     benchmark.extra_info.update(
-        {
-            "best_round_ns": figures(best),
-            "all_rounds_ns": figures(samples),
-            "c_round_trip": numbers,
-            "ratio": round(float(np.median(best)) / numbers["p50_ns"], 2),
-            "budget_ns": BUDGET_NS,
-            "met": bool(np.median(best) < BUDGET_NS),
-            "rounds": in_turns(np.median(samples, axis=1), [each["p50_ns"] for each in bare]),
-        }
+        best_round_ns=figures(best),
+        all_rounds_ns=figures(samples),
+        c_round_trip=numbers,
+        ratio=round(float(np.median(best)) / numbers["p50_ns"], 2),
+        budget_ns=BUDGET_NS,
+        met=bool(np.median(best) < BUDGET_NS),
+        rounds=in_turns(np.median(samples, axis=1), [each["p50_ns"] for each in bare]),
     )
     assert (samples > 0).all()
