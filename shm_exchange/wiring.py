@@ -37,8 +37,8 @@ COUNTER_STREAM = 1  # and 2: id of the engine's streams, ten characters and spac
 COUNTER_MULTICAST_NEXT = 3  # number of the next message on the multicast feeds
 COUNTER_MULTICAST_STREAM = 4  # of which stream: a word that no other of the engine has
 # 5 is accounts.COUNTER_ACCOUNTS
-COUNTER_HOLDS = 7  # how often a client was held to its share (gateways/ouch/shares.py)
 COUNTER_PAST = 6  # while the journal is read for a feed's past: 1 + the position from which on
+COUNTER_HOLDS = 7  # how often a client was held to its share (gateways/ouch/shares.py)
 
 # Of a recorder's PROCESS.counter (`recording` has the others).
 COUNTER_DISK_FULL = 1  # 1 while the disk has no room at all: the matcher will wait
