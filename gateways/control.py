@@ -40,6 +40,7 @@ from shm_exchange.operator_line import DEBUG, WARNING, say
 
 _LOGIN_SIZES = (LOGIN_REQUEST.size, LOGIN_REQUEST_4_10.size)
 _BACKLOG = 1024
+_RECEIVE_BUFFER_SIZE = 1 << 17  # of a client's socket, which the kernel doubles for its own needs
 _PENDING_LOGINS_MAX = 10_000
 _EVICTIONS_SAID_EVERY_SECONDS = 1.0
 _DESCRIPTORS_WANTED = 65_536
@@ -345,6 +346,8 @@ def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Each connection has it from here: set, it does not grow by itself to tens of megabytes.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_SIZE)
     try:
         listener.bind((host, port))
     except OSError as error:

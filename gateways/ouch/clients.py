@@ -128,10 +128,14 @@ def settle_closed(pump, number, now_ns):
 
 @cold_kernel
 def close_client(pump, number, reason, now_ns):
-    """End a connection. Its LOGOUT follows at once, or when the command ring has room."""
+    """End a connection. Its LOGOUT follows at once, or when the command ring has room.
+
+    What waits to be sent is sent, as far as the socket takes it.
+    """
     row = pump.connections.rows[at(number)]
     if row["fd"] < 0:
         return
+    c.flush(pump.connections, number, now_ns)
     epoll_ctl(pump.settings[SETTING_EPOLL], EPOLL_CTL_DEL, np.int64(row["fd"]), 0)
     close(np.int64(row["fd"]))
     row["fd"] = -1
@@ -160,7 +164,6 @@ def end_session(pump, number, now_ns):
     if offset >= 0:
         write_end_of_session(pump.connections.outbound, offset)
         c.commit_output(pump.connections, number, HEADER_SIZE)
-    c.flush(pump.connections, number, now_ns)
     close_client(pump, number, c.CLOSE_ROLLED, now_ns)
 
 

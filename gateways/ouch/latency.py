@@ -45,7 +45,11 @@ def note_answer(pump, event):
 
 @kernel
 def count_answers(pump):
-    """What this pass wrote was sent: count where its orders have spent their time."""
+    """What this pass wrote was sent: count where its orders have spent their time.
+
+    That of a client which does not read, or is at the end of its share, may leave later: that wait
+    is the client's doing, and not counted.
+    """
     if pump.words[ANSWERED] != 0:
         _count(pump)
 

@@ -25,6 +25,7 @@ from gateways.ouch.follow import keep_books
 from gateways.ouch.intake import take_input
 from gateways.ouch.latency import count_answers, note_answer
 from gateways.ouch.order_times import tell_times
+from gateways.ouch.shares import answers_wait
 from gateways.ouch.state import (
     BELL,
     CLIENTS,
@@ -190,8 +191,8 @@ def _follow(pump, now_ns):
 
 
 @kernel
-def _send_output(pump, now_ns):
-    """Send what is waiting; the list keeps those whose sockets are full."""
+def send_output(pump, now_ns):
+    """Send what is waiting; the list keeps those whose sockets are full, or whose answers wait."""
     dirty = pump.connections.dirty
     last = len(pump.connections.rows)
     kept = 0
@@ -199,7 +200,9 @@ def _send_output(pump, now_ns):
         number = np.int64(dirty[at(place)])
         row = pump.connections.rows[at(number)]
         done = 1
-        if row["fd"] >= 0:
+        if row["fd"] >= 0 and answers_wait(pump, number, now_ns):
+            done = 0
+        elif row["fd"] >= 0:
             done = c.flush(pump.connections, number, now_ns)
             if done < 0:
                 close_client(pump, number, c.CLOSE_PEER, now_ns)
@@ -251,7 +254,7 @@ def keep_alive(pump):
     now_ns = clock_ns(pump.clock)
     for number in range(pump.words[ROWS_USED]):
         pump.connections.rows[at(number)]["received_ns"] = now_ns  # it is not heard, not silent
-    _send_output(pump, now_ns)
+    send_output(pump, now_ns)
     if now_ns >= pump.words[NEXT_TIMER_NS]:
         _tick(pump, now_ns)
 
@@ -278,7 +281,7 @@ def step(pump, timeout_ms):
     if pump.words[UNSETTLED]:
         _settle(pump, now_ns)
     publish_commands(pump)
-    _send_output(pump, now_ns)
+    send_output(pump, now_ns)
     count_answers(pump)
     if pump.words[TIMED_COUNT] != 0:
         tell_times(pump)
@@ -292,7 +295,6 @@ def step(pump, timeout_ms):
 @cold_kernel
 def _close_all(pump):
     now_ns = clock_ns(pump.clock)
-    _send_output(pump, now_ns)
     for number in range(pump.words[ROWS_USED]):
         close_client(pump, number, c.CLOSE_DRAIN, now_ns)
     publish_commands(pump)

@@ -4,7 +4,9 @@ A client that floods takes time from everybody: the gateway's and the matcher's,
 few cores that of every process which follows the events. So each connection has a share, commands
 a second (`fair_share_per_second`). While another connection trades that is modest, one that had
 more than its share is held: what it sends waits in its socket, and the kernel stops it when that is
-full. Nothing is refused. A client alone, and clients that all send more, are not held.
+full. Nothing is refused. A client alone, and clients that all send more, are not held. Answers to
+one that is may wait a moment for more of them: each `send` wakes whoever reads, and its process
+takes a core from somebody.
 
 What a connection had is one word, `share_ns`: when all of it would have been done at the rate of a
 share (the generic cell rate algorithm of ITU-T I.371, with SHARE_BURST as its tolerance). Modest is
@@ -16,6 +18,7 @@ import numpy as np
 
 from gateways import connection as c
 from gateways.ouch.state import (
+    ANSWERS_WAIT_NS,
     HELD,
     HOLDS,
     MODEST,
@@ -47,6 +50,11 @@ def _ahead_ns(pump, number, now_ns):
 
 
 @kernel
+def _burst_ns(pump):
+    return SHARE_BURST * pump.settings[SETTING_INTERVAL_NS]
+
+
+@kernel
 def _somebody_is_modest(pump, now_ns):
     return 1 if pump.words[MODEST] != 0 and now_ns < pump.words[MODEST_NS] else 0
 
@@ -60,10 +68,9 @@ def use_share(pump, number, commands, now_ns):
     """
     words = pump.words
     row = pump.connections.rows[at(number)]
-    interval_ns = pump.settings[SETTING_INTERVAL_NS]
-    burst_ns = SHARE_BURST * interval_ns
+    burst_ns = _burst_ns(pump)
     ahead_ns = min(max(_ahead_ns(pump, number, now_ns), 0), burst_ns)
-    ahead_ns += max(1, commands) * interval_ns
+    ahead_ns += max(1, commands) * pump.settings[SETTING_INTERVAL_NS]
     row["share_ns"] = now_ns + ahead_ns
     is_remembered = words[MODEST] == number + 1
     if is_remembered and ahead_ns > burst_ns:
@@ -80,8 +87,25 @@ def is_to_be_held(pump, number, now_ns):
     """1 when a connection had more than its share, and another one that is modest trades."""
     if not _somebody_is_modest(pump, now_ns):
         return 0
-    interval_ns = pump.settings[SETTING_INTERVAL_NS]
-    return 1 if _ahead_ns(pump, number, now_ns) > SHARE_BURST * interval_ns else 0
+    return 1 if _ahead_ns(pump, number, now_ns) > _burst_ns(pump) else 0
+
+
+@kernel
+def answers_wait(pump, number, now_ns):
+    """1 when what is to be sent to a connection may wait for more: it is at the end of its share.
+
+    For ANSWERS_WAIT_NS after the last that was sent, but for no more than half of the tolerance, so
+    that whoever waits for answers still has its share; nor once an eighth of the buffer is full.
+    """
+    if not _somebody_is_modest(pump, now_ns):
+        return 0
+    row = pump.connections.rows[at(number)]
+    burst_ns = _burst_ns(pump)
+    is_at_end = 8 * _ahead_ns(pump, number, now_ns) > 7 * burst_ns
+    is_soon = now_ns - np.int64(row["sent_ns"]) < min(ANSWERS_WAIT_NS, burst_ns // 2)
+    waiting = np.int64(row["out_end"]) - np.int64(row["out_start"])
+    has_room = 8 * waiting < c.outbound_size(pump.connections)
+    return 1 if is_at_end and is_soon and has_room else 0
 
 
 @cold_kernel

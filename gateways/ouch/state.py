@@ -63,6 +63,7 @@ COMMANDS_UNDER_WAY = 128  # with more, no input is read: what waits in the ring 
 COMMANDS_CONTENDED = 24  # the same while connections compete: each waits for what is under way
 SHARE_BURST = 1024  # commands that a connection may be ahead of its share
 SHARE_PORTION = 16  # commands that it must have got back before it goes on
+ANSWERS_WAIT_NS = 5_000_000  # how long answers at the end of a share wait for more
 MODEST_FOR_NS = 1_000_000_000  # how long a connection is taken to trade after a request
 READY_PER_PASS = 64  # sockets that one pass serves
 PASSES_PER_POLL = 8  # how often epoll is asked while the client served last goes on sending

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import os
 import socket
+from array import array
 from collections.abc import Iterator
+from fcntl import ioctl
 from pathlib import Path
+from termios import FIONREAD
 
 import numpy as np
 import pytest
 
 from gateways import connection as c
+from gateways.control import listen
 from gateways.ouch import state
+from gateways.ouch.clients import close_client
 from gateways.ouch.intake import take_input
 from gateways.ouch.messages import ENTER_ORDER
-from gateways.ouch.pump import step
+from gateways.ouch.pump import send_output, step
 from gateways.ouch.shares import is_to_be_held, use_share
 from gateways.packets import HEADER_SIZE, LENGTH_SIZE, UNSEQUENCED_TYPE
 from tests.gateways.one_pump import PROCESS, Pump, one_pump
@@ -239,6 +244,78 @@ def test_a_flood_of_what_is_no_request_is_held_too(pump: Pump) -> None:
     assert pump.pump.words[state.HELD] == 1 and pump.commands == 1
 
 
+def at_end_of_share(pump: Pump, now_ns: int) -> int:
+    """That client 0 goes on flooding; the time."""
+    pump.pump.connections.rows["share_ns"][0] = now_ns + state.SHARE_BURST * INTERVAL_NS
+    return now_ns
+
+
+def answer(pump: Pump, number: int, size: int = 64) -> None:
+    """Something to send to a client."""
+    assert c.reserve_output(pump.pump.connections, number, size) >= 0
+    c.commit_output(pump.pump.connections, number, size)
+
+
+def received(client: socket.socket) -> int:
+    """Bytes that a client has."""
+    try:
+        return len(client.recv(1 << 20))
+    except BlockingIOError:
+        return 0
+
+
+@pytest.fixture
+def beside_a_flood(pump: Pump) -> tuple[Pump, socket.socket, socket.socket, int]:
+    """A flood that is held, a client that quotes, and when that is."""
+    flooding, quoting = pump.connect(START_NS), pump.connect(START_NS)
+    send(quoting, orders(1, 1))
+    now_ns = flood(pump, flooding, orders(1, 10_000), START_NS, START_NS + state.ANSWERS_WAIT_NS)
+    assert pump.pump.words[state.HELD] == 1
+    return pump, flooding, quoting, now_ns
+
+
+def test_answers_to_a_flood_wait_for_more(
+    beside_a_flood: tuple[Pump, socket.socket, socket.socket, int],
+) -> None:
+    """Not those to whoever trades beside it; and none for longer than was said."""
+    pump, flooding, quoting, now_ns = beside_a_flood
+    answer(pump, 0)
+    send_output(pump.pump, now_ns)
+    assert received(flooding) == 64, "nothing was sent for a while: there is no reason to wait"
+    last_ns = at_end_of_share(pump, now_ns + state.ANSWERS_WAIT_NS - 1)
+    for _ in range(10):
+        answer(pump, 0)
+        answer(pump, 1)
+        send_output(pump.pump, last_ns)
+        assert received(flooding) == 0 and received(quoting) == 64
+    send_output(pump.pump, at_end_of_share(pump, last_ns + 1))
+    assert received(flooding) == 640
+    answer(pump, 0, c.outbound_size(pump.pump.connections) // 8)
+    send_output(pump.pump, last_ns + 1)
+    assert received(flooding) > 0, "as many do not wait"
+
+
+@pytest.mark.parametrize("ends", ["the connection", "flooding", "trading"])
+def test_answers_that_wait_are_not_lost(
+    beside_a_flood: tuple[Pump, socket.socket, socket.socket, int], ends: str
+) -> None:
+    pump, flooding, _, now_ns = beside_a_flood
+    at_end_of_share(pump, now_ns)
+    answer(pump, 0)
+    send_output(pump.pump, now_ns)
+    answer(pump, 0)
+    send_output(pump.pump, now_ns)
+    assert received(flooding) == 64
+    if ends == "the connection":
+        close_client(pump.pump, 0, c.CLOSE_DRAIN, now_ns)
+    elif ends == "trading":
+        pump.pump.words[state.MODEST_NS] = now_ns
+    else:
+        now_ns += state.SHARE_BURST * INTERVAL_NS // 8
+    send_output(pump.pump, now_ns)
+    assert received(flooding) == 64
+
+
 @pytest.mark.parametrize("held", [False, True])
 def test_a_connection_that_has_ended(pump: Pump, *, held: bool) -> None:
     """At once when it is held: its session may have orders that go with it."""
@@ -280,3 +357,23 @@ def test_who_waits_for_the_matcher_sleeps_until_it_rings(pump: Pump) -> None:
     step(pump.pump, 1)
     with pytest.raises(BlockingIOError):  # it was slept on, and heard
         os.eventfd_read(bell)
+
+
+def test_what_nobody_reads_is_bounded_by_its_socket() -> None:
+    """A receive buffer that the kernel may enlarge takes tens of megabytes of a flood at once."""
+    data = bytes(1 << 22)
+    with listen("127.0.0.1", 0) as listener:
+        listener.settimeout(10)
+        with socket.create_connection(listener.getsockname()) as client:
+            client.setblocking(False)
+            accepted, _ = listener.accept()
+            with accepted:
+                for _ in range(20):  # all is read that is sent: that makes buffers grow
+                    left = len(data) - len(send(client, data))
+                    while left:
+                        left -= len(accepted.recv(left))
+                while len(send(client, data)) < len(data):
+                    pass
+                waiting = array("i", [0])
+                ioctl(accepted, FIONREAD, waiting)
+                assert 0 < waiting[0] <= 1 << 18
