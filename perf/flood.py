@@ -1,11 +1,12 @@
 """Shell: a client that floods: orders and their cancels, as fast as its socket takes them.
 
-Open loop: it waits for no answer, but reads all of them. `python -m perf.flood HOST:PORT USER
-[CORE]`; each byte on its input says what it does from then on: `f` floods, `c` is the control, `-`
-is nothing. It is answered by a line of what was since the byte before: messages answered until this
-byte, messages sent and answered in all (what was on its way is waited for), the share of a core
-that this process took, and the fewest messages without an answer at any look before more were sent:
-above 0, the gateway always had input of it.
+Open loop: it waits for no answer, but reads all of them. `python -m perf.flood HOST:PORT USER PAUSE
+[CORE]`: it looks at its socket every PAUSE seconds, or with 0 whenever an answer wakes it. Each
+byte on its input says what it does from then on: `f` floods, `c` is the control, `-` is nothing. It
+is answered by a line of what was since the byte before: messages answered until this byte, messages
+sent and answered in all (what was on its way is waited for), the share of a core that this process
+took, and the fewest messages without an answer at any look before more were sent: above 0, the
+gateway always had input of it.
 
 The control is the same loop with the same bytes, but its connection leads back into this process,
 which echoes what comes. It takes as much of the core as the last flood did, and no gateway hears
@@ -33,7 +34,7 @@ from ringbuf.syscalls import EAGAIN, MSG_DONTWAIT, last_error, recv
 
 PAIRS = 512  # orders with their cancels in the buffer that is sent again and again
 ROUNDS = 64  # of sending and reading, before input is looked at again
-PAUSE_SECONDS = 0.02  # between two looks at the socket: what its buffers hold lasts longer
+PAUSE_SECONDS = 0.02  # between two looks of whoever only waits for something
 PATIENCE_SECONDS = 30.0  # for the answers that are still on their way when a flood ends
 INBOX_SIZE = 1 << 20
 SENT, NUMBER, END = 0, 1, 2  # bytes of the buffer sent, next UserRefNum, end of the inbox
@@ -55,7 +56,6 @@ def _renumber(packets, size, order_size, number):
     for index in range(len(packets) // size):
         number_order(packets, index * size, number + index)
         store_big_4(packets, index * size + order_size + USER_REF, number + index)
-    return number + len(packets) // size
 
 
 @cold_kernel
@@ -64,10 +64,12 @@ def flood(fd, rounds, packets, size, order_size, state, inbox, counts):
     moved = 0
     for _ in range(rounds):
         if state[SENT] == 0:
-            state[NUMBER] = _renumber(packets, size, order_size, state[NUMBER])
+            _renumber(packets, size, order_size, state[NUMBER])
         moved = send_some(fd, packets, state[SENT], len(packets))
         if moved < 0:
             return GONE
+        if state[SENT] == 0 and moved > 0:
+            state[NUMBER] += len(packets) // size
         state[SENT] = (state[SENT] + moved) % len(packets)
         heard = drain(fd, state, inbox, counts)
         if heard < 0:
@@ -198,8 +200,9 @@ def _phase(poll: select.poll, work: Callable[[float], None]) -> float:
 def main() -> None:
     """Until the input ends."""
     host, _, port = sys.argv[1].rpartition(":")
-    if len(sys.argv) > 3:
-        os.sched_setaffinity(0, {int(sys.argv[3])})
+    pause_seconds = float(sys.argv[3])
+    if len(sys.argv) > 4:
+        os.sched_setaffinity(0, {int(sys.argv[4])})
     control = Control()
     allowed = 0.0
     with log_in((host, int(port)), sys.argv[2]) as connection:
@@ -217,7 +220,8 @@ def main() -> None:
             unanswered.append(line.unanswered)
             line.flood(ROUNDS)
             poll.poll(500)
-            time.sleep(PAUSE_SECONDS)
+            if pause_seconds:
+                time.sleep(pause_seconds)
 
         def pretend(taken: float) -> None:
             if taken < allowed:

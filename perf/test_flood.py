@@ -8,9 +8,11 @@ taking the same share of the same core with the same calls, but for no gateway. 
 over that of the control is what the exchange does (queueing in the gateway, the matcher's work),
 and the control's over that without a flood is what the process takes from its core. The median of
 the rounds' 99th percentiles counts; the best round of each kind and all of them stand beside it.
-Two exchanges: `placed`, where the gateway has a core of its own, and matcher, flood and the quoting
-client share the other; and `shipped`, as the built-in configuration is: recorder, standby and a
-market-data gateway beside them, all of them wherever the kernel lets them run. Included: both
+Three cases: `placed`, where the gateway has a core of its own, and matcher, flood and the quoting
+client share the other; `shipped`, where all is as the built-in configuration is: recorder, standby
+and a market-data gateway beside them, wherever the kernel lets them run; in both the flood looks at
+its socket 50 times a second; and `woken`, the same as `shipped` with a flood that sleeps until
+there is an answer or room, so that its own process is one more that wants a core. Included: both
 clients, loopback TCP, gateway, rings and matcher. Not included: a network, a core for each process,
 several clients that flood. The quoting client is a closed loop, in HDR histograms.
 """
@@ -35,14 +37,16 @@ from perf.tcp_client import round_trips
 from ringbuf.waiting import PARK
 
 TAIL_BUDGET = 1.5  # times the 99th percentile without a flood
-ROUNDS = 8
+ROUNDS = 12
 TRIPS = 20_000
 WARM_UP = 200  # trips before each round: who is to be heard beside a flood trades before it begins
 GATEWAY_CORE, OTHER_CORE = 0, 1
 ALONE, FLOODED, CONTROL = 0, 1, 2  # kinds of rounds
-PLACEMENTS = {
-    "placed": Placement("yield", OTHER_CORE, GATEWAY_CORE),
-    "shipped": Placement("auto", None, None, standbys=1, recorder=True, market_data=True),
+SHIPPED = Placement("auto", None, None, standbys=1, recorder=True, market_data=True)
+CASES = {  # and how many seconds the flood lets pass between two looks at its socket
+    "placed": (Placement("yield", OTHER_CORE, GATEWAY_CORE), 0.02),
+    "shipped": (SHIPPED, 0.02),
+    "woken": (SHIPPED, 0.0),
 }
 NAMES = {ALONE: "alone", FLOODED: "flooded", CONTROL: "control"}
 ORDERS_TO_FLOOD = "-fc"  # by kind
@@ -74,10 +78,10 @@ class Flood:
 
 
 @contextmanager
-def flooding(exchange: Exchange, core: int | None) -> Iterator[Flood]:
-    """A flood that is off. core: where it runs; None: anywhere."""
+def flooding(exchange: Exchange, pause: float, core: int | None) -> Iterator[Flood]:
+    """A flood that is off. pause: seconds between its looks; core: its own, None: anywhere."""
     address = f"{exchange.address[0]}:{exchange.address[1]}"
-    command = [sys.executable, "-m", "perf.flood", address, "T02"]
+    command = [sys.executable, "-m", "perf.flood", address, "T02", str(pause)]
     command += [] if core is None else [str(core)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT) as process:
@@ -98,9 +102,9 @@ class Rounds:
         self.unanswered = 1 << 62
         self._number = 1
 
-    def run(self, exchange: Exchange, core: int | None) -> None:
-        """Measure all of them. core: of the flood."""
-        with flooding(exchange, core) as flood, log_in(exchange.address, "T01") as client:
+    def run(self, exchange: Exchange, pause: float, core: int | None) -> None:
+        """Measure all of them. pause, core: of the flood."""
+        with flooding(exchange, pause, core) as flood, log_in(exchange.address, "T01") as client:
             for each in range(ROUNDS):
                 for kind in (ALONE, FLOODED, CONTROL):
                     self._quote(client.fileno(), np.zeros(WARM_UP, np.int64))
@@ -131,16 +135,17 @@ def _ratios(by_kind: np.ndarray) -> dict[str, float]:
     }
 
 
-@pytest.mark.parametrize("name", PLACEMENTS)
+@pytest.mark.parametrize("name", CASES)
 def test_a_flood_beside_a_quoting_client(benchmark: Any, tmp_path: Path, name: str) -> None:
     """How much longer the quoting client waits, and how much of that is the exchange's doing."""
     cores = os.sched_getaffinity(0)
     taken = Rounds()
-    core = PLACEMENTS[name].matcher_core
-    with running(tmp_path, PLACEMENTS[name]) as exchange:
+    placement, pause = CASES[name]
+    core = placement.matcher_core
+    with running(tmp_path, placement) as exchange:
         os.sched_setaffinity(0, cores if core is None else {core})
         try:
-            benchmark.pedantic(taken.run, args=(exchange, core), rounds=1)
+            benchmark.pedantic(taken.run, args=(exchange, pause, core), rounds=1)
         finally:
             os.sched_setaffinity(0, cores)
     tails = np.percentile(taken.samples, 99, axis=2)
