@@ -1,12 +1,12 @@
 """Shell: a client that floods: orders and their cancels, as fast as its socket takes them.
 
 Open loop: it waits for no answer, but reads all of them. `python -m perf.flood HOST:PORT USER PAUSE
-[CORE]`: it looks at its socket every PAUSE seconds, or with 0 whenever an answer wakes it. Each
-byte on its input says what it does from then on: `f` floods, `c` is the control, `-` is nothing. It
-is answered by a line of what was since the byte before: messages answered until this byte, messages
-sent and answered in all (what was on its way is waited for), the share of a core that this process
-took, and the fewest messages without an answer at any look before more were sent: above 0, the
-gateway always had input of it.
+[CORE]`: it looks at its socket every PAUSE seconds, or with 0 whenever an answer or room wakes it.
+Each byte on its input says what it does from then on: `f` floods, `c` is the control, `-` is
+nothing. It is answered by a line of what was since the byte before: messages answered until this
+byte, messages sent and answered in all (what was on its way is waited for), the share of a core
+that this process took, and the fewest messages without an answer at any look before more were sent:
+above 0, the gateway always had input of it.
 
 The control is the same loop with the same bytes, but its connection leads back into this process,
 which echoes what comes. It takes as much of the core as the last flood did, and no gateway hears
@@ -25,6 +25,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gateways.ouch.messages import CANCEL_REQUEST
+from gateways.ouch.state import ANSWERS_WAIT_NS
 from gateways.packets import HEADER_SIZE, LENGTH_SIZE, UNSEQUENCED_TYPE
 from perf.exchange import connect, log_in, orders
 from perf.tcp_client import GONE, USER_REF, count_packets, number_order, send_some
@@ -227,7 +228,7 @@ def main() -> None:
             if taken < allowed:
                 control.burn()
             else:
-                time.sleep(PAUSE_SECONDS)
+                time.sleep(pause_seconds or ANSWERS_WAIT_NS / 1e9)
 
         def rest(_: float) -> None:
             poll.poll(500)

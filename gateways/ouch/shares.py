@@ -5,8 +5,8 @@ few cores that of every process which follows the events. So each connection has
 a second (`fair_share_per_second`). While another connection trades that is modest, one that had
 more than its share is held: what it sends waits in its socket, and the kernel stops it when that is
 full. Nothing is refused. A client alone, and clients that all send more, are not held. Answers to
-one that is may wait a moment for more of them: each `send` wakes whoever reads, and its process
-takes a core from somebody.
+one that is about to be may wait a moment for more of them: each `send` wakes whoever reads, and
+its process takes a core from somebody.
 
 What a connection had is one word, `share_ns`: when all of it would have been done at the rate of a
 share (the generic cell rate algorithm of ITU-T I.371, with SHARE_BURST as its tolerance). Modest is
@@ -33,6 +33,8 @@ from gateways.ouch.state import (
     SHARE_PORTION,
     SHARES_INTERVAL_NS,
     SHARES_NS,
+    TIMED_COUNT,
+    TIMED_LIMIT,
 )
 from ringbuf.bits import at
 from ringbuf.jit import cold_kernel, kernel
@@ -94,17 +96,20 @@ def is_to_be_held(pump, number, now_ns):
 def answers_wait(pump, number, now_ns):
     """1 when what is to be sent to a connection may wait for more: it is at the end of its share.
 
-    For ANSWERS_WAIT_NS after the last that was sent, but for no more than half of the tolerance, so
-    that whoever waits for answers still has its share; nor once an eighth of the buffer is full.
+    And another one is modest and trades. For ANSWERS_WAIT_NS after the last that was sent, but for
+    no more than half of the tolerance, so that whoever waits for answers still has its share; nor
+    once an eighth of the buffer is full, or half of the places for times that are to be told.
     """
-    if not _somebody_is_modest(pump, now_ns):
+    if pump.words[MODEST] == number + 1 or not _somebody_is_modest(pump, now_ns):
         return 0
     row = pump.connections.rows[at(number)]
     burst_ns = _burst_ns(pump)
-    is_at_end = 8 * _ahead_ns(pump, number, now_ns) > 7 * burst_ns
-    is_soon = now_ns - np.int64(row["sent_ns"]) < min(ANSWERS_WAIT_NS, burst_ns // 2)
+    is_at_end = _ahead_ns(pump, number, now_ns) > burst_ns - burst_ns // 8
+    since_ns = now_ns - np.int64(row["sent_ns"])  # below 0: the clock was set back
+    is_soon = since_ns >= 0 and since_ns < min(ANSWERS_WAIT_NS, burst_ns // 2)
     waiting = np.int64(row["out_end"]) - np.int64(row["out_start"])
     has_room = 8 * waiting < c.outbound_size(pump.connections)
+    has_room = has_room and 2 * pump.words[TIMED_COUNT] < TIMED_LIMIT
     return 1 if is_at_end and is_soon and has_room else 0
 
 

@@ -30,7 +30,7 @@ from tests.gateways.one_pump import PROCESS, Pump, one_pump
 
 SHARE = 100_000  # commands a second, the default
 INTERVAL_NS = 1_000_000_000 // SHARE
-START_NS = 10**18
+START_NS = 18 * 10**17  # of this century: eight times as much is more than 63 bits
 PASS_NS = 1_000
 PASSES_MAX = 100_000
 HEARTBEAT = b"\0\1R"
@@ -295,7 +295,39 @@ def test_answers_to_a_flood_wait_for_more(
     assert received(flooding) > 0, "as many do not wait"
 
 
-@pytest.mark.parametrize("ends", ["the connection", "flooding", "trading"])
+def test_answers_do_not_wait_without_a_flood(pump: Pump) -> None:
+    """Nor to who is silent, whatever others do; nor to one that is alone, whatever it does."""
+    alone, silent = pump.connect(START_NS), pump.connect(START_NS)
+    send(alone, orders(1, 1))
+    now_ns = run(pump, START_NS, START_NS + PASS_NS)
+    answer(pump, 1)
+    send_output(pump.pump, now_ns)
+    assert received(silent) == 64
+    for _ in range(960):  # all of a tolerance but the last
+        use_share(pump.pump, 0, 1, now_ns)
+        answer(pump, 0)
+        send_output(pump.pump, now_ns)
+        assert received(alone) == 64
+    assert pump.pump.words[state.MODEST] == 1
+
+
+def test_answers_with_times_do_not_take_the_places_of_others(
+    beside_a_flood: tuple[Pump, socket.socket, socket.socket, int],
+) -> None:
+    """Each place is an acknowledgement whose times wait to be told (tag 143)."""
+    pump, flooding, _, now_ns = beside_a_flood
+    at_end_of_share(pump, now_ns)
+    answer(pump, 0)
+    send_output(pump.pump, now_ns)
+    answer(pump, 0)
+    send_output(pump.pump, now_ns)
+    assert received(flooding) == 64
+    pump.pump.words[state.TIMED_COUNT] = state.TIMED_LIMIT // 2
+    send_output(pump.pump, now_ns)
+    assert received(flooding) == 64
+
+
+@pytest.mark.parametrize("ends", ["the connection", "flooding", "trading", "the time"])
 def test_answers_that_wait_are_not_lost(
     beside_a_flood: tuple[Pump, socket.socket, socket.socket, int], ends: str
 ) -> None:
@@ -310,6 +342,8 @@ def test_answers_that_wait_are_not_lost(
         close_client(pump.pump, 0, c.CLOSE_DRAIN, now_ns)
     elif ends == "trading":
         pump.pump.words[state.MODEST_NS] = now_ns
+    elif ends == "the time":
+        now_ns -= 1
     else:
         now_ns += state.SHARE_BURST * INTERVAL_NS // 8
     send_output(pump.pump, now_ns)
