@@ -11,11 +11,13 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import pytest
 from argon2 import PasswordHasher
 
+from gateways.ouch.state import SHARE_BURST
 from shm_exchange import handover
 from shm_exchange.admin import ask
 from tests.gateways.ouch_cases import cancel, enter, replace
@@ -328,19 +330,34 @@ def test_a_flood_is_held_while_another_client_trades_and_loses_nothing(market: E
     pairs = range(1, 5_001)
     flood = b"".join(packet(b"U", order(n, "A08")) + packet(b"U", cancel(n)) for n in pairs)
     before = held(market)
-    with RawClient(ports(market)[0]) as flooding, RawClient(ports(market)[0]) as quoting:
+    trades, ends = threading.Event(), threading.Event()
+
+    def quote(client: RawClient) -> None:
+        for number in count(1):
+            client.say(order(number, "A09"))
+            assert [each[:1] for each in client.messages(1)] == [b"A"]
+            trades.set()
+            if ends.wait(0.005):
+                return
+
+    with (
+        RawClient(ports(market)[0]) as flooding,
+        RawClient(ports(market)[0]) as quoting,
+        ThreadPoolExecutor() as threads,
+    ):
         flooding.log_in("S11", sequence=0)
         quoting.log_in("S12", sequence=0)
-        numbers = count(1)
-        sender = threading.Thread(target=flooding.send, args=(flood,))
-        sender.start()
-        while held(market) < before + 5:
-            for _ in range(10):
-                quoting.say(order(next(numbers), "A09"))
-                assert [each[:1] for each in quoting.messages(1)] == [b"A"]
-            time.sleep(0.05)
-        told = flooding.messages(2 * len(pairs))
-        sender.join()
+        quotes = threads.submit(quote, quoting)
+        try:
+            assert trades.wait(60), "the flood is to begin while another client trades"
+            sends = threads.submit(flooding.send, flood)
+            told = flooding.messages(SHARE_BURST + 200)
+        finally:
+            ends.set()
+        told += flooding.messages(2 * len(pairs) - len(told))
+        sends.result()
+        quotes.result()
+    assert held(market) > before
     assert [each[:1] for each in told] == [b"A", b"C"] * len(pairs)
     of_orders = [struct.unpack_from(">I", each, 9)[0] for each in told]
     assert of_orders == [number for number in pairs for _ in range(2)]
