@@ -112,14 +112,21 @@ class ReplayService:
         begin = self._history.begin()  # what was removed there is no part of a stream that lives
         while end > begin:
             first = max(begin, end - EVENTS_PER_READ)
-            events = self._history.read(first, end - first)
-            while first + len(events) < end:  # the journal and the ring each had a part
-                start = first + len(events)
-                events = joined(events, self._history.read(start, end - start))
+            events = self._between(first, end)
             here = int(count_in(self._sessions, events, len(events), session))
             if here >= needed:
                 index, skip = skip_messages(self._sessions, events, session, here - needed)
                 return first + int(index), int(skip)
             needed -= here
             end = first
-        return 0, 0
+        raise ExchangeError(f"{needed} messages of it come before position {begin}")
+
+    def _between(self, first: int, end: int) -> np.ndarray:
+        """The events [first, end), both of which may lie within a group."""
+        events = self._history.read(first, EVENTS_PER_READ)
+        while first + len(events) < end:  # the journal and the ring each had a part
+            more = self._history.read(first + len(events), EVENTS_PER_READ)
+            if len(more) == 0:
+                raise ExchangeError(f"there is nothing at position {first + len(events)} yet")
+            events = joined(events, more)
+        return events[: end - first]

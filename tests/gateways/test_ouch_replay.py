@@ -15,6 +15,8 @@ import pytest
 from gateways.ouch import replay, state
 from gateways.ouch.replay import ReplayService
 from ringbuf.jit import COMPILED, signatures
+from shm_exchange.groups import CONTINUATION, whole_groups
+from shm_exchange.messages import EVENT_DTYPE
 from shm_exchange.streams import count_in
 
 sys.path.append(str(Path(__file__).parents[1] / "shm_exchange"))
@@ -24,9 +26,10 @@ SESSION = 0
 
 
 class Pieces:
-    """The flow's events, at most so many at a time, as behind the end of a journal."""
+    """Events, at most so many at a time, as behind the end of a journal; whole groups of them."""
 
-    def __init__(self, size: int, begin: int = 0) -> None:
+    def __init__(self, events: np.ndarray, size: int, begin: int = 0) -> None:
+        self._events = events
         self._size = size
         self._begin = begin
 
@@ -37,12 +40,28 @@ class Pieces:
     def read(self, position: int, limit: int) -> np.ndarray:
         """Events from `position` on."""
         assert position >= self._begin, "no longer kept"
-        return events()[position : position + min(limit, self._size)].copy()
+        found = self._events[position : position + min(limit, self._size)].copy()
+        return found[: whole_groups(found, len(found))]
 
 
+def in_groups(flow: np.ndarray, length: int) -> np.ndarray:
+    """The flow, each event with so many continuations, which are nobody's messages."""
+    found = np.repeat(flow.view(np.uint8).reshape(len(flow), -1), length + 1, axis=0)
+    found = np.ascontiguousarray(found).reshape(-1).view(EVENT_DTYPE)
+    for each in range(1, length + 1):
+        found["kind"][each :: length + 1] = CONTINUATION
+    found["continuations"][:: length + 1] = length
+    return found
+
+
+@pytest.mark.parametrize("length", [0, 16])
 @pytest.mark.parametrize("size", [37, 1000, 100_000])
-def test_pieces_are_put_together(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same place for any size; and the kernels are given no other kind of record."""
+def test_pieces_are_put_together(size: int, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same place for any size; and the kernels are given no other kind of record.
+
+    The search goes back by so many events: it begins and ends within groups, too.
+    """
+    flow = in_groups(events()[:2000], length)
     monkeypatch.setattr(replay, "EVENTS_PER_READ", 500)
     sessions = fresh_market().sessions
     pump = SimpleNamespace(
@@ -52,14 +71,14 @@ def test_pieces_are_put_together(size: int, monkeypatch: pytest.MonkeyPatch) -> 
         names=None,
         settings=np.zeros(state.SETTING_COUNT, np.int64),
     )
-    end = 2000
-    counts = [int(count_in(sessions, events()[each:], 1, SESSION)) for each in range(end)]
+    end = len(flow)
+    counts = [int(count_in(sessions, flow[each:], 1, SESSION)) for each in range(end)]
     behind = np.cumsum(counts[::-1])[::-1]
     for needed in (1, 7, int(behind[0]) - 3):
         place = int(np.flatnonzero(behind >= needed)[-1])
         # Also where the journal begins there, as what was before that is removed.
         for begin in (0, place):
-            service = ReplayService(pump, Pieces(size, begin))  # type: ignore[arg-type]
+            service = ReplayService(pump, Pieces(flow, size, begin))  # type: ignore[arg-type]
             found = service._locate(SESSION, needed, end)
             assert found == (place, int(behind[place]) - needed)
     assert len(signatures(count_in)) == int(COMPILED)

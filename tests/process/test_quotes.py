@@ -26,6 +26,7 @@ from tests.process.trading import (
     running,
     said,
     settle,
+    take,
 )
 
 OWN = {cls: letter for letter, cls in MESSAGES.items()}
@@ -139,3 +140,27 @@ def test_all_or_nothing(market: Exchange) -> None:
         assert [each[:1] for each in barrier(client)] == [b"q"] + 32 * [b"A"]
         client.say(mass_quote(2_000, *sixteen) + b"x")
         client.wait_closed()
+
+
+def test_a_stream_of_long_groups_is_replayed(market: Exchange) -> None:
+    """Its end is found from behind, in steps that begin and end within the events of a quote.
+
+    More of them than a gateway looks through at once; both gateways give all, and go on serving.
+    """
+    quotes, rounds = 16, 700
+
+    async def scenario() -> None:
+        here, there = ports(market)
+        async with await order_client(here, "S05", sequence=0) as maker:
+            for size in range(1, rounds + 1):
+                await maker.mass_quote(
+                    [two_sided(each, "50.00", "150.00", size) for each in range(1, quotes + 1)]
+                )
+            live = await settle(maker)
+        for port in (there, here):
+            async with await order_client(port, "S05", sequence=1) as again:
+                assert (await take(again, len(live) + 1))[1:] == live  # the first is `S`
+            async with await order_client(port, "S06", sequence=0) as other:
+                assert await settle(other) == []
+
+    play(scenario())
