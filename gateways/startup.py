@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import socket
 import threading
@@ -28,6 +29,8 @@ from shm_exchange.wiring import COUNTER_PORT, COUNTER_STREAM, PROCESS_MATCHER
 
 POLL_SECONDS = 0.001
 KEEP_ALIVE_SECONDS = 0.02
+LOOP_LIMIT_SECONDS = 60.0  # a host that starves us is nobody's fault
+_LOOP_LOOK_SECONDS = 1.0
 _JOIN_SECONDS = 5.0
 _OUTCOMES = {LOG_FULL: "the feed's log is full; roll the day"}
 
@@ -125,6 +128,20 @@ def _report(task: asyncio.Task[None]) -> None:
         log(f"{task.get_name()}: ended by {task.exception()!r}")
 
 
+async def end_when_loop_hangs() -> None:
+    """End the process when this loop does not come round any more, and say on stderr where it was.
+
+    The pump says that it is well, and nobody would log in there again: another process will do
+    better. Nothing of Python is needed for it, so that it helps whatever the loop hangs in.
+    """
+    try:
+        while True:
+            faulthandler.dump_traceback_later(LOOP_LIMIT_SECONDS, exit=True)
+            await asyncio.sleep(_LOOP_LOOK_SECONDS)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
 async def _serve(
     control: Control,
     listener: socket.socket,
@@ -177,7 +194,7 @@ def serve_pumps(
 
     news = News(contexts, doors, credentials, follow)
     control = Control(credentials, doors, lambda: is_open(contexts))
-    desks = (news.run, *beside)
+    desks = (news.run, end_when_loop_hangs, *beside)
     asyncio.run(_serve(control, listener, lambda: any(thread.ended for thread in threads), desks))
     for thread in threads:
         thread.join(_JOIN_SECONDS)

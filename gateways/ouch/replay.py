@@ -2,12 +2,15 @@
 
 Every message is a function of one event, so a replay runs over events: backwards, counting, to
 find where the wanted number is, then forwards, encoding into the pump's replay buffer, one chunk
-at a time. The pump goes on by itself from where the ring has the rest.
+at a time. The pump goes on by itself from where the ring has the rest. All of that in a thread of
+its own: a long stream takes a while, and others log in meanwhile.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -44,32 +47,42 @@ class ReplayService:
         self._history = history
         self._waiting: deque[np.ndarray] = deque()
         self._busy = False
+        self._worker = ThreadPoolExecutor(max_workers=1)
         self._answer = np.zeros(1, LETTER.dtype)
         self._tags = np.zeros(1, ORDER_TAGS.dtype)
 
     def on_letter(self, letter: np.ndarray) -> None:
-        """REPLAY: a connection wants messages. TAKEN: the buffer is free again."""
+        """REPLAY: a connection wants messages. TAKEN: the buffer is free again. In a loop."""
         if letter[0]["kind"] == letters.TAKEN:
             self._busy = False
         elif letter[0]["kind"] == letters.REPLAY:
             self._waiting.append(letter.copy())
+        self._serve_next()
+
+    def _serve_next(self) -> None:
         if not self._busy and self._waiting:
-            self._serve(self._waiting.popleft()[0])
+            self._busy = True
+            asked = self._waiting.popleft()[0]
+            done = asyncio.get_running_loop().run_in_executor(self._worker, self._serve, asked)
+            done.add_done_callback(self._send)
+
+    def _send(self, done: asyncio.Future[None]) -> None:
+        """Post the answer: the loop's thread alone writes letters."""
+        self._busy = not done.cancelled() and bool(post_inward(self._mailbox, self._answer))
 
     def _serve(self, asked: np.void) -> None:
-        """Fill the buffer and send it; a stream that cannot be read ends the connection."""
+        """Fill buffer and answer; a stream that cannot be read ends the connection."""
         answer = self._answer[0]
         answer["kind"] = letters.CHUNK
         answer["connection"] = asked["connection"]
         answer["serial"] = asked["serial"]
-        answer["detail"] = 0
+        answer["detail"] = 1
         try:
             answer["count"], messages, answer["position"] = self._fill(asked)
             answer["number"] = int(asked["number"]) + messages
-        except ExchangeError as error:
+            answer["detail"] = 0
+        except (ExchangeError, OSError) as error:
             log(f"a stream cannot be replayed: {error}")
-            answer["detail"] = 1
-        self._busy = bool(post_inward(self._mailbox, self._answer))
 
     def _fill(self, asked: np.void) -> tuple[int, int, int]:
         """Bytes and messages that are in the buffer now, and the position behind them."""

@@ -5,16 +5,24 @@ Method: the replay service on a history that gives its events piece by piece.
 
 from __future__ import annotations
 
+import asyncio
+import os
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from gateways import mailbox as letters
+from gateways.mailbox import LETTER, create_mailbox, take_inward
 from gateways.ouch import replay, state
 from gateways.ouch.replay import ReplayService
+from gateways.ouch.stream import NO_POSITION
 from ringbuf.jit import COMPILED, signatures
+from shm_exchange.errors import ExchangeError
 from shm_exchange.groups import CONTINUATION, whole_groups
 from shm_exchange.messages import EVENT_DTYPE
 from shm_exchange.streams import count_in
@@ -54,6 +62,17 @@ def in_groups(flow: np.ndarray, length: int) -> np.ndarray:
     return found
 
 
+def pump_of(sessions: np.ndarray) -> Any:
+    """What the service takes of a pump."""
+    return SimpleNamespace(
+        mailbox=create_mailbox(64, os.eventfd(0)),
+        replay=np.zeros(1 << 16, np.uint8),
+        market=SimpleNamespace(instruments=fresh_market().instruments, sessions=sessions),
+        names=np.zeros(len(sessions), np.int64),
+        settings=np.zeros(state.SETTING_COUNT, np.int64),
+    )
+
+
 @pytest.mark.parametrize("length", [0, 16])
 @pytest.mark.parametrize("size", [37, 1000, 100_000])
 def test_pieces_are_put_together(size: int, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,13 +83,7 @@ def test_pieces_are_put_together(size: int, length: int, monkeypatch: pytest.Mon
     flow = in_groups(events()[:2000], length)
     monkeypatch.setattr(replay, "EVENTS_PER_READ", 500)
     sessions = fresh_market().sessions
-    pump = SimpleNamespace(
-        mailbox=None,
-        replay=None,
-        market=SimpleNamespace(instruments=None, sessions=sessions),
-        names=None,
-        settings=np.zeros(state.SETTING_COUNT, np.int64),
-    )
+    pump = pump_of(sessions)
     end = len(flow)
     counts = [int(count_in(sessions, flow[each:], 1, SESSION)) for each in range(end)]
     behind = np.cumsum(counts[::-1])[::-1]
@@ -78,7 +91,60 @@ def test_pieces_are_put_together(size: int, length: int, monkeypatch: pytest.Mon
         place = int(np.flatnonzero(behind >= needed)[-1])
         # Also where the journal begins there, as what was before that is removed.
         for begin in (0, place):
-            service = ReplayService(pump, Pieces(flow, size, begin))  # type: ignore[arg-type]
+            service = ReplayService(pump, Pieces(flow, size, begin))
             found = service._locate(SESSION, needed, end)
             assert found == (place, int(behind[place]) - needed)
     assert len(signatures(count_in)) == int(COMPILED)
+
+
+class Held(Pieces):
+    """Gives nothing before it is let go; then raises, when it is to."""
+
+    def __init__(self, error: Exception | None) -> None:
+        super().__init__(events()[:2000], 1000)
+        self.asked, self.let_go = threading.Event(), threading.Event()
+        self._error = error
+
+    def read(self, position: int, limit: int) -> np.ndarray:
+        """As ever."""
+        self.asked.set()
+        assert self.let_go.wait(60)
+        if self._error is not None:
+            raise self._error
+        return super().read(position, limit)
+
+
+@pytest.mark.parametrize(
+    "error", [None, ExchangeError("damaged"), OSError("gone"), ValueError("a fault of ours")]
+)
+def test_a_long_search_keeps_nobody_else_waiting(error: Exception | None) -> None:
+    """The loop goes on meanwhile; an error ends that connection, and the next one is served."""
+    pump, answer = pump_of(fresh_market().sessions), np.zeros(1, LETTER.dtype)
+    history = Held(error)
+    service = ReplayService(pump, history)  # type: ignore[arg-type]
+
+    async def answered() -> np.void:
+        while not take_inward(pump.mailbox, answer):
+            await asyncio.sleep(0.001)
+        return answer[0].copy()
+
+    async def scenario() -> None:
+        for connection in (1, 2):
+            asked = np.zeros(1, LETTER.dtype)
+            asked["kind"], asked["connection"], asked["position"] = letters.REPLAY, connection, 0
+            asked["session"], asked["number"] = SESSION, 1
+            asked["position"], asked["count"], asked["end_position"] = NO_POSITION, 1, 2000
+            service.on_letter(asked)
+        while not history.asked.is_set():
+            await asyncio.sleep(0.001)
+        assert not take_inward(pump.mailbox, answer)  # and yet we are here
+        history.let_go.set()
+        taken = np.zeros(1, LETTER.dtype)
+        taken["kind"] = letters.TAKEN
+        for connection in (1, 2):
+            chunk = await answered()
+            assert (chunk["kind"], chunk["connection"]) == (letters.CHUNK, connection)
+            assert (chunk["detail"], chunk["count"] > 0) == (int(error is not None), error is None)
+            service.on_letter(taken)
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
