@@ -35,7 +35,7 @@ READ_SECONDS = 60.0  # a client has so long to read a snapshot
 GOODBYE_SECONDS = SILENCE_LIMIT_NS / 1e9  # and so long to leave afterwards
 _HEARTBEAT_SECONDS = HEARTBEAT_INTERVAL_NS / 1e9
 _PACKET_LENGTH_MAX = 1024
-_HEARTBEAT = (1).to_bytes(2, "big") + bytes([SERVER_HEARTBEAT_TYPE])
+HEARTBEAT = (1).to_bytes(2, "big") + bytes([SERVER_HEARTBEAT_TYPE])
 _STILL_HERE = (CLIENT_HEARTBEAT_TYPE, DEBUG_TYPE)
 
 
@@ -56,6 +56,24 @@ def says_goodbye(data: bytearray) -> bool:
             return False
         del data[: LENGTH_SIZE + length]
     return False
+
+
+async def say_goodbye(client: socket.socket) -> None:
+    """Return when the client leaves; meanwhile say every second that we are here."""
+    loop = asyncio.get_running_loop()
+    received, said = bytearray(), loop.time()
+    while not says_goodbye(received):
+        try:
+            async with asyncio.timeout_at(said + _HEARTBEAT_SECONDS):
+                await asyncio.sleep(0)  # whoever sends without end keeps nobody else waiting
+                data = await loop.sock_recv(client, _PACKET_LENGTH_MAX)
+        except TimeoutError:
+            await loop.sock_sendall(client, HEARTBEAT)
+            said = loop.time()
+            continue
+        if not data:
+            return
+        received += data
 
 
 class Source(NamedTuple):
@@ -121,7 +139,7 @@ class Glimpse(Control):
                 await loop.sock_sendall(client, snapshot.data)
             del snapshot  # others may be taken once this one is sent
             async with asyncio.timeout(GOODBYE_SECONDS):
-                await self._say_goodbye(loop, client)
+                await say_goodbye(client)
         except TimeoutError:
             log(f"{address}: disconnected, it did not read its snapshot or did not leave")
         except (ExchangeError, OSError) as error:
@@ -129,17 +147,3 @@ class Glimpse(Control):
         finally:
             client.close()
             door.free.append(number)
-
-    async def _say_goodbye(self, loop: asyncio.AbstractEventLoop, client: socket.socket) -> None:
-        """Return when the client leaves."""
-        received = bytearray()
-        while not says_goodbye(received):
-            try:
-                async with asyncio.timeout(_HEARTBEAT_SECONDS):
-                    data = await loop.sock_recv(client, _PACKET_LENGTH_MAX)
-            except TimeoutError:
-                await loop.sock_sendall(client, _HEARTBEAT)
-                continue
-            if not data:
-                return
-            received += data

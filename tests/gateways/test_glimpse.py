@@ -6,13 +6,17 @@ may say after its snapshot, byte by byte.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import itertools
+import socket
 from pathlib import Path
 
 import pytest
 
 from gateways.itch.feed_log import COUNT, SIZE
 from gateways.itch.follower import take_snapshot
-from gateways.itch.glimpse import says_goodbye
+from gateways.itch.glimpse import HEARTBEAT, say_goodbye, says_goodbye
 from gateways.itch.snapshot import can_be_told
 from shm_exchange.market import STAGE_MARKET, STAGE_SYSTEM
 from tests.gateways.feeds import Book, Feed, events, messages_of, queues, read
@@ -102,3 +106,36 @@ def test_who_says_anything_else_than_being_there_leaves(said: bytes, leaves: boo
     assert says_goodbye(bytearray(said)) == leaves
     data = bytearray()
     assert leaves == any([says_goodbye(data) for byte in said if data.append(byte) is None])
+
+
+def test_who_talks_without_end_hears_that_we_are_here() -> None:
+    """Every second, as if it were silent; and who comes meanwhile has his turn."""
+
+    async def talk(client: socket.socket) -> bytes:
+        """As much as goes in, until two heartbeats are heard; then goodbye."""
+        heard, waiting = b"", b""
+        while len(heard) < 2 * len(HEARTBEAT):
+            waiting = waiting or 1000 * b"\0\1R"
+            with contextlib.suppress(BlockingIOError):
+                waiting = waiting[client.send(waiting) :]
+            with contextlib.suppress(BlockingIOError):
+                heard += client.recv(100)
+            await asyncio.sleep(0)
+        await asyncio.get_running_loop().sock_sendall(client, waiting + b"\0\1O")
+        return heard
+
+    async def scenario() -> None:
+        pairs = [socket.socketpair() for _ in range(2)]
+        for each in itertools.chain(*pairs):
+            each.setblocking(False)
+        (ours, talks), (others, leaves) = pairs
+        with ours, talks, others, leaves:
+            serving = asyncio.create_task(say_goodbye(ours))
+            talking = asyncio.create_task(talk(talks))
+            leaves.send(b"\0\1O")
+            await say_goodbye(others)
+            assert not serving.done()
+            assert await talking == 2 * HEARTBEAT
+            await serving
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
