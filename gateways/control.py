@@ -37,6 +37,7 @@ from gateways.packets import (
     REJECT_NOT_AUTHORIZED,
 )
 from shm_exchange.operator_line import DEBUG, WARNING, say
+from shm_exchange.passwords import folded
 
 _LOGIN_SIZES = (LOGIN_REQUEST.size, LOGIN_REQUEST_4_10.size)
 _BACKLOG = 1024
@@ -238,8 +239,9 @@ class Control:
     async def _verify(
         self, loop: asyncio.AbstractEventLoop, login: Login, address: str
     ) -> int | None:
-        """The session that the login may have, when the turn of its address has come."""
-        while (seconds := self._failures.wait_seconds(address, time.monotonic())) > 0:
+        """The session that the login may have, when its turn has come."""
+        who = address, folded(login.username)
+        while (seconds := self._failures.wait_seconds(*who, time.monotonic())) > 0:
             await asyncio.sleep(seconds)
         session = version = None
         try:
@@ -249,7 +251,7 @@ class Control:
                     self._verifier, self._credentials.check, login.username, login.password
                 )
         finally:
-            self._failures.checked(address, time.monotonic(), succeeded=session is not None)
+            self._failures.checked(*who, time.monotonic(), succeeded=session is not None)
         return session
 
     async def _outwait_the_past(

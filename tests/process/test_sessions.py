@@ -102,6 +102,16 @@ def test_who_is_not_known_is_refused(here: int) -> None:
             assert client.wait_closed() == [answer]
 
 
+def test_a_wrong_password_locks_nobody_else_out(there: int) -> None:
+    """Twenty connections guess at one session; another one of that address is let in meanwhile."""
+    with contextlib.ExitStack() as guesses:
+        for _ in range(20):
+            guesses.enter_context(RawClient(there)).send(login("S97", "wrong"))
+        for _ in range(2):
+            with RawClient(there) as client:
+                client.log_in("S98")
+
+
 def test_nothing_comes_before_the_login(here: int) -> None:
     """Whatever else is sent first ends the connection, without an answer."""
     for kind in (b"+", b"R", b"O", b"U"):
