@@ -43,11 +43,9 @@ def _silence_limit_ns(text: str | None) -> int | None:
     """The heartbeat timeout of 4.10, within its limits; blank: that of 3.00. None: no number."""
     if text == "":
         return SILENCE_LIMIT_NS
-    try:
-        wanted_ms = int(text or "no")
-    except ValueError:
+    if text is None or not text.isdecimal():
         return None
-    return min(max(wanted_ms, SILENCE_LIMIT_MS_MIN), SILENCE_LIMIT_MS_MAX) * 1_000_000
+    return min(max(int(text), SILENCE_LIMIT_MS_MIN), SILENCE_LIMIT_MS_MAX) * 1_000_000
 
 
 def parse_login(packet: bytes) -> Login | int | None:

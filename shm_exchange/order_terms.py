@@ -36,7 +36,7 @@ from shm_exchange.self_trade import available_of_others, guard_of
 from shm_exchange.sweep import REASON_IOC, TIF_IOC, crosses
 from shm_exchange.withdrawal import withdraw
 
-POSTS = ord("P")
+POSTS, REJECTS = ord("P"), ord("R")  # tags 12 and 129
 REASON_WOULD_CROSS = ord("G")
 REASON_TIMEOUT = ord("T")
 CAUSE_EXPIRY = int(Cause.EXPIRY)
@@ -129,7 +129,7 @@ def entry_fate(market, slot):
     order = market.orders[at(slot)]
     tags = market.tags[at(slot)]
     present = np.int64(tags["present"])
-    rejects = present & POST_ONLY_REJECT
+    rejects = present & POST_ONLY_REJECT and tags["post_only_reject"] == REJECTS
     posts = rejects or (present & POST_ONLY and tags["post_only"] == POSTS)
     number = side_number(np.int64(order["instrument"]), order["side"])
     if posts and crosses(market, np.int64(order["price"]), number):

@@ -182,7 +182,8 @@ def tag_fault(request):
     letter_fault = _letter_fault(request)
     if letter_fault:
         return letter_fault
-    if _has_private(request, TAG_POST_ONLY_REJECT) and request["post_only_reject"] != REJECTS:
+    rejects = request["post_only_reject"]
+    if _has_private(request, TAG_POST_ONLY_REJECT) and rejects != NO and rejects != REJECTS:
         return UNSUPPORTED_TAG + TAG_POST_ONLY_REJECT
     if _has_private(request, TAG_SELF_TRADE_MODE) and not _is_mode(
         np.int64(request["self_trade_mode"])

@@ -87,7 +87,7 @@ TAG_FORMATS = (
     TagFormat(Tag.SIDE, "a", 1, "filter of a mass cancel"),
     TagFormat(Tag.USER_REF_INDEX, "u", 1, "order flow channel inside the port"),
     TagFormat(Tag.GOOD_TILL_CANCELLED, "a", 1, "private: `G`, with time in force `0`"),
-    TagFormat(Tag.POST_ONLY_REJECT, "a", 1, "private: `R`, refuse instead of sliding"),
+    TagFormat(Tag.POST_ONLY_REJECT, "a", 1, "private: `R`, refuse instead of sliding; `N` no"),
     TagFormat(Tag.STAY_ON_DISCONNECT, "a", 1, "private: `Y`, not cancelled on disconnect"),
     TagFormat(Tag.SELF_TRADE_MODE, "a", 1, "private: `R` `I` `B` `D`, see self-trade prevention"),
     TagFormat(Tag.SELF_TRADE_GROUP, "u", 2, "private: whose it is, 0: of no group"),

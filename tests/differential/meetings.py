@@ -35,7 +35,7 @@ ORDER_FEATURES = {
     "minimum": lambda each: 0 < each.tags.get(3, 0),
     "reserve": lambda each: each.reserve > 0,
     "post-only, slides": lambda each: each.tags.get(12) == "P",
-    "post-only, rejects": lambda each: 129 in each.tags,
+    "post-only, rejects": lambda each: each.tags.get(129) == "R",
     "group id": lambda each: 24 in each.tags,
     "own group": lambda each: each.tags.get(132, 0) > 0,
     "times asked": lambda each: 143 in each.tags,
@@ -141,6 +141,8 @@ def _of_request(request: Request) -> set[str]:
     found = {name for tag, name in _TAG_NAMES.items() if tag in tags}
     if tags.get(12) == "P":
         found.add("post-only, slides")
+    if tags.get(129) == "R":
+        found.add("post-only, rejects")
     if tags.get(132):
         found.add("own group")
     if 0 < tags.get(5, 0) < request.quantity and request.display != "N":
@@ -153,8 +155,7 @@ def _of_request(request: Request) -> set[str]:
     return found | {"N": {"hidden"}, "A": {"attributed"}}.get(request.display, set())
 
 
-_TAG_NAMES = {3: "minimum", 24: "group id", 129: "post-only, rejects", 143: "times asked"}
-_TAG_NAMES[145] = "shares ahead asked"
+_TAG_NAMES = {3: "minimum", 24: "group id", 143: "times asked", 145: "shares ahead asked"}
 
 
 def _of_event(event: tuple[Any, ...]) -> set[str]:

@@ -43,6 +43,8 @@ def test_how_long_a_client_may_be_silent(timeout: bytes | None, seconds: int) ->
         (request(number=b"-1"), REJECT_NO_SESSION),
         (request(session=b"\xff"), REJECT_NO_SESSION),
         (request(timeout=b"soon"), REJECT_NO_SESSION),
+        (request(timeout=b"-500"), REJECT_NO_SESSION),
+        (request(timeout=b"+500"), REJECT_NO_SESSION),
         (request(timeout=b"\xff"), REJECT_NO_SESSION),
         (request(name=b"S\xff1   ", timeout=b"soon"), REJECT_NOT_AUTHORIZED),
         (request().replace(b"L", b"M", 1), None),

@@ -187,7 +187,7 @@ def _with_terms(rng: random.Random, request: Request) -> Request:
     if chance(0.5):
         terms[24] = rng.choice((1, 1, 2, 3))
     if chance(0.08):
-        terms[129] = "R"
+        terms[129] = "N" if chance(0.1) else "R"
     if chance(0.6):
         terms[131] = rng.choice("RRIIIIBBBBBBDDDD")
     if chance(0.2):

@@ -522,12 +522,13 @@ class Exchange:
 
     def _fate(self, order: Order, other: list[Order]) -> int:
         """Why an order is cancelled at once, or 0. A post-only one may get another price."""
-        posts = order.tags.get(POST_ONLY) == "P" or POST_OR_REJECT in order.tags
+        refuses = order.tags.get(POST_OR_REJECT) == "R"
+        posts = order.tags.get(POST_ONLY) == "P" or refuses
         if posts and other and self._crosses(order, other[0]):
             price = other[0].price + (-1 if order.side == "B" else 1)
             limits = self.instruments[order.instrument]
             possible = limits.price_min <= price <= limits.price_max
-            if POST_OR_REJECT in order.tags or not possible:
+            if refuses or not possible:
                 return ord("G")
             order.price = price
         wanted = min(order.tags.get(MINIMUM, 0), order.leaves)

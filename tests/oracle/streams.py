@@ -223,7 +223,7 @@ def _with_terms(request: Request, action: Action) -> Request:
     if 44 <= special < 47:
         terms[129] = "R"
     if special == 47:
-        terms[12] = "N"
+        terms |= {12: "N", 129: "N"}
     if 48 <= special < 54 or special == 61:
         terms[5] = 1 + number % 5
     if 54 <= special < 60 or special == 61:

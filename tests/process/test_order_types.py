@@ -127,6 +127,15 @@ def test_post_only(market: Exchange) -> None:
         assert await said(client) == [
             *(("A", refused, 10), ("C", refused, 10, "G"), ("A", stands, 10)),
         ]
+        stays = await client.replace(stands, 10, "9.99")  # a replacement is as the order was
+        leaves = await client.replace(stays, 5, "9.97", tags={Tag.POST_ONLY_REJECT: "N"})
+        now = await client.replace(
+            leaves, 5, "10.00"
+        )  # it says for itself that it is not, for good
+        assert await said(client) == [
+            *(("U", stands, stays, 10), ("U", stays, leaves, 5), ("U", leaves, now, 5)),
+            *(("E", hidden, 5, "J"), ("E", now, 5, "R")),
+        ]
         new = await client.replace(order, 10, "10.01")  # inherits: it slides as well
         (replaced,) = await settle(client)
         assert isinstance(replaced, OrderReplaced) and replaced.price == Decimal("9.99")
