@@ -7,16 +7,17 @@ loses its padding, `Decimal` is a price with four implied decimals, `int` is its
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, ClassVar, Self, get_type_hints
+from decimal import Decimal, InvalidOperation
+from typing import Any, ClassVar, Self, SupportsIndex, get_type_hints
 
 from gateways.sessions import PeerError
-from ringbuf.schema import Record
+from ringbuf.schema import Field, Record
 
 PRICE_SCALE = Decimal(10_000)
 PRICE_QUANTUM = Decimal("0.0001")
+PRICE_MAX = ((1 << 64) - 1) * PRICE_QUANTUM  # of 8 bytes on the wire
 Price = Decimal | str | int | float  # what a caller may give
 
 _STRUCT = {"u1": "B", "u2": "H", "u4": "I", "u8": "Q", "i1": "b", "i2": "h", "i4": "i", "i8": "q"}
@@ -24,16 +25,25 @@ _STRUCTS: dict[str, struct.Struct] = {}  # rendered records, by name
 _NOT_SHOWN = ("type", "appendage_length")
 
 
-def to_price(price: Price) -> Decimal:
-    """The price as an exact Decimal; a float means what it prints as."""
-    return price if isinstance(price, Decimal) else Decimal(str(price))
+def to_price(price: Price, name: str = "price") -> Decimal:
+    """The price as an exact Decimal; a float means what it prints as. Raise ValueError."""
+    try:
+        exact = price if isinstance(price, Decimal) else Decimal(str(price))
+    except InvalidOperation:
+        raise ValueError(f"{name} {price!r} is no number") from None
+    if not exact.is_finite():
+        raise ValueError(f"{name} {price!r} is no finite number")
+    return exact
 
 
-def wire_price(price: Price) -> int:
-    """Units of 0.0001. Raise ValueError when the price has more decimals than the wire."""
-    scaled = to_price(price) * PRICE_SCALE
+def wire_price(price: Price, name: str = "price") -> int:
+    """Units of 0.0001. Raise ValueError when the wire has no such price."""
+    exact = to_price(price, name)
+    if exact.copy_abs() > PRICE_MAX:  # before it is scaled, which has limits of its own
+        raise ValueError(f"{name} {exact} is not within {-PRICE_MAX} and {PRICE_MAX}")
+    scaled = exact * PRICE_SCALE
     if scaled != scaled.to_integral_value():
-        raise ValueError(f"price {price} has more than four decimals")
+        raise ValueError(f"{name} {exact} has more than four decimals")
     return int(scaled)
 
 
@@ -49,23 +59,59 @@ def struct_of(record: Record) -> struct.Struct:
 
 
 def pack(record: Record, letter: str, **values: Any) -> bytes:
-    """A message as bytes. Text is padded right, a Decimal is a price. Raise ValueError."""
+    """A message as bytes. Text is padded right, a Decimal is a price.
+
+    Raise ValueError that names the field whose value does not fit.
+    """
     raw: list[bytes | int] = []
     for each in record.fields:
         value: Any = letter if each.name == "type" else values.pop(each.name)
         if each.type == "a":
-            text = value.encode("ascii")
-            if len(text) > each.repeat:
-                raise ValueError(f"{each.name} {value!r} is longer than {each.repeat} characters")
-            raw.append(text.ljust(each.repeat))
+            raw.append(_text(each, value))
         else:
-            raw.append(wire_price(value) if isinstance(value, Decimal) else value)
+            raw.append(wire_price(value, each.name) if isinstance(value, Decimal) else value)
     if values:
         raise ValueError(f"{record.name} has no {', '.join(values)}")
     try:
         return struct_of(record).pack(*raw)
-    except struct.error as error:
-        raise ValueError(f"{record.name}: {error}") from None
+    except struct.error:
+        raise ValueError(_misfit(record, raw)) from None
+
+
+def _text(field: Field, value: Any) -> bytes:
+    """ASCII, padded right. Raise ValueError."""
+    if not isinstance(value, str) or not value.isascii():
+        raise ValueError(f"{field.name} {value!r} is no ASCII text")
+    if len(value) > field.repeat:
+        raise ValueError(f"{field.name} {value!r} is longer than {field.repeat} characters")
+    return value.encode("ascii").ljust(field.repeat)
+
+
+def _bounds(field: Field) -> tuple[int, int]:
+    """The smallest and the largest value of a field of integers."""
+    bits = 8 * field.size
+    if field.type.startswith("i"):
+        return -1 << (bits - 1), (1 << (bits - 1)) - 1
+    return 0, (1 << bits) - 1
+
+
+def _misfit(record: Record, raw: Sequence[Any]) -> str:
+    """What is wrong with the first value that does not fit its field.
+
+    A message is packed first, and looked at only when that has failed: most never are.
+    """
+    for each, value in zip(record.fields, raw, strict=True):
+        if each.type == "a":
+            continue
+        low, high = _bounds(each)
+        is_whole = isinstance(value, SupportsIndex)
+        if is_whole and low <= int(value) <= high:
+            continue
+        if is_whole and each.name.endswith("price"):
+            shown = [Decimal(number) / PRICE_SCALE for number in (value, low, high)]
+            return "{} {} is not within {} and {}".format(each.name, *shown)
+        return f"{each.name} {value!r} is not a whole number from {low} to {high}"
+    raise AssertionError(f"{record.name}: every value fits")
 
 
 @dataclass(slots=True)
