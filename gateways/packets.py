@@ -9,6 +9,8 @@ from ringbuf.schema import Field, Record
 HEADER_SIZE = 3  # length and type
 LENGTH_SIZE = 2
 PACKET_LENGTH_MAX = 0xFFFF
+CLIENT_PACKET_LENGTH_MAX = 1024  # a gateway ends a connection whose client sends a longer one
+CLIENT_MESSAGE_SIZE_MAX = CLIENT_PACKET_LENGTH_MAX - 1  # without the packet's type
 
 # Packet types, client -> server
 LOGIN_REQUEST_TYPE = ord("L")

@@ -53,6 +53,7 @@ from gateways.ouch.state import (
 from gateways.ouch.stream import welcome
 from gateways.packets import (
     CLIENT_HEARTBEAT_TYPE,
+    CLIENT_PACKET_LENGTH_MAX,
     DEBUG_TYPE,
     HEADER_SIZE,
     LOGOUT_TYPE,
@@ -82,7 +83,7 @@ SECOND_NS = 1_000_000_000
 NO_ROOM = -1
 WRITER = 0  # process number of the matcher
 RECORDER_SHORT = PROCESS_RECORDER * PROCESS_WORDS + PROCESS_COUNTER + COUNTER_DISK_SHORT
-PACKET_LENGTH_MAX = 1024  # of a client's packet: no OUCH message comes near it
+PACKET_LENGTH_MAX = CLIENT_PACKET_LENGTH_MAX
 
 
 @kernel
