@@ -23,6 +23,7 @@ TICK_SECONDS = 0.25
 LOGIN_TIMEOUT_SECONDS = 30.0
 CLOSE_TIMEOUT_SECONDS = 5.0
 RECONNECT_PAUSE_SECONDS = 0.05
+TIMEOUT_MS_MAX = 99_999  # a login has five characters for it
 TURN_SECONDS = 0.05  # for which one who takes may keep the event loop to himself
 
 _REASONS = {"A": "not authorized: wrong username or password", "S": "no such session"}
@@ -94,10 +95,16 @@ class Connection(Generic[Item]):
         except (PeerError, OSError) as error:
             self._error = self._error or error
         finally:
-            self._over = True
-            self._writer.close()
-            self._arrived.set()
-            self._call_when_lost()
+            self._end()
+
+    def _end(self) -> None:
+        """The connection is over: say so once, to whoever waits."""
+        if self._over:
+            return
+        self._over = True
+        self._writer.close()
+        self._arrived.set()
+        self._call_when_lost()
 
     async def _deliver(self, packet: Packet) -> None:
         if packet.type not in ("S", "U"):
@@ -173,7 +180,7 @@ class Connection(Generic[Item]):
         if not self._tasks:
             return
         self._tasks = []
-        self._writer.close()
+        self._end()  # a task that is cancelled before its first turn does nothing, not even this
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
                 await self._writer.wait_closed()
@@ -212,6 +219,10 @@ class Client:
     def __init__(
         self, host: str, port: int, username: str, password: str, heartbeat_timeout_ms: int | None
     ) -> None:
+        if heartbeat_timeout_ms is not None and not 0 <= heartbeat_timeout_ms <= TIMEOUT_MS_MAX:
+            raise ValueError(
+                f"heartbeat_timeout_ms {heartbeat_timeout_ms} is not within 0 and {TIMEOUT_MS_MAX}"
+            )
         self._host, self._port = host, port
         self._username, self._password = username, password
         self._heartbeat_timeout_ms = heartbeat_timeout_ms
@@ -259,8 +270,10 @@ class Client:
         """Log in again, here or elsewhere, and continue at the next number of the same stream.
 
         What has arrived and was not taken yet is kept. Raise LoginRejected, or what the last
-        attempt failed with.
+        attempt failed with; ValueError when there is to be no attempt.
         """
+        if attempts < 1:
+            raise ValueError(f"attempts {attempts}: at least one is needed")
         self._host, self._port = host or self._host, port or self._port
         await self._connection.abandon()
         for attempt in range(1, attempts + 1):

@@ -228,6 +228,18 @@ def test_values_that_do_not_fit_are_refused_before_anything_is_sent() -> None:
     run(scenario())
 
 
+def test_a_timeout_that_no_login_can_say_is_refused() -> None:
+    """Before anything is connected: nobody listens there."""
+
+    async def scenario() -> None:
+        for wrong in (-1, 100_000, 10**9):
+            for kind in (OuchClient, ItchClient):
+                with pytest.raises(ValueError, match=f"heartbeat_timeout_ms {wrong} is not within"):
+                    await kind.connect("127.0.0.1", 1, "T001", "demo", heartbeat_timeout_ms=wrong)
+
+    run(scenario())
+
+
 def test_refused_logins() -> None:
     async def scenario() -> None:
         async with running(SoupServer()) as server:
