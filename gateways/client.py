@@ -22,12 +22,12 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import ClassVar, Self
+from typing import Self
 
-from gateways.client_connection import Client, LoginRejected, Sequenced
+from gateways.client_connection import LoginRejected, Sequenced
+from gateways.client_feed import BookIncomplete, ItchClient
 from gateways.client_quotes import QuoteClient
 from gateways.feed_book import Book, Level
-from gateways.itch import typed_messages as itch
 from gateways.ouch import typed_messages as ouch
 from gateways.ouch import typed_private as private
 from gateways.ouch.messages import (
@@ -54,6 +54,7 @@ from gateways.unacknowledged import Request, Unacknowledged
 
 __all__ = [
     "Book",
+    "BookIncomplete",
     "MARKET_PRICE",
     "ItchClient",
     "Level",
@@ -330,47 +331,6 @@ class OuchClient(QuoteClient):
             waiting = self._queries.popleft()
             if not waiting.done():
                 waiting.set_exception(ConnectionResetError("lost before the answer"))
-
-
-class ItchClient(Client):
-    """A market data session. `book` is as of the last message that was taken."""
-
-    catalogue: ClassVar[Mapping[str, type[Message]]] = itch.MESSAGES
-
-    def __init__(
-        self, host: str, port: int, username: str, password: str, heartbeat_timeout_ms: int | None
-    ) -> None:
-        super().__init__(host, port, username, password, heartbeat_timeout_ms)
-        self.book = Book()
-
-    @classmethod
-    async def connect(
-        cls,
-        host: str,
-        port: int,
-        username: str,
-        password: str,
-        *,
-        session: str = "",
-        sequence: int = 1,
-        book: Book | None = None,
-        heartbeat_timeout_ms: int | None = None,
-    ) -> Self:
-        """Log in. Raise LoginRejected, PeerError or OSError.
-
-        session: id of a feed; blank: the gateway's first engine. sequence: number of the first
-        message wanted; the book is whole from 1 on, or when `book` holds what was before.
-        """
-        client = cls(host, port, username, password, heartbeat_timeout_ms)
-        client.book = book or Book()
-        await client._open(session, sequence)
-        return client
-
-    async def __anext__(self) -> Sequenced:
-        """The next message; the book follows it."""
-        item = await super().__anext__()
-        self.book.apply(item.message)
-        return item
 
 
 def _optional_appendage(tags: Mapping[int, TagValue] | None) -> bytes:

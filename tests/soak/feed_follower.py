@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable
 
-from gateways.client import ItchClient, LoginRejected, PeerError
+from gateways.client import BookIncomplete, ItchClient, LoginRejected, PeerError
 from gateways.itch.typed_messages import OrderExecuted
 from tests.soak.own_orders import Violation
 from tests.soak.trader import AWAY_SECONDS_MAX, PASSWORD
@@ -41,8 +41,8 @@ class FeedFollower:
                     if isinstance(message, OrderExecuted):
                         self._count(message)
                 raise Violation("feed: the stream has ended")
-            except KeyError as error:
-                raise Violation(f"feed: {self.next_sequence} is about unknown {error}") from error
+            except BookIncomplete as error:
+                raise Violation(f"feed: {error}") from error
             except ConnectionError:
                 await self._come_back()
 
