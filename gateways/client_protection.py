@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from gateways.client_mass import MassClient
 from gateways.ouch.private_protection import PROTECTION_REQUEST
-from gateways.ouch.tags import Tag
 from gateways.typed import pack
 
 
@@ -47,7 +46,7 @@ class ProtectionClient(MassClient):
         message = pack(
             PROTECTION_REQUEST,
             "p",
-            user_ref_num=self.next_user_ref,
+            user_ref_num=self.next_user_ref_in(channel),
             user_ref_index=channel,
             action=action,
             group_id=group,
@@ -58,4 +57,4 @@ class ProtectionClient(MassClient):
             net_quantity=net_quantity,
             frozen_for=frozen_for,
         )
-        return await self._post_numbered("p", message, {Tag.USER_REF_INDEX: channel})
+        return await self._post_numbered("p", message, channel)

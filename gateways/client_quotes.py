@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from gateways.client_protection import ProtectionClient
-from gateways.ouch.private_quotes import MASS_QUOTE, QUOTE
-from gateways.ouch.tags import Tag
-from gateways.typed import Price, struct_of, to_price, wire_price
+from gateways.ouch.private_quotes import MASS_QUOTE, QUOTE, QUOTES_MAX
+from gateways.typed import Price, pack, to_price
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +24,15 @@ class TwoSided:
 
     def pack(self) -> bytes:
         """As in the message. Raise ValueError."""
-        if len(self.symbol) > 8:
-            raise ValueError(f"symbol {self.symbol!r} is longer than 8 characters")
-        bid, ask = wire_price(to_price(self.bid_price)), wire_price(to_price(self.ask_price))
-        symbol = self.symbol.encode("ascii").ljust(8)
-        return struct_of(QUOTE).pack(
-            self.quote_id, symbol, bid, self.bid_quantity, ask, self.ask_quantity
+        return pack(
+            QUOTE,
+            "",
+            quote_id=self.quote_id,
+            symbol=self.symbol,
+            bid_price=to_price(self.bid_price, "bid_price"),
+            bid_quantity=self.bid_quantity,
+            ask_price=to_price(self.ask_price, "ask_price"),
+            ask_quantity=self.ask_quantity,
         )
 
 
@@ -45,10 +47,19 @@ class QuoteClient(ProtectionClient):
         Return the UserRefNum. The bid of the first quote has the next number, its ask the one
         behind, and so on. Answered by MassQuoteAnswer, then OrderCanceled for each order that there
         was and OrderAccepted for each new one, whose client order id is `Q` and the quote id; or by
-        Rejected.
+        Rejected. As every request, it raises ValueError (also when there are no quotes, or more
+        than 16), DropCopySession or ConnectionError before anything is sent.
         """
-        head = struct_of(MASS_QUOTE).pack(b"q", self.next_user_ref, channel, group, len(quotes))
+        count = len(quotes)
+        if not 1 <= count <= QUOTES_MAX:
+            raise ValueError(f"{count} quotes: a message has 1 to {QUOTES_MAX}")
+        head = pack(
+            MASS_QUOTE,
+            "q",
+            user_ref_num=self.next_user_ref_in(channel),
+            user_ref_index=channel,
+            group_id=group,
+            count=count,
+        )
         message = head + b"".join(each.pack() for each in quotes)
-        number = await self._post_numbered("q", message, {Tag.USER_REF_INDEX: channel})
-        self.next_user_ref = max(self.next_user_ref, number + 1 + 2 * len(quotes))
-        return number
+        return await self._post_numbered("q", message, channel, count=1 + 2 * count)

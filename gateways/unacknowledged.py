@@ -8,6 +8,7 @@ have arrived; sending it again with the same numbers is harmless.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gateways.ouch.typed_messages import (
@@ -46,6 +47,10 @@ class Request:
     channel: int
     message: bytes
 
+    def __str__(self) -> str:
+        channel = f" in channel {self.channel}" if self.channel else ""
+        return f"{self.letter} of UserRefNum {self.user_ref}{channel}"
+
 
 class Unacknowledged:
     """Requests in the order of sending, from the oldest that may not have been processed."""
@@ -63,6 +68,15 @@ class Unacknowledged:
     def messages(self) -> list[bytes]:
         """What has to be sent again after a reconnect, in order."""
         return [each.message for each in self._requests]
+
+    def requests(self) -> tuple[Request, ...]:
+        """All of them, the oldest first."""
+        return tuple(self._requests)
+
+    def forget(self, requests: Iterable[Request]) -> None:
+        """Give up some of them; others that are named are passed over."""
+        given_up = set(requests)
+        self._requests = deque(each for each in self._requests if each not in given_up)
 
     def acknowledge(self, message: Message, channel: int = 0) -> None:
         """Forget what `message` shows to have been processed."""

@@ -2,6 +2,8 @@
 
 from ringbuf.schema import Field, Record
 
+QUOTES_MAX = 16  # of one message
+
 _TYPE = Field("type", "a")
 _USER_REF = Field("user_ref_num", "u4")
 _CHANNEL = Field("user_ref_index", "u1", doc="order flow channel")

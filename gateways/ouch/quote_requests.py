@@ -13,7 +13,7 @@ import numpy as np
 from gateways.order_index import find_order, insert_order, order_key
 from gateways.ouch.checks import BUY, SELL, price_ticks, quantity_fault
 from gateways.ouch.inbound import COMMAND_REFUSED, DISK_SHORT, FLAG_LONG_FORM, blank_command
-from gateways.ouch.private_quotes import MASS_QUOTE, QUOTE
+from gateways.ouch.private_quotes import MASS_QUOTE, QUOTE, QUOTES_MAX
 from gateways.risk import is_limited, reserve, risk_fault, set_aside
 from ringbuf.bits import at, load_big_2, load_big_4, load_big_8, load_raw_8
 from ringbuf.jit import cold_kernel
@@ -39,7 +39,6 @@ NO_CAPACITY = int(Reject.NO_CAPACITY)
 NO_SPACE = int(Reject.NO_SPACE)
 QUOTE_COUNT = int(Reject.QUOTE_COUNT)
 NO_SLOT = 0
-QUOTES_MAX = 16
 RECORDS_MAX = 33  # the command, 16 quotes, and up to 16 that are left unused before them
 
 _HEAD = MASS_QUOTE.size

@@ -447,7 +447,7 @@ def test_many_unacknowledged_requests_cause_a_query(monkeypatch: pytest.MonkeyPa
             assert [each[:1] for each in server.received].count(b"Q") == 2
             assert await client.account_query() == 1
 
-    monkeypatch.setattr("gateways.client.QUERY_EVERY", 10)
+    monkeypatch.setattr("gateways.client_requests.QUERY_EVERY", 10)
     run(scenario())
 
 
