@@ -166,7 +166,7 @@ class MarketMaker:
 
     async def _enter(self, quote: Quote, price: Decimal, size: int) -> None:
         quote.user_ref, quote.replaces, quote.pending = self.client.next_user_ref, 0, True
-        symbol, tags = quote.terms.symbol, {int(Tag.GROUP_ID): GROUP}
+        symbol, tags = quote.terms.symbol, {Tag.GROUP_ID: GROUP}
         await self._send(self.client.enter(quote.side, size, symbol, price, tags=tags))
 
     async def _replace(self, quote: Quote, order: LiveOrder, price: Decimal, size: int) -> None:
