@@ -43,6 +43,10 @@ _BLOCK_NAMES = (
     *("kind", "flags", "first_position", "count", "written_ns", "durable"),
     *("records_checksum", "previous_checksum", "checksum"),
 )
+_REMEDY = (
+    "copy the state directory before anything else, then restore a backup"
+    ' (docs/operations.md, "Backup and disaster recovery")'
+)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -58,7 +62,7 @@ class JournalDamaged(JournalError):
     """Bytes that were safe on disk have changed, or a file is missing. Nothing is touched."""
 
     def __init__(self, path: Path, position: int, reason: str) -> None:
-        super().__init__(f"{path}: damaged at position {position}: {reason}")
+        super().__init__(f"{path}: damaged at position {position}: {reason}; {_REMEDY}")
         self.path = path
         self.position = position
 
@@ -200,13 +204,14 @@ def read_header(descriptor: int, path: Path, owner: Owner) -> SegmentHeader:
         raise TornHeader(path, named, "its header was never wholly written")
     if int(row["magic"]) != JOURNAL_MAGIC:
         raise JournalDamaged(path, named, "this is not the header of a journal segment")
+    # Before anything else is believed: it stands at the end of the page in every version.
+    if xxh3_64_intdigest(page[:-8]) != int(row["checksum"]):
+        raise JournalDamaged(path, named, "its file header has changed, the checksum is wrong")
     if int(row["version"]) != JOURNAL_VERSION:
         raise LayoutError(
             f"{path}: journal version {row['version']}, this build reads {JOURNAL_VERSION};"
             " use the build that wrote it"
         )
-    if xxh3_64_intdigest(page[:-8]) != int(row["checksum"]):
-        raise JournalDamaged(path, named, "the checksum of the file header is wrong")
     if int(row["layout_digest"]) != JOURNAL_DIGEST or int(row["record_size"]) != EVENT.size:
         raise LayoutError(
             f"{path}: written with another layout of events (digest {int(row['layout_digest']):x},"

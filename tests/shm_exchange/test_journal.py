@@ -242,13 +242,13 @@ def test_unsynced_blocks_may_reach_the_disk_in_any_order(tmp_path: Path) -> None
 
 
 def test_every_byte_of_the_file_header(tmp_path: Path) -> None:
-    """Goal: a damaged file header is refused, whatever byte it is."""
+    """Goal: a damaged file header is refused as that, whatever byte it is."""
     path = write(tmp_path, [3, 3], sync=True, segment_size=PAGE_SIZE + 10 * CELL_SIZE)
     data = bytearray(path.read_bytes())
     for place in [*range(128), *range(128, PAGE_SIZE, 61), *range(PAGE_SIZE - 8, PAGE_SIZE)]:
         data[place] ^= 0x10
         overwrite(path, data)
-        with pytest.raises((JournalError, LayoutError), match=path.name):
+        with pytest.raises(JournalDamaged, match=path.name):
             JournalReader(tmp_path, OWNER).end()
         assert path.read_bytes() == data
         data[place] ^= 0x10
