@@ -68,18 +68,23 @@ def verify(directory: Path, engine: int) -> dict[str, Any]:
     """Prove every segment, block and snapshot of an engine's journal.
 
     `fault` is the first one: file, position, reason; or None. What a crash may have torn off is no
-    fault; `torn_bytes` says how much that is (of a live journal: what is being written).
+    fault; `torn_bytes` says how much that is (of a live journal: what is being written). Counted is
+    what proves right, up to position `sound_until`, and the segment in which that ends. `end` is
+    None when a fault hides where the journal ends.
     """
     owner = owner_of(directory, engine)
     found: dict[str, Any] = {"engine": engine, "segments": 0, "blocks": 0, "events": 0}
-    found |= {"first_position": None, "end": None, "torn_bytes": 0, "snapshots": 0, "fault": None}
+    found |= {"first_position": None, "sound_until": None, "end": None}
+    found |= {"torn_bytes": 0, "snapshots": 0, "fault": None}
     try:
-        tail = _tail(directory, owner)
+        try:
+            tail = _tail(directory, owner)
+        except JournalDamaged as error:  # but what is before that may be sound, or damaged earlier
+            _verify_segments(directory, owner, error.position, found)
+            raise
         if tail is not None:
             found["end"], found["torn_bytes"] = tail.position, tail.torn_bytes
-            paths = segment_paths(directory, engine)  # after the end is known: a live one grows
-            found["first_position"] = paths[0][0]
-            _verify_segments([path for _, path in paths], owner, tail.position, found)
+            _verify_segments(directory, owner, tail.position, found)
         for position, path in snapshot_paths(directory, engine):
             _verify_snapshot(path, position, owner, found)
     except (ExchangeError, LayoutError) as error:
@@ -117,7 +122,9 @@ class _Chain(NamedTuple):
     checksums: tuple[int, ...]
 
 
-def _verify_segments(paths: list[Path], owner: Owner, end: int, found: dict[str, Any]) -> None:
+def _verify_segments(directory: Path, owner: Owner, end: int, found: dict[str, Any]) -> None:
+    """Prove what is before position `end`, which was looked up before: a live journal grows."""
+    paths = [path for _, path in segment_paths(directory, owner.engine)]
     chain: _Chain | None = None
     for number, path in enumerate(paths):
         last = number == len(paths) - 1
@@ -127,6 +134,8 @@ def _verify_segments(paths: list[Path], owner: Owner, end: int, found: dict[str,
                 raise JournalDamaged(path, chain.position, "a segment is missing before it")
             if chain is not None and header.previous_checksum not in chain.checksums:
                 raise JournalDamaged(path, chain.position, "does not follow the segment before it")
+            if chain is None:
+                found["first_position"] = found["sound_until"] = header.first_position
             chain = _verify_blocks(file.fileno(), header.first_position, header.checksum, found)
         found["segments"] += 1
         if chain.position >= end:
@@ -147,6 +156,7 @@ def _verify_blocks(descriptor: int, position: int, checksum: int, found: dict[st
         chain = _Chain(block.end_position, (block.checksum, before))
         found["blocks"] += len(run.headers)
         found["events"] += int(run.headers["count"].sum())
+        found["sound_until"] = block.end_position
     return chain
 
 
@@ -191,13 +201,14 @@ _FIELDS = {
     EventKind.LOGGED_IN: ("generation",),
     EventKind.LOGGED_OUT: ("generation",),
     EventKind.EPOCH: ("epoch", "process"),
-    EventKind.ATTESTED: ("epoch",),
+    EventKind.ATTESTED: ("state_hash",),
     EventKind.SYSTEM: ("stream",),
 }
 _TEXTS = {
     "client_order_id": ("client_order_id_0", "client_order_id_1", "client_order_id_2"),
     "stream": ("stream_0", "stream_1"),
 }
+_STORED_AS = {"state_hash": "epoch"}  # the field of the record that has its bytes
 _CHARACTERS = {each.name for each in EVENT.fields if each.type == "a"}
 
 
@@ -227,7 +238,7 @@ def describe(event: np.void, position: int) -> dict[str, Any]:
         if name in _TEXTS:
             text = b"".join(event[part].tobytes() for part in _TEXTS[name])
             row[name] = text.rstrip(b"\0").decode("ascii", "replace")
-        elif value := event[name].item():
+        elif value := event[_STORED_AS.get(name, name)].item():
             row[name] = chr(value) if name in _CHARACTERS else value
     return row
 

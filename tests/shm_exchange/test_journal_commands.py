@@ -39,9 +39,9 @@ def replica_at(position: int) -> Market:
     return market
 
 
-def write(directory: Path, end: int = END) -> list[Path]:
+def write(directory: Path, end: int = END, segment_size: int = SEGMENT_SIZE) -> list[Path]:
     """The flow's first events in appends of 100; the segments."""
-    journal = Journal(directory, owner_of(directory), segment_size=SEGMENT_SIZE)
+    journal = Journal(directory, owner_of(directory), segment_size=segment_size)
     for first in range(0, end, 100):
         journal.append([record_bytes(events()[first : first + 100])], NOW_NS)
         journal.sync()
@@ -55,7 +55,8 @@ def test_verify_a_whole_one(tmp_path: Path) -> None:
     write_snapshot(replica_at(3000), tmp_path, owner_of(tmp_path), NOW_NS)
     assert verify(tmp_path, 1) == {
         "engine": 1, "segments": len(paths), "blocks": END // 100 + len(paths), "events": END,
-        "first_position": 0, "end": END, "torn_bytes": 0, "snapshots": 1, "fault": None,
+        "first_position": 0, "sound_until": END, "end": END, "torn_bytes": 0, "snapshots": 1,
+        "fault": None,
     }  # fmt: skip
 
 
@@ -88,6 +89,26 @@ def test_verify_finds_the_first_fault(tmp_path: Path) -> None:
     whole[-1] ^= 1
     path.write_bytes(whole)
     assert "checksum of section" in verify(tmp_path, 1)["fault"]["reason"]
+
+
+def test_verify_says_how_much_is_sound(tmp_path: Path) -> None:
+    """Goal: what is before the fault is counted, also where the fault hides the journal's end."""
+    (path,) = write(tmp_path, segment_size=SEGMENT_SIZE * 10)
+    data = path.read_bytes()
+    for number in (0, 17, 38):
+        spoilt = bytearray(data)
+        spoilt[PAGE_SIZE + 64 * 101 * number + 100] ^= 1
+        path.write_bytes(spoilt)
+        found = verify(tmp_path, 1)
+        assert (found["blocks"], found["events"]) == (number, 100 * number)
+        assert (found["segments"], found["first_position"], found["end"]) == (1, 0, None)
+        assert found["sound_until"] == found["fault"]["position"] == 100 * number
+    spoilt = bytearray(data)
+    spoilt[8] ^= 16  # of the version
+    path.write_bytes(spoilt)
+    found = verify(tmp_path, 1)
+    assert "its file header has changed" in found["fault"]["reason"]
+    assert (found["events"], found["sound_until"]) == (0, None)
 
 
 def test_verify_beside_a_recorder(tmp_path: Path) -> None:
@@ -130,6 +151,16 @@ def test_dump(tmp_path: Path) -> None:
     for name in ("price", "quantity", "reference", "user_ref", "taker_user_ref"):
         assert row.get(name, 0) == int(event[name])
     assert row["side"] in "BS" and json.dumps(row)
+
+
+def test_what_shares_bytes_has_a_name_of_its_own() -> None:
+    """Goal: the bytes that are the reign of EPOCH are the state hash of ATTESTED."""
+    event = np.zeros(1, events().dtype)
+    event["epoch"] = 7
+    for kind, name in ((EventKind.EPOCH, "epoch"), (EventKind.ATTESTED, "state_hash")):
+        event["kind"] = kind
+        row = describe(event[0], 3)
+        assert {"epoch", "state_hash"} & set(row) == {name} and row[name] == 7
 
 
 def test_every_kind_can_be_described() -> None:
