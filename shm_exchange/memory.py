@@ -13,6 +13,7 @@ from shm_exchange.journal_segment import Owner
 from shm_exchange.journal_tail import find_tail
 from shm_exchange.messages import SOURCE_GATEWAY_FIRST
 from shm_exchange.presence import identity_of
+from shm_exchange.snapshot import check_journal_reaches, snapshot_paths
 from shm_exchange.wiring import Wiring
 
 RESTORED = "restored"  # a file in the state directory, made by an operator: it is a backup
@@ -25,6 +26,9 @@ def create(configuration: Configuration, name: str, state_directory: Path) -> di
     what it had not synced when the power went. If messages were sent before they were synced, some
     numbers were given out that the journal does not know: the streams begin anew then. So they do
     when an operator says that the state directory is a backup, which does not know what came after.
+    An engine whose streams begin anew is a warning.
+
+    Raises UnfitHostError, or JournalDamaged or LayoutError: before a recorder has cut anything.
     """
     identity = identity_of(state_directory)
     restored = (state_directory / RESTORED).exists()
@@ -35,6 +39,9 @@ def create(configuration: Configuration, name: str, state_directory: Path) -> di
             owner = Owner.of(identity, engine.id)
             tail = find_tail(state_directory, owner) if engine.recorder else None
             end = tail.position if tail else 0
+            if engine.recorder:
+                found = snapshot_paths(state_directory, engine.id)
+                check_journal_reaches(state_directory, end, found)
             wirings[engine.id] = wiring.create(
                 name,
                 engine.id,
@@ -52,6 +59,7 @@ def create(configuration: Configuration, name: str, state_directory: Path) -> di
             holds = configuration.exchange.durability == "disk"
             if tail and (restored or not (tail.is_ended or holds)):
                 wirings[engine.id].control.words[layout.BEGIN_ANEW] = 1 + end
+                _say_anew(engine.id, end, restored=restored)
     except SegmentError as error:
         remove(wirings)
         remedy = "make room in /dev/shm or configure smaller rings"
@@ -60,6 +68,18 @@ def create(configuration: Configuration, name: str, state_directory: Path) -> di
         remove(wirings)
         raise
     return wirings
+
+
+def _say_anew(engine: int, end: int, *, restored: bool) -> None:
+    """Warn that streams begin anew, and of what may be missing: nothing else tells an operator."""
+    why = f"its journal was not ended in good order: it ends at position {end}"
+    if restored:
+        why = f"this is a backup, says the file `{RESTORED}`: its journal ends at position {end}"
+    operator_line.say(
+        f"shmx: engine {engine}: {why}, and orders, trades and messages to clients that came behind"
+        " that may be missing; all streams begin anew under another session id",
+        operator_line.WARNING,
+    )
 
 
 def open_doors(wirings: dict[int, Wiring]) -> None:

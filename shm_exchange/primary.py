@@ -30,8 +30,8 @@ from shm_exchange.engine import Engine
 from shm_exchange.fencing import Watcher
 from shm_exchange.market import Market
 from shm_exchange.messages import COMMAND_DTYPE, EVENT_DTYPE
-from shm_exchange.operator_line import ERROR, say
-from shm_exchange.recovery import empty_market, recover
+from shm_exchange.operator_line import ERROR, WARNING, say
+from shm_exchange.recovery import Recovered, empty_market, recover
 from shm_exchange.roles import EXIT_DONE, EXIT_FAILED, RoleContext
 
 _OUTCOMES = {
@@ -105,6 +105,18 @@ def run_loop(engine: Engine, context: RoleContext) -> int:
         os._exit(EXIT_FAILED)
 
 
+def _say_skipped(context: RoleContext, found: Recovered) -> None:
+    """Warn of each snapshot that could not be used: its file, what is wrong, what to do."""
+    begin = found.snapshot.name if found.snapshot else "the beginning of the journal"
+    for each in found.skipped:
+        say(
+            f"{context.role}: {each}; skipped: the state is that of {begin} and {found.replayed}"
+            " events behind it. `shmx snapshot` takes another one; if nobody has changed the file,"
+            " the configuration or the build, look at the disk",
+            WARNING,
+        )
+
+
 def follow_and_serve(context: RoleContext, *, first: bool) -> int:
     """Recover, then run the loop to its end; the exit code of the process."""
     market = empty_market(context.configuration, context.engine)
@@ -118,7 +130,9 @@ def follow_and_serve(context: RoleContext, *, first: bool) -> int:
         if not first:
             context.set_state(STATE_STARTING)  # it takes its time, and cannot succeed meanwhile
         market = empty_market(context.configuration, context.engine)
-        recover(market, context.state_directory, context.owner, context.wiring.ring)
+        found = recover(market, context.state_directory, context.owner, context.wiring.ring)
+        if first:  # once: all others find the same
+            _say_skipped(context, found)
         engine = engine._replace(market=market)
         if not first:
             context.set_state(STATE_READY)

@@ -20,12 +20,17 @@ from shm_exchange.groups import whole_groups
 from shm_exchange.history import History, joined
 from shm_exchange.instruments import firm_word, instrument_rows
 from shm_exchange.journal_reader import JournalReader
-from shm_exchange.journal_segment import JournalDamaged, JournalError, Owner, segment_paths
+from shm_exchange.journal_segment import JournalError, Owner, segment_paths
 from shm_exchange.market import Market, create_market
 from shm_exchange.messages import EVENT_DTYPE
 from shm_exchange.recording import recorded
 from shm_exchange.replica import apply_all
-from shm_exchange.snapshot import SnapshotError, load_snapshot, snapshot_paths
+from shm_exchange.snapshot import (
+    SnapshotError,
+    check_journal_reaches,
+    load_snapshot,
+    snapshot_paths,
+)
 
 CHUNK_RECORDS = 16_384  # 1 MiB: stays in the cache between copy and use
 
@@ -170,10 +175,7 @@ def _load_newest(
     stop: int,
 ) -> tuple[Path | None, int, tuple[str, ...]]:
     """Load the newest usable snapshot: its file, its position, and why others were not used."""
-    if found and found[0][0] > stop:
-        # A snapshot is only taken of what was synced, so the journal has lost something.
-        reason = f"the journal ends here, but {found[0][1].name} is of a later position"
-        raise JournalDamaged(reader.directory, stop, reason)
+    check_journal_reaches(reader.directory, stop, found)
     path, position, skipped = _load_usable(market, owner, found)
     if path is None and reader.first_position:
         raise JournalError(

@@ -28,7 +28,7 @@ from shm_exchange.journal_layout import (
     SNAPSHOT_SECTION,
     SNAPSHOT_VERSION,
 )
-from shm_exchange.journal_segment import Owner, sync_directory
+from shm_exchange.journal_segment import JournalDamaged, Owner, sync_directory
 from shm_exchange.market import (
     FILLS_MAX,
     FREE,
@@ -97,6 +97,17 @@ def snapshot_paths(directory: Path, engine: int) -> list[tuple[int, Path]]:
         if number.isdigit():
             found.append((int(number), path))
     return sorted(found, reverse=True)
+
+
+def check_journal_reaches(directory: Path, end: int, found: list[tuple[int, Path]]) -> None:
+    """Raise JournalDamaged when a journal that ends at position `end` ends before a snapshot.
+
+    found: as `snapshot_paths` has it. A snapshot is only taken of what was synced, so the journal
+    has lost something then.
+    """
+    if found and found[0][0] > end:
+        reason = f"the journal ends here, but {found[0][1].name} is of a later position"
+        raise JournalDamaged(directory, end, reason)
 
 
 def write_snapshot(market: Market, directory: Path, owner: Owner, now_ns: int) -> Path:
@@ -302,12 +313,13 @@ def _check_header(path: Path, data: np.ndarray, owner: Owner) -> int:
     table = data[SNAPSHOT_HEADER.size :][: SECTION_LIMIT * SNAPSHOT_SECTION.size]
     if int(row["magic"]) != SNAPSHOT_MAGIC:
         raise SnapshotError(f"{path}: this is not a snapshot")
+    # Before anything else is believed: it stands at the end of the header in every version.
+    if xxh3_64_intdigest(row.tobytes()[:-8]) != int(row["checksum"]):
+        raise SnapshotError(f"{path}: the checksum of the header is wrong")
     if int(row["version"]) != SNAPSHOT_VERSION:
         raise LayoutError(
             f"{path}: snapshot version {row['version']}, this build reads {SNAPSHOT_VERSION}"
         )
-    if xxh3_64_intdigest(row.tobytes()[:-8]) != int(row["checksum"]):
-        raise SnapshotError(f"{path}: the checksum of the header is wrong")
     if int(row["layout_digest"]) != SNAPSHOT_DIGEST:
         raise LayoutError(
             f"{path}: written with another layout of the market (digest"
