@@ -148,6 +148,7 @@ def limits(session: str, changes: tuple[str, ...], name: str | None, as_json: bo
             raise click.BadParameter(said, click.get_current_context())
     pairs = (each.partition("=")[::2] for each in changes)
     wanted = {key: None if value == "default" else value for key, value in pairs}
+    limit_change.check(wanted)
     directory = Path(presence.find(name or DEFAULT_NAME)["state_directory"])
     show(ask(directory, {"do": limit_change.DO, "session": session, "limits": wanted}), as_json)
 

@@ -40,8 +40,9 @@ def create(session: str, firm: str, name: str | None, as_json: bool) -> None:
 
     The password is asked for, or read from stdin. The session can log in when this returns.
     """
-    from shm_exchange.session_requests import CREATE
+    from shm_exchange.session_requests import CREATE, check_name
 
+    check_name(session)  # before a password is asked for
     _ask(CREATE, session, name, as_json, firm=firm, password_hash=_read_hash())
 
 

@@ -2,9 +2,10 @@
 
 The text of an error is one sentence that names the cause and the remedy. The codes are those of
 sysexits: 69 the host does not give what is needed, 75 come back later, 77 permission, 78
-configuration.
+configuration; and 2 wrong usage.
 """
 
+EXIT_USAGE = 2
 EXIT_UNFIT_HOST = 69
 EXIT_ANOTHER_WRITER = 75
 EXIT_NO_PERMISSION = 77
@@ -15,6 +16,12 @@ class ExchangeError(Exception):
     """The operation failed."""
 
     exit_code = 1
+
+
+class ArgumentError(ExchangeError):
+    """An argument that no exchange could take, whatever its state."""
+
+    exit_code = EXIT_USAGE
 
 
 class NotRunningError(ExchangeError):

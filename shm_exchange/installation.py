@@ -17,7 +17,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from shm_exchange import activation, deployment, man_pages
-from shm_exchange.errors import ExchangeError
+from shm_exchange.errors import ArgumentError, ExchangeError
 
 USER = "shm-exchange"
 _UNIT = "shm-exchange.service"
@@ -46,7 +46,7 @@ class Installation:
     def __post_init__(self) -> None:
         """Raise ExchangeError for what a unit cannot run."""
         if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,30}", self.user):
-            raise ExchangeError(f"{self.user!r} is no name of a user; use small letters, digits, -")
+            raise ArgumentError(f"{self.user!r} is no name of a user; use small letters, digits, -")
         place = str(self.executable)
         if re.search(r"[\s%\"'\\]", place):
             raise ExchangeError(f"a unit cannot start {place!r}; install into a plainer path")

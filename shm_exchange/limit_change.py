@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from shm_exchange.config import Configuration
-from shm_exchange.errors import ExchangeError
+from shm_exchange.errors import ArgumentError, ExchangeError
 from shm_exchange.limit_kinds import Limit
 from shm_exchange.messages import CommandKind
-from shm_exchange.session_limits import LARGEST, NAMES, limit_value
+from shm_exchange.session_limits import NAMES, largest, limit_value
 from shm_exchange.supervisor_commands import new_command, offer
 from shm_exchange.wiring import Wiring
 
@@ -30,18 +30,24 @@ def begin(
 ) -> dict[str, Any]:
     """Supervisor: tell every engine. Raises ExchangeError with what is wrong with the request.
 
-    limits: by name; a number, "none" or 0 for no limit, null for what is configured.
+    limits: as `check` wants them.
     """
     session = _number_of(configuration, request.get("session"))
     wanted = request.get("limits")
-    if not isinstance(wanted, dict) or not wanted:
-        raise ExchangeError(f"name a limit to change; there are: {', '.join(NAMES)}")
-    commands = np.concatenate([_command(session, name, value) for name, value in wanted.items()])
+    commands = _commands(session, wanted if isinstance(wanted, dict) else {})
     for engine, wiring in wirings.items():
         if not offer(wiring, commands):
             raise ExchangeError(f"engine {engine} takes no commands now; try again")
         ring_matcher(engine)
-    return {"session": configuration.sessions[session].username, "changed": len(wanted)}
+    return {"session": configuration.sessions[session].username, "changed": len(commands)}
+
+
+def check(wanted: Mapping[str, Any]) -> None:
+    """Raise ArgumentError when these are no limits.
+
+    wanted: by name; a number, "none" or 0 for no limit, None for what is configured.
+    """
+    _commands(0, wanted)
 
 
 def again(session: int) -> np.ndarray:
@@ -59,10 +65,17 @@ def _number_of(configuration: Configuration, name: object) -> int:
     raise ExchangeError(f"there is no session {name}; sessions are those of the configuration")
 
 
+def _commands(session: int, wanted: Mapping[str, Any]) -> np.ndarray:
+    """COMMAND[n], one of each limit. Raises ArgumentError."""
+    if not wanted:
+        raise ArgumentError(f"name a limit to change; there are: {', '.join(NAMES)}")
+    return np.concatenate([_command(session, name, value) for name, value in wanted.items()])
+
+
 def _command(session: int, name: str, value: object) -> np.ndarray:
     which = NAMES.get(name)
     if which is None:
-        raise ExchangeError(f"there is no limit {name}; there are: {', '.join(NAMES)}")
+        raise ArgumentError(f"there is no limit {name}; there are: {', '.join(NAMES)}")
     command = new_command(CommandKind.LIMITS)
     command["session"] = session
     command["reason"] = which
@@ -82,8 +95,12 @@ def _value(which: Limit, name: str, value: object) -> int:
     if number.is_finite() and number == 0:  # as in the configuration
         return _NO_LIMIT
     # Compared before it is an integer: 1e999999999 would be one that no memory holds.
-    within = number.is_finite() and 0 < number <= LARGEST
+    within = number.is_finite() and 0 < number <= largest(name)
     limit = limit_value(which, number) if within else 0
-    if not 0 < limit <= LARGEST:
-        raise ExchangeError(f"{value} is no {name}; give a number from 0 up, `none` or `default`")
+    whole = within and (number == int(number) or which is Limit.ORDER_NOTIONAL)
+    if not whole or limit == 0:
+        kind = "number" if which is Limit.ORDER_NOTIONAL else "whole number"
+        raise ArgumentError(
+            f"{value} is no {name}; give a {kind} from 0 to {largest(name)}, `none` or `default`"
+        )
     return limit

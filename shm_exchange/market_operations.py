@@ -17,7 +17,7 @@ from ringbuf import spsc
 from ringbuf.broadcast import Broadcast
 from shm_exchange import admin, presence, status
 from shm_exchange.config import Configuration
-from shm_exchange.errors import ExchangeError
+from shm_exchange.errors import ArgumentError, ExchangeError
 from shm_exchange.history import History
 from shm_exchange.journal_segment import Owner
 from shm_exchange.messages import (
@@ -123,7 +123,7 @@ def _reason_word(text: Any) -> int:
         return 0
     data = text.encode("ascii", "replace") if isinstance(text, str) else b""
     if not 1 <= len(data) <= REASON_SIZE or not data.isalnum():
-        raise ExchangeError(f"a reason is 1 to {REASON_SIZE} letters and digits, not {text!r}")
+        raise ArgumentError(f"a reason is 1 to {REASON_SIZE} letters and digits, not {text!r}")
     return int.from_bytes(data.ljust(REASON_SIZE), "little", signed=True)
 
 
@@ -131,7 +131,11 @@ def _reason_word(text: Any) -> int:
 
 
 def change_state(name: str, symbol: str, state: str, reason: str = "") -> dict[str, Any]:
-    """Bring an instrument of a running exchange into a state; what came of it."""
+    """Bring an instrument of a running exchange into a state; what came of it.
+
+    reason: nothing, or 1 to 4 letters and digits. Raises ExchangeError.
+    """
+    _reason_word(reason)
     running = presence.find(name)
     request = {"do": DO_STATE, "symbol": symbol, "state": state, "reason": reason}
     with status.attached(name, running) as wirings:

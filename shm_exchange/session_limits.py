@@ -44,6 +44,12 @@ class Limited(Protocol):
         ...
 
 
+def largest(name: str) -> int:
+    """The largest value of a limit, in the unit that its table has."""
+    (bound,) = (each.le for each in Limits.model_fields[name].metadata if hasattr(each, "le"))
+    return int(bound)
+
+
 def limit_value(which: Limit, value: int | Decimal) -> int:
     """A limit as kernels know it: notional in units of 0.0001."""
     return int(value * _PRICE_UNITS) if which is Limit.ORDER_NOTIONAL else int(value)

@@ -16,7 +16,7 @@ from shm_exchange import accounts
 from shm_exchange.accounts import Account, Accounts
 from shm_exchange.admin import Command
 from shm_exchange.config import USERNAME_SIZE, Configuration, Session
-from shm_exchange.errors import ExchangeError
+from shm_exchange.errors import ArgumentError, ExchangeError
 from shm_exchange.password_hashes import check_hash
 
 CREATE, PASSWORD, KICK = "session create", "session password", "session kick"
@@ -61,11 +61,7 @@ class Register:
     def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Give a reserved session of a firm a name and a password. Raises ExchangeError."""
         name, firm = str(request.get("session")), str(request.get("firm") or "")
-        if not _USERNAME.fullmatch(name):
-            raise ExchangeError(
-                f"{name!r} is no name of a session; use 1 to {USERNAME_SIZE} printable characters"
-                " without spaces"
-            )
+        check_name(name)
         sessions = self.configuration.sessions
         if any(
             each.username.casefold() == name.casefold() and not each.reserved for each in sessions
@@ -140,6 +136,15 @@ class Register:
 
     def _answer(self, name: str) -> dict[str, Any]:
         return {"session": name, "serial": self.serial}
+
+
+def check_name(name: str) -> None:
+    """Raise ArgumentError when no session can have this name."""
+    if not _USERNAME.fullmatch(name):
+        raise ArgumentError(
+            f"{name!r} is no name of a session; use 1 to {USERNAME_SIZE} printable characters of"
+            " ASCII without spaces"
+        )
 
 
 def _hash_of(request: Mapping[str, Any]) -> str:

@@ -140,6 +140,26 @@ def test_wrong_usage_is_one_line_and_code_2(
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (("halt", "AAPL", "--reason", "TOOLONG"), "1 to 4 letters and digits"),
+        (("limits", "T01", "open_order=1"), "there are: order_quantity, order_notional"),
+        (("limits", "T01", "open_orders=x"), "give a whole number from 0 to "),
+        (("session", "create", "LONGNAME"), "use 1 to 6 printable characters of ASCII"),
+        (("install-unit", "--user", "A B"), "use small letters, digits, -"),
+    ],
+)
+def test_what_no_exchange_could_take_is_code_2(
+    arguments: tuple[str, ...], remedy: str, shmx: Callable[..., Result], tmp_path: Path
+) -> None:
+    """Whether one runs or not: nobody is asked."""
+    where = ("--root", tmp_path) if arguments[0] == "install-unit" else ("--name", "nobody")
+    code, out, err = shmx(*arguments, *where)
+    assert (code, out) == (2, "")
+    assert remedy in err and err.count("\n") == 1
+
+
 def test_run_uses_the_built_in_configuration(
     shmx: Callable[..., Result],
     stand_in: Callable[..., list[Any]],

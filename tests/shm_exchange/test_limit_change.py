@@ -10,13 +10,16 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from shm_exchange import limit_change
 from shm_exchange.config import built_in
-from shm_exchange.errors import ExchangeError
+from shm_exchange.errors import ArgumentError
 from shm_exchange.limit_kinds import Limit
+from shm_exchange.session_limits import Limits
 from shm_exchange.wiring import Wiring
 
+POSITION_MAX, NOTIONAL_MAX = (1 << 62) - 1, ((1 << 62) - 1) // 10_000
 NO_LIMIT, AS_CONFIGURED = -1, 0  # of a command
 
 
@@ -64,10 +67,28 @@ def test_an_amount(told: list[tuple[int, int]]) -> None:
     assert told == [(Limit.ORDER_NOTIONAL, 125_000), (Limit.ORDER_NOTIONAL, NO_LIMIT)]
 
 
-@pytest.mark.parametrize("value", ["-1", "0.5", "some", "nan", "snan", "inf", "1e999999999", ""])
+@pytest.mark.parametrize(
+    "value", ["-1", "0.5", "some", "nan", "snan", "inf", "1e999999999", "", "1.5"]
+)
 def test_what_is_no_value(told: list[tuple[int, int]], value: str) -> None:
     """One sentence says what is."""
-    said = f"{value} is no position; give a number from 0 up, `none` or `default`"
-    with pytest.raises(ExchangeError, match=f"^{re.escape(said)}$"):
+    said = f"{value} is no position; give a whole number from 0 to {POSITION_MAX}, "
+    with pytest.raises(ArgumentError, match=f"^{re.escape(said)}`none` or `default`$"):
         change(position=value)
     assert told == []
+
+
+@pytest.mark.parametrize(
+    ("name", "bound"),
+    [("position", POSITION_MAX), ("order_notional", NOTIONAL_MAX), ("price_deviation", 1_000_000)],
+)
+def test_the_bound_is_that_of_the_configuration(
+    told: list[tuple[int, int]], name: str, bound: int
+) -> None:
+    """The largest value passes, and whoever names a larger one is told of it."""
+    change(**{name: bound})
+    with pytest.raises(ArgumentError, match=f"number from 0 to {bound}, "):
+        change(**{name: bound + 1})
+    with pytest.raises(ValidationError):
+        Limits.model_validate({name: bound + 1})
+    assert len(told) == 1 and Limits.model_validate({name: bound})
