@@ -47,6 +47,16 @@ def split_address(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def who_can_reach(address: str) -> str:
+    """What is to be feared of an address that is not loopback; no name server is asked."""
+    host, _ = split_address(address)
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return "has a name instead of an address, so it may be reached from outside"
+    return "can be reached from outside"
+
+
 def is_loopback(address: str) -> bool:
     """Whether only this host can connect. A name other than localhost counts as reachable."""
     host, _ = split_address(address)

@@ -22,6 +22,7 @@ from shm_exchange.addresses import (
     is_loopback,
     spelled_one_way,
     split_address,
+    who_can_reach,
 )
 from shm_exchange.config_checks import (
     Found,
@@ -145,7 +146,7 @@ class Credentials(SelfTradeSettings):
     password: str | None = Field(
         default=None,
         pattern=rf"^[!-~]{{1,{PASSWORD_SIZE}}}$",
-        description=f"1 to {PASSWORD_SIZE} printable characters without spaces",
+        description=f"1 to {PASSWORD_SIZE} printable ASCII characters without spaces",
     )
     password_hash: Annotated[str, AfterValidator(check_hash)] | None = None
     reserved: bool = False
@@ -171,7 +172,7 @@ class Session(Credentials):
 
     username: str = Field(
         pattern=rf"^[!-~]{{1,{USERNAME_SIZE}}}$",
-        description=f"1 to {USERNAME_SIZE} printable characters without spaces",
+        description=f"1 to {USERNAME_SIZE} printable ASCII characters without spaces",
     )
 
 
@@ -180,7 +181,7 @@ class SessionRange(Credentials):
 
     prefix: str = Field(
         pattern=rf"^[!-~]{{1,{USERNAME_SIZE - 1}}}$",
-        description=f"1 to {USERNAME_SIZE - 1} printable characters without spaces",
+        description=f"1 to {USERNAME_SIZE - 1} printable ASCII characters without spaces",
     )
     first: int = Field(default=1, ge=0)
     last: int = Field(ge=0, le=99_999)
@@ -368,7 +369,7 @@ def _check_addresses(
         if weak and not is_loopback(where):
             document.add(
                 location,
-                f"{where} can be reached from outside while sessions have the password "
+                f"{where} {who_can_reach(where)} while sessions have the password "
                 f"`{DEMO_PASSWORD}`; give them others or listen on 127.0.0.1",
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any
 
 from shm_exchange.messages import INSTRUMENT_LIMIT
@@ -13,8 +14,11 @@ Found = dict[str, list[tuple[Location, Any]]]  # by table: place in the file, an
 
 def check_engines(document: Document, found: Found) -> None:
     """Engines are distinct, and whoever names one names one that exists."""
+    others = [name for name in document.tables if name not in found]
+    # A table that is not there because of its name is a mistake already.
+    misspelled = [name for name in ("engine", "instrument") if get_close_matches(name, others)]
     for name in ("engine", "instrument"):
-        if not document.tables.get(name):
+        if not document.tables.get(name) and name not in misspelled:
             document.problems.append(Problem(0, f"there is no {name}; add a [[{name}]] table"))
     declared = document.tables.get("engine")
     tables = declared if isinstance(declared, list) else []
@@ -31,7 +35,7 @@ def check_engines(document: Document, found: Found) -> None:
         if gateway.is_of_one_engine and len(gateway.engines or known) > 1:
             document.add(at, "multicast and requests are of one engine; name it in `engines`")
     for location, number in named:
-        if number not in known:
+        if known and number not in known and "engine" not in misspelled:
             document.add(location, f"there is no engine {number}; add it or name another")
 
 

@@ -40,7 +40,7 @@ class Instrument(Table):
     """One `[[instrument]]`. price_min and price_max are the price bands, both inclusive."""
 
     symbol: str = Field(
-        pattern=r"^[!-~]{1,8}$", description="1 to 8 printable characters without spaces"
+        pattern=r"^[!-~]{1,8}$", description="1 to 8 printable ASCII characters without spaces"
     )
     engine: int = Field(default=1, ge=1)
     tick: Price

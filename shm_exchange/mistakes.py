@@ -23,7 +23,6 @@ _WANTED = {
     "bool_type": "true or false",
     "decimal_type": "a number, such as 0.01",
     "is_instance_of": "a number, such as 0.01",  # of Decimal: there is no other
-    "finite_number": "a number that is finite, such as 0.01",
     "int_type": "a whole number",
     "string_type": "a string in quotes",
     "tuple_type": "a list in brackets",

@@ -19,8 +19,8 @@ def hashed(password: str) -> str:
     """Raises ExchangeError when nobody could log in with it, or everybody."""
     if not re.fullmatch(rf"[!-~]{{1,{PASSWORD_SIZE}}}", password):
         raise ExchangeError(
-            f"a password is 1 to {PASSWORD_SIZE} printable characters without spaces: a login has"
-            " no room for more"
+            f"a password is 1 to {PASSWORD_SIZE} printable ASCII characters without spaces: a login"
+            " has no room for more"
         )
     if folded(password) == DEMO_PASSWORD:
         raise ExchangeError(f"`{password}` is what everybody tries first; choose another password")

@@ -142,8 +142,8 @@ def check_name(name: str) -> None:
     """Raise ArgumentError when no session can have this name."""
     if not _USERNAME.fullmatch(name):
         raise ArgumentError(
-            f"{name!r} is no name of a session; use 1 to {USERNAME_SIZE} printable characters of"
-            " ASCII without spaces"
+            f"{name!r} is no name of a session; use 1 to {USERNAME_SIZE} printable ASCII characters"
+            " without spaces"
         )
 
 

@@ -146,7 +146,7 @@ def test_wrong_usage_is_one_line_and_code_2(
         (("halt", "AAPL", "--reason", "TOOLONG"), "1 to 4 letters and digits"),
         (("limits", "T01", "open_order=1"), "there are: order_quantity, order_notional"),
         (("limits", "T01", "open_orders=x"), "give a whole number from 0 to "),
-        (("session", "create", "LONGNAME"), "use 1 to 6 printable characters of ASCII"),
+        (("session", "create", "LONGNAME"), "use 1 to 6 printable ASCII characters"),
         (("install-unit", "--user", "A B"), "use small letters, digits, -"),
     ],
 )

@@ -110,6 +110,7 @@ def test_nothing_can_be_changed_after_validation() -> None:
         configuration.engines[0].standbys = 3
 
 
+HASH = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQwMTIz$c29tZWhhc2gwMTIzNDU2Nzg5"
 MISTAKES = {
     "unknown key": (("id = 1", "id = 1\nstandby = 1"), 3, "unknown key `standby`", "`standbys`"),
     "unknown table": (("[[session]]", "[[sessions]]"), 12, "unknown table", "`session`"),
@@ -178,6 +179,26 @@ MISTAKES = {
         "this is no argon2 hash",
         "one has the form $argon2id$",
     ),
+    "a hash that no login can afford": (
+        ('password = "secret"', f'password_hash = "{HASH.replace("65536", "4294967295")}"'),
+        14,
+        "each login would need m=4294967295 (KiB of memory)",
+        "at most m=1048576, t=32, p=32",
+    ),
+    "a hash that takes hours": (
+        ('password = "secret"', f'password_hash = "{HASH.replace("t=3", "t=100000")}"'),
+        14,
+        "t=100000 (passes)",
+        "at most m=1048576, t=32, p=32",
+    ),
+    "a hash of nothing": (
+        ('password = "secret"', f'password_hash = "{HASH.replace("65536", "8")}"'),
+        14,
+        "each login would need m=8 ",
+        "m at least 8 for each lane",
+    ),
+    "letters of another script": (("ACME01", "\u00c41"), 13, "is not possible", "ASCII"),
+    "no number": (("0.01", "nan"), 6, "`tick` = NaN is not possible", "above 0 and at most"),
     "half a pair of brackets": (("127.0.0.1:9001", "[::1:9001"), 10, "not host:port", "[::1]:9001"),
     "no brackets": (("127.0.0.1:9001", "::1:9001"), 10, "not host:port", "[::1]:9001"),
     "digits of another script": (
@@ -308,6 +329,36 @@ def test_passwords_are_not_for_snapshots_from_outside(tmp_path: Path) -> None:
     text = VALID.replace('kind = "order"', feeds).replace("secret", "demo")
     ((line, message),) = problems(tmp_path, text)
     assert line == 10 and "can be reached from outside" in message
+
+
+def test_a_name_may_be_that_of_anybody(tmp_path: Path) -> None:
+    """No name server is asked; that it is no address is said."""
+    text = VALID.replace("127.0.0.1", "no.such.host").replace("secret", "demo")
+    ((line, message),) = problems(tmp_path, text)
+    assert line == 10 and "no.such.host:9001 has a name instead of an address" in message
+
+
+def test_a_good_hash_is_taken(tmp_path: Path) -> None:
+    """At the bounds, too."""
+    for costs in ("m=65536,t=3,p=4", "m=1048576,t=32,p=32", "m=8,t=1,p=1"):
+        hashed = HASH.replace("m=65536,t=3,p=4", costs)
+        text = VALID.replace('password = "secret"', f'password_hash = "{hashed}"')
+        assert load(write(tmp_path, text)).sessions[0].password_hash == hashed
+
+
+@pytest.mark.parametrize("table", ["engine", "instrument"])
+def test_the_wrong_name_of_a_table_is_one_mistake(tmp_path: Path, table: str) -> None:
+    """What follows from it is not said."""
+    text = VALID.replace(f"[[{table}]]", f"[[{table[:-1]}]]")
+    ((_, message),) = problems(tmp_path, text)
+    assert f"unknown table `{table[:-1]}`; did you mean `{table}`?" in message
+
+
+def test_without_an_engine_only_that_is_said(tmp_path: Path) -> None:
+    """Not of every instrument that its engine is missing."""
+    text = VALID.replace("[[engine]]\nid = 1\n", "")
+    ((_, message),) = problems(tmp_path, text)
+    assert message == "there is no engine; add a [[engine]] table"
 
 
 def test_all_mistakes_are_reported_together_in_the_order_of_the_file(tmp_path: Path) -> None:
