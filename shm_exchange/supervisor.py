@@ -24,6 +24,7 @@ from ringbuf.errors import LayoutError
 from shm_exchange import (
     announcement,
     day_roll,
+    journal_ends,
     machine_code,
     memory,
     operations,
@@ -279,7 +280,7 @@ class Supervisor:
             self._announce()
         if opens:
             machine_code.set_complete()
-            memory.forget_restored(self._claim.state_directory)
+            memory.forget_past(self._claim.state_directory)
             announcement.say_ready(self._running)
 
     def _is_well(self) -> bool:
@@ -380,6 +381,7 @@ class Supervisor:
             say(f"{error}; what it holds stays in shared memory for the next start", ERROR)
             self._claim.former = str(self._claim.state_directory)
             return False
+        journal_ends.keep(self._wirings, self._claim.state_directory)
         memory.remove(self._wirings)
         return True
 

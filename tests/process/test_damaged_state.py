@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
+from shm_exchange.journal_ends import ENDS
 from tests.gateways.ouch_cases import enter
 from tests.process.conftest import ROOT, Exchange
 from tests.process.trading import MARKET, RawClient, barrier, ports, running
@@ -32,7 +33,8 @@ class Stopped(NamedTuple):
     stream: str
 
     def restore(self) -> None:
-        """Give it the state that it was left with."""
+        """Give it the state and the configuration that it was left with."""
+        self.it.file.write_text(MARKET, encoding="utf-8")
         shutil.rmtree(self.it.state)
         shutil.copytree(self.state, self.it.state)
 
@@ -61,17 +63,31 @@ def news(it: Exchange, before: str) -> str:
     return it.messages.removeprefix(before)
 
 
-def test_a_journal_that_lost_its_end(left: Stopped) -> None:
+@pytest.mark.parametrize(
+    ("durability", "noted", "why"),
+    [
+        ("memory", False, "its journal was not ended in good order: it ends at position "),
+        ("memory", True, "its journal had come to position "),
+        ("disk", True, "its journal had come to position "),
+    ],
+)
+def test_a_journal_that_lost_its_end(left: Stopped, durability: str, noted: bool, why: str) -> None:
     """Without a snapshot nothing proves the loss: it starts, warns where the journal ends, and its
-    streams begin anew; the next start, behind a good stop, has nothing to say."""
+    streams begin anew; the next start, behind a good stop, has nothing to say. If it is noted where
+    the journal ended, that is said, and no durability of what was written is trusted."""
     left.restore()
+    text = MARKET.replace("[exchange]", f'[exchange]\ndurability = "{durability}"')
+    left.it.file.write_text(text, encoding="utf-8")
     left.only("snapshot-*").unlink()
+    if not noted:
+        left.only(ENDS).unlink()
     journal = left.only("journal-*.shmj")
     os.truncate(journal, journal.stat().st_size - CUT)
     before = left.it.messages
     left.it.start()
     (line,) = (each for each in news(left.it, before).splitlines() if "begin anew" in each)
-    assert "engine 1: its journal was not ended in good order: it ends at position " in line
+    assert f"engine 1: {why}" in line
+    assert not list(left.it.state.glob(ENDS))
     with RawClient(ports(left.it)[0]) as client:
         assert client.log_in("S01").session != left.stream
     assert left.it.stop() == 0
