@@ -94,7 +94,7 @@ def test_a_journal_that_lost_its_end(left: Stopped, durability: str, noted: bool
     before = left.it.messages
     left.it.start()
     assert left.it.stop() == 0
-    assert news(left.it, before) == ""
+    assert "journal" not in news(left.it, before)
 
 
 def test_a_snapshot_that_was_cut(left: Stopped) -> None:
@@ -106,7 +106,7 @@ def test_a_snapshot_that_was_cut(left: Stopped) -> None:
     left.it.start()
     said = news(left.it, before)
     assert f"matcher: {snapshot}: has {snapshot.stat().st_size} bytes, its header says" in said
-    assert "`shmx snapshot` takes another one" in said and len(said.splitlines()) == 1
+    assert said.count("`shmx snapshot` takes another one") == 1 and "begin anew" not in said
     with RawClient(ports(left.it)[0]) as client:
         assert client.log_in("S01").session == left.stream
     assert left.it.stop() == 0
