@@ -10,10 +10,11 @@ Readers: a generated flow into a ring that 0 to 64 processes read. They are stop
 so that each round has all numbers of them one after the other, and a step is judged within each
 round: what the first reader costs, what each further one costs on average, and what it costs in the
 worst of the steps, which no average hides. Two cores can show what one running reader costs, which
-copies each record from the cache that wrote it (much, where the two cores share one), and that
-those which wait cost nothing more: all readers share the core that the matcher does not have, so at
-most one of them runs at a time. They cannot show 64 readers at once, each pulling the line of
-`published` to a core of its own: there each step may cost something. The middle rounds count here.
+copies each record from the cache that wrote it, and that those which wait cost nothing more: all
+readers share the core that the matcher does not have, so at most one of them runs at a time. Each
+round has the matcher beside a process that reads nothing and counts, too: that the core is busy is
+not the reason. They cannot show 64 readers at once, each pulling the line of `published` to a core
+of its own: there each step may cost something. The middle rounds count here.
 
 Command rings: an order in a command ring to its event, with that many rings to be polled, of which
 one has work; nothing reads events but the one who waits. Both sides spin, a core each. Between two
@@ -140,6 +141,18 @@ def _readers(name: str, cpu: int) -> Iterator[tuple[list[int], subprocess.Popen[
             process.stdin.close()
 
 
+@contextmanager
+def _counting(cpu: int) -> Iterator[int]:
+    """The id of a process that counts on that core and touches no ring, stopped."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+        try:
+            os.sched_setaffinity(process.pid, {cpu})
+            process.send_signal(signal.SIGSTOP)
+            yield process.pid
+        finally:
+            process.kill()
+
+
 def _signal(pids: list[int], number: signal.Signals) -> None:
     for pid in pids:
         os.kill(pid, number)
@@ -174,14 +187,23 @@ def _reader_costs(seconds: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _with_readers(tape: Tape, ring: Broadcast, seconds: np.ndarray, pids: list[int]) -> None:
-    """Fill in the seconds: float64[rounds, numbers of readers]."""
+def _beside(tape: Tape, ring: Broadcast, pids: list[int]) -> float:
+    """Seconds for the whole tape while these processes run, which are stopped before and after."""
+    _signal(pids, signal.SIGCONT)
+    time.sleep(SETTLE_SECONDS)
+    seconds = _play(tape, ring)
+    _signal(pids, signal.SIGSTOP)
+    return seconds
+
+
+def _with_readers(
+    tape: Tape, ring: Broadcast, seconds: np.ndarray, pids: list[int], counting: int
+) -> None:
+    """Fill in the seconds: float64[rounds, numbers of readers and, last, beside who counts]."""
     for row in seconds:
         for place, count in enumerate(READERS):
-            _signal(pids[:count], signal.SIGCONT)
-            time.sleep(SETTLE_SECONDS)
-            row[place] = _play(tape, ring)
-            _signal(pids[:count], signal.SIGSTOP)
+            row[place] = _beside(tape, ring, pids[:count])
+        row[-1] = _beside(tape, ring, [counting])
 
 
 def test_readers(benchmark: Any) -> None:
@@ -193,17 +215,17 @@ def test_readers(benchmark: Any) -> None:
     ring.cursors[RECORDED] = NO_GATE
     cores = os.sched_getaffinity(0)
     ours, other = engine_cores()
-    seconds = np.zeros((READER_ROUNDS, len(READERS)))
-    args = (tape, ring, seconds)
+    measured = np.zeros((READER_ROUNDS, len(READERS) + 1))
+    args = (tape, ring, measured)
 
     try:
-        with _readers(name, ours) as (pids, process):
+        with _readers(name, ours) as (pids, process), _counting(ours) as counting:
             os.sched_setaffinity(0, {other})
             _signal(pids, signal.SIGCONT)  # none has run yet
             time.sleep(WARM_UP_SECONDS)
             _signal(pids, signal.SIGSTOP)
             _play(tape, ring)
-            benchmark.pedantic(_with_readers, args=(*args, pids), rounds=1)
+            benchmark.pedantic(_with_readers, args=(*args, pids, counting), rounds=1)
             os.sched_setaffinity(0, cores)
             _signal(pids, signal.SIGCONT)
             copied = int(process.communicate()[0])
@@ -212,6 +234,7 @@ def test_readers(benchmark: Any) -> None:
         del ring, args
         segment.unlink()
         segment.close()
+    seconds, beside = measured[:, :-1], measured[:, -1]
     middle = np.median(seconds, axis=0)
     rates = {
         "middle round": dict(zip(READERS, MESSAGES / middle, strict=True)),
@@ -220,6 +243,7 @@ def test_readers(benchmark: Any) -> None:
     benchmark.extra_info.update(
         records_copied=copied,
         **_reader_costs(seconds),
+        counting_costs=round(float(np.median(beside / seconds[:, 0])) - 1, 4),
         rounds=in_turns(seconds[:, -1], seconds[:, 0]),
         # A logarithmic axis has no 0: no reader stands at a half.
         **curve(
