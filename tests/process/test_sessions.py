@@ -109,7 +109,8 @@ def test_a_wrong_password_locks_nobody_else_out(there: int) -> None:
             guesses.enter_context(RawClient(there)).send(login("S97", "wrong"))
         for _ in range(2):
             with RawClient(there) as client:
-                client.log_in("S98")
+                client.send(login("S98"))
+                assert client.packet()[:1] == b"A"
 
 
 def test_nothing_comes_before_the_login(here: int) -> None:
